@@ -1,0 +1,97 @@
+"""The snapshot: all a gateway may know. Intent, compiled and immutable, with a revision.
+
+Only `gateway/feed/file` (and later the publisher) make snapshots. Everything here is frozen; a change is a new snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from toolyard.kit.secret import Secret
+
+UpstreamKind = Literal["mcp-http", "mcp-sse", "mcp-stdio", "websocket", "native"]
+Naming = Literal["prefixed", "plain"]
+Access = Literal["key", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRule:
+    """What the operator says about one tool of an upstream: on or off, and its own time limit in seconds."""
+
+    enabled: bool = True
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSpec:
+    """One upstream as configured. `kind` "mcp-http" probes the era; "native" names a built-in in `command[0]`."""
+
+    id: str
+    kind: UpstreamKind
+    url: str | None = None
+    headers: tuple[tuple[str, Secret], ...] = ()
+    command: tuple[str, ...] = ()
+    env: tuple[tuple[str, Secret], ...] = ()
+    cwd: str | None = None
+    enabled: bool = True
+    timeout_s: float = 30.0
+    stateless: bool = False
+    max_processes: int = 8
+    max_connections: int = 100
+    allow_networks: tuple[str, ...] = ()
+    tls_verify: bool = True
+    tls_ca_file: str | None = None
+    tools: Mapping[str, ToolRule] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A token bucket: `per_minute` calls refill evenly, `burst` may come at once."""
+
+    per_minute: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """One virtual server: which tools it offers at `/mcp/{code}`, under which names, to whom."""
+
+    code: str
+    tools: tuple[str, ...] = ("*",)
+    names: Naming = "prefixed"
+    access: Access = "key"
+    enabled: bool = True
+    title: str | None = None
+    instructions: str | None = None
+    per_key: RateLimit | None = None
+    per_server: RateLimit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key as stored: never the key itself. Times are seconds since 1970. `retires_at`: end of a rotation's grace."""
+
+    id: str
+    server: str
+    digest: str
+    pepper_version: int
+    name: str = ""
+    created_at: float = 0.0
+    expires_at: float | None = None
+    not_before: float | None = None
+    disabled: bool = False
+    retires_at: float | None = None
+    last4: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a gateway needs to serve, at one revision. `digest` is the same for the same content."""
+
+    revision: int
+    digest: str
+    upstreams: Mapping[str, UpstreamSpec]
+    servers: Mapping[str, ServerSpec]
+    keys: Mapping[str, KeyRecord]

@@ -1,0 +1,172 @@
+"""The values and ports at the centre of the data plane: one call, where its answer goes, and what is behind it.
+
+Everything a client can send becomes one `Call`, whatever its era and transport. It has two verbs: `emit` sends the caller
+a notification, `ask` asks the caller's own side (elicitation, sampling, roots). `ask` is the one seam where the eras
+differ: towards a legacy client it is a request pushed on the call's stream; towards a modern one it ends the exchange
+with `input_required` and the client's retry brings the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from toolyard.contract.definitions import Era, Json, Observation
+from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.kit.errors import PlatformError
+
+Transport = Literal["http", "sse", "websocket", "stdio"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling. `id` is stable and says nothing secret: `key:<id>`, `open:<server>`, `operator`, `gateway`."""
+
+    id: str
+    kind: Literal["key", "open", "operator", "gateway"]
+    server: str | None = None
+    key_id: str | None = None
+
+
+@dataclass(slots=True)
+class Head:
+    """What arrived before the body, whatever the transport. Header names are lower case, values without outer blanks;
+    `repeated` names the headers that came more than once; `client` is the address of the socket's peer (or what a
+    trusted proxy said of it); `operator` is true only for the Unix socket in the data directory."""
+
+    transport: Transport
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    repeated: frozenset[str] = frozenset()
+    query: str = ""
+    server_code: str = "default"
+    client: str = ""
+    request_id: str = ""
+    operator: bool = False
+    principal: Principal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of an exchange: an HTTP status, the encoded message (none for 202 and the like), extra headers."""
+
+    status: int
+    body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "application/json"
+
+
+class ClientGone(PlatformError):
+    """The client went away before its answer."""
+
+    code = "client_gone"
+    status = 499
+
+
+class Sink(Protocol):
+    """Where the answer of one exchange goes; one implementation for each client transport.
+
+    Above: the exchange, which knows messages. Below: a socket. `send` writes one message before the answer (the first one
+    opens the event stream where the transport has streams), waits while the peer reads slowly, and raises ClientGone.
+    `finish` writes the answer and is called exactly once. `outlive_client` says that this exchange must not be cancelled
+    when the client goes (older revisions: a broken connection is not a cancellation).
+    """
+
+    async def send(self, message: bytes, *, event_id: str | None = None, retry_ms: int | None = None) -> None: ...
+    def finish(self, answer: Answer) -> None: ...
+    def outlive_client(self) -> None: ...
+
+
+class MessageSocket(Protocol):
+    """A client connection that carries whole JSON-RPC messages both ways: a WebSocket, or standard input and output.
+
+    `receive` returns the next message's bytes, or None at the end. `send` raises ClientGone."""
+
+    async def receive(self) -> bytes | None: ...
+    async def send(self, message: bytes) -> None: ...
+    async def close(self, code: int = 1000, reason: str = "") -> None: ...
+
+
+Emit = Callable[[Json], Awaitable[None]]
+
+
+class Ask(Protocol):
+    """Ask the caller's side. `requests`: {key: {"method": …, "params": …}}; returns {key: result}. A modern upstream's
+    `state` travels with it. Raises Suspended (modern caller), AskRefused (caller cannot be asked or said no by error)."""
+
+    async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]: ...
+
+
+class Suspended(Exception):  # noqa: N818  (control flow, not an error: the exchange ends with input_required)
+    """The caller must answer `requests` and send the call again."""
+
+    def __init__(self, requests: Mapping[str, Json], state: str | None) -> None:
+        self.requests = requests
+        self.state = state
+        super().__init__("input required")
+
+
+class AskRefused(PlatformError):
+    """The caller cannot be asked: it did not declare the capability, or its side answered with an error."""
+
+    code = "ask_refused"
+    status = 400
+
+
+@dataclass(slots=True)
+class Call:
+    """One request of one principal, decoded and judged. `deadline` is a time of the loop's clock, in seconds.
+
+    `isolation` keeps callers apart on stateful upstreams; `client_capabilities` are exactly the caller's.
+    `params` never contains `_meta`: what of it may travel is in `meta` (trace ids, vendor keys); `wants_progress` and
+    `log_level` say which notifications the caller asked for.
+    """
+
+    principal: Principal
+    server: str
+    method: str
+    params: Json
+    era: Era
+    revision: str
+    emit: Emit
+    ask: Ask
+    deadline: float
+    request_id: str = ""
+    client_capabilities: Json = field(default_factory=dict)
+    client_info: Json | None = None
+    meta: Json = field(default_factory=dict)
+    wants_progress: bool = False
+    log_level: str | None = None
+    isolation: str = ""
+    input_responses: dict[str, Json] | None = None
+    upstream_state: str | None = None
+
+
+class UpstreamEvents(Protocol):
+    """What an upstream tells the gateway outside any call. `principal_id` is the owner of the upstream session the
+    notification came on, or None for the gateway's own."""
+
+    def lists_changed(self, upstream_id: str, kind: Literal["tools", "resources", "prompts"]) -> None: ...
+    def resource_updated(self, upstream_id: str, principal_id: str | None, params: Json) -> None: ...
+
+
+class Upstream(Protocol):
+    """A live connection to something that has tools, whatever it speaks.
+
+    Above: the pipeline, which knows methods and parameters. Below: transports, sessions, eras.
+    `observe` reads all definitions. `request` does one request for `call` (method and params as the upstream knows them)
+    and returns the result object as the upstream sent it, without `resultType: input_required` (those went through
+    `call.ask`). Raises RelayedError for a JSON-RPC error of the upstream and UpstreamError for everything else; nothing
+    else escapes but CancelledError, upon which the upstream has been told. `watch`/`unwatch`: resource subscriptions.
+    """
+
+    spec: UpstreamSpec
+
+    async def observe(self) -> Observation: ...
+    async def request(self, call: Call, method: str, params: Json) -> Json: ...
+    async def watch(self, call: Call, uri: str) -> None: ...
+    async def unwatch(self, call: Call, uri: str) -> None: ...
+    def status(self) -> dict[str, Any]: ...
+    async def aclose(self) -> None: ...

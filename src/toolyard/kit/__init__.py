@@ -1,0 +1,1 @@
+"""Mechanisms without domain: errors, clock, ids, secrets, environment references, fault points, logs."""
