@@ -1,0 +1,240 @@
+"""The catalog: snapshot and observations merged by one pure function.
+
+A request reads one catalog from beginning to end. Order is stable: upstreams as configured, definitions by name within
+an upstream. A name or URI belongs to one upstream; what collides is renamed (tools, prompts) or left to the first
+upstream (resources), and reported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import Any, Literal
+
+from toolyard.contract.definitions import Json, Observation
+from toolyard.contract.naming import Names, NameTable, Origin
+from toolyard.contract.snapshot import ServerSpec, Snapshot, UpstreamSpec
+
+Kind = Literal["tool", "prompt"]
+RELAYED_EXTENSIONS = frozenset({"io.modelcontextprotocol/ui"})
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One tool or prompt as one virtual server exposes it. `definition` is what clients see; it carries the exposed name."""
+
+    exposed_name: str
+    upstream_id: str
+    upstream_name: str
+    definition: Json
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceBinding:
+    """One resource or resource template; `key` is its URI or URI template, unchanged."""
+
+    key: str
+    upstream_id: str
+    definition: Json
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCatalog:
+    """All that one virtual server offers at this moment."""
+
+    spec: ServerSpec
+    upstream_ids: tuple[str, ...]
+    tools: Mapping[str, Binding]
+    prompts: Mapping[str, Binding]
+    resources: Mapping[str, ResourceBinding]
+    templates: tuple[ResourceBinding, ...]
+    disabled_tools: frozenset[str]
+    capabilities: Json
+    instructions: str | None
+    collisions: tuple[str, ...]
+    unobserved: tuple[str, ...]
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The catalog of a whole gateway. `names` is every assignment in it, to be stored and handed in next time."""
+
+    snapshot: Snapshot
+    servers: Mapping[str, ServerCatalog]
+    names: Names = field(default_factory=dict)
+
+
+def build_catalog(snapshot: Snapshot, observations: Mapping[str, Observation], stored_names: Names) -> Catalog:
+    """Merge intent and observations. Pure: equal arguments give equal catalogs."""
+    names: dict[Origin, str] = {}
+    servers = {
+        spec.code: _build_server(spec, snapshot, observations, stored_names, names)
+        for spec in snapshot.servers.values()
+    }
+    return Catalog(snapshot, servers, names)
+
+
+def _build_server(
+    spec: ServerSpec,
+    snapshot: Snapshot,
+    observations: Mapping[str, Observation],
+    stored_names: Names,
+    names: dict[Origin, str],
+) -> ServerCatalog:
+    allowed = Patterns(spec.tools)
+    upstreams = [u for u in snapshot.upstreams.values() if u.enabled and allowed.names_upstream(u.id)]
+    seen = [(u, observations[u.id]) for u in upstreams if u.id in observations]
+    tools = NameTable(stored_names)
+    prompts = NameTable(stored_names)
+    tool_bindings, disabled = _bind_tools(spec, seen, allowed, tools, names)
+    prompt_bindings = _bind(spec, "prompt", [(u, p) for u, o in seen for p in _by_name(o.prompts)], prompts, names)
+    resources, clashes = _bind_resources((u, r) for u, o in seen for r in o.resources)
+    templates = tuple(
+        ResourceBinding(t["uriTemplate"], u.id, t, u.timeout_s) for u, o in seen for t in o.resource_templates
+    )
+    unobserved = tuple(u.id for u in upstreams if u.id not in observations)
+    return ServerCatalog(
+        spec=spec,
+        upstream_ids=tuple(u.id for u in upstreams),
+        tools=tool_bindings,
+        prompts=prompt_bindings,
+        resources=resources,
+        templates=templates,
+        disabled_tools=disabled,
+        capabilities=_merge_capabilities([o.capabilities for _, o in seen], pending=bool(unobserved)),
+        instructions=_merge_instructions(spec, seen),
+        collisions=(*tools.collisions, *prompts.collisions, *clashes),
+        unobserved=unobserved,
+        ttl_ms=min((o.ttl_ms for _, o in seen), default=0),
+    )
+
+
+def _bind_tools(
+    spec: ServerSpec,
+    seen: list[tuple[UpstreamSpec, Observation]],
+    allowed: Patterns,
+    table: NameTable,
+    names: dict[Origin, str],
+) -> tuple[dict[str, Binding], frozenset[str]]:
+    offered = [
+        (u, tool)
+        for u, observation in seen
+        for tool in _by_name(observation.tools)
+        if allowed.names_tool(u.id, tool["name"])
+    ]
+    bindings = _bind(spec, "tool", offered, table, names)
+    disabled = frozenset(
+        name
+        for name, binding in bindings.items()
+        if (rule := snapshot_rule(seen, binding)) is not None and not rule.enabled
+    )
+    return {name: b for name, b in bindings.items() if name not in disabled}, disabled
+
+
+def snapshot_rule(seen: list[tuple[UpstreamSpec, Observation]], binding: Binding) -> Any:
+    """The operator's rule for the tool behind a binding, or None."""
+    for upstream, _ in seen:
+        if upstream.id == binding.upstream_id:
+            return upstream.tools.get(binding.upstream_name)
+    return None
+
+
+def _bind(
+    spec: ServerSpec,
+    kind: Kind,
+    offered: list[tuple[UpstreamSpec, Json]],
+    table: NameTable,
+    names: dict[Origin, str],
+) -> dict[str, Binding]:
+    origins = [Origin(spec.code, spec.names, kind, u.id, d["name"]) for u, d in offered]
+    assigned = table.assign(origins)
+    names.update(assigned)
+    bindings = {}
+    for (upstream, definition), origin in zip(offered, origins, strict=True):
+        exposed = assigned[origin]
+        rule = upstream.tools.get(definition["name"]) if kind == "tool" else None
+        timeout_s = rule.timeout_s if rule is not None and rule.timeout_s is not None else upstream.timeout_s
+        shown = definition if exposed == definition["name"] else {**definition, "name": exposed}
+        bindings[exposed] = Binding(exposed, upstream.id, definition["name"], shown, timeout_s)
+    return bindings
+
+
+def _bind_resources(offered: Iterable[tuple[UpstreamSpec, Json]]) -> tuple[dict[str, ResourceBinding], list[str]]:
+    bindings: dict[str, ResourceBinding] = {}
+    clashes = []
+    for upstream, resource in offered:
+        uri = resource["uri"]
+        holder = bindings.get(uri)
+        if holder is None:
+            bindings[uri] = ResourceBinding(uri, upstream.id, resource, upstream.timeout_s)
+        elif holder.upstream_id != upstream.id:
+            clashes.append(f"resource {uri!r} of {upstream.id!r} is hidden: it belongs to {holder.upstream_id!r}")
+    return bindings, clashes
+
+
+def _by_name(definitions: tuple[Json, ...]) -> list[Json]:
+    unique = {d["name"]: d for d in reversed(definitions)}
+    return [unique[name] for name in sorted(unique)]
+
+
+def _merge_capabilities(offered: list[Mapping[str, Any]], *, pending: bool) -> Json:
+    """What at least one upstream offers and the gateway can honour. While an upstream has never been seen, the lists are
+    declared: they are served, and a change of them is announced."""
+    merged: Json = {"tools": {"listChanged": True}}
+    if pending or any("resources" in c for c in offered):
+        merged["resources"] = {"listChanged": True}
+        if any((c.get("resources") or {}).get("subscribe") for c in offered):
+            merged["resources"]["subscribe"] = True
+    if pending or any("prompts" in c for c in offered):
+        merged["prompts"] = {"listChanged": True}
+    for name in ("completions", "logging"):
+        if any(name in c for c in offered):
+            merged[name] = {}
+    extensions = {k: v for c in offered for k, v in (c.get("extensions") or {}).items() if k in RELAYED_EXTENSIONS}
+    if extensions:
+        merged["extensions"] = extensions
+    return merged
+
+
+def _merge_instructions(spec: ServerSpec, seen: list[tuple[UpstreamSpec, Observation]]) -> str | None:
+    if spec.instructions is not None:
+        return spec.instructions
+    said = [(u.id, o.instructions) for u, o in seen if o.instructions]
+    if not said:
+        return None
+    if len(said) == 1:
+        return said[0][1]
+    return "\n\n".join(f"## {upstream_id}\n{text[:4096]}" for upstream_id, text in said if text)
+
+
+class Patterns:
+    """The `tools` list of a virtual server: `upstream/tool` globs, `*` for all, a leading `!` to leave out."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        rules = [_compile(p) for p in patterns]
+        self._include = [r for r, leave_out in rules if not leave_out]
+        self._exclude = [r for r, leave_out in rules if leave_out]
+
+    def names_upstream(self, upstream_id: str) -> bool:
+        """Whether any pattern is about this upstream at all."""
+        return any(upstream(upstream_id) for upstream, _ in self._include)
+
+    def names_tool(self, upstream_id: str, tool: str) -> bool:
+        """Whether the server offers this tool."""
+        if not any(u(upstream_id) and t(tool) for u, t in self._include):
+            return False
+        return not any(u(upstream_id) and t(tool) for u, t in self._exclude)
+
+
+Match = Callable[[str], Any]
+
+
+def _compile(pattern: str) -> tuple[tuple[Match, Match], bool]:
+    leave_out = pattern.startswith("!")
+    upstream, _, tool = pattern.removeprefix("!").partition("/")
+    return (re.compile(translate(upstream)).match, re.compile(translate(tool or "*")).match), leave_out

@@ -1,0 +1,91 @@
+"""Exposed names: which name a tool or prompt of an upstream has at one virtual server.
+
+Theory: a name, once given, stays. Assigned names are stored by the gateway and handed in again, so a name is never
+found by splitting a string and never moves because another upstream appeared. New names are given in the order of the
+configuration; a wanted name that is taken is made unique with a digest of its origin, and the collision is reported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from toolyard.contract.snapshot import Naming
+
+SEPARATOR = "__"
+MAX_NAME_CHARS = 128
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+class Origin(NamedTuple):
+    """Where an exposed name comes from; the key of the stored mapping."""
+
+    server: str
+    naming: Naming
+    kind: Literal["tool", "prompt"]
+    upstream_id: str
+    name: str
+
+
+Names = Mapping[Origin, str]
+
+
+class NameTable:
+    """The names of one kind at one server while a catalog is being made."""
+
+    def __init__(self, stored: Names) -> None:
+        self._stored = stored
+        self.taken: dict[str, Origin] = {}
+        self.collisions: list[str] = []
+
+    def assign(self, origins: list[Origin]) -> dict[Origin, str]:
+        """Give every origin its exposed name: stored ones first, then new ones in the order given."""
+        assigned: dict[Origin, str] = {}
+        for origin in origins:
+            name = self._stored.get(origin)
+            if name is not None and name not in self.taken:
+                self.taken[name] = origin
+                assigned[origin] = name
+        for origin in origins:
+            if origin not in assigned:
+                assigned[origin] = self._new_name(origin)
+        return assigned
+
+    def _new_name(self, origin: Origin) -> str:
+        plain = wanted_name(origin)
+        name = plain
+        if name in self.taken:
+            holder = self.taken[name]
+            if origin.naming == "plain":
+                name = _fit(f"{origin.upstream_id}{SEPARATOR}{_clean(origin.name)}", origin)
+            if name in self.taken:
+                name = _with_digest(plain, origin)
+            self.collisions.append(
+                f"{origin.kind} {origin.name!r} of {origin.upstream_id!r} is exposed as {name!r}: "
+                f"{plain!r} belongs to {holder.upstream_id!r}"
+            )
+        self.taken[name] = origin
+        return name
+
+
+def wanted_name(origin: Origin) -> str:
+    """The exposed name an origin gets where nobody else has it: allowed characters only, at most 128 of them."""
+    name = _clean(origin.name)
+    if origin.naming == "prefixed":
+        name = f"{origin.upstream_id}{SEPARATOR}{name}"
+    return _fit(name, origin)
+
+
+def _clean(name: str) -> str:
+    return _FORBIDDEN.sub("_", name) or "_"
+
+
+def _fit(name: str, origin: Origin) -> str:
+    return name if len(name) <= MAX_NAME_CHARS else _with_digest(name, origin)
+
+
+def _with_digest(name: str, origin: Origin) -> str:
+    digest = hashlib.sha256(f"{origin.upstream_id}\0{origin.name}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[: MAX_NAME_CHARS - 9]}_{digest}"

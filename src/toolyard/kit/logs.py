@@ -1,0 +1,104 @@
+"""Structured logs: one JSON object or one console line for each event, with levels, rotation and request ids.
+
+Values are cut at 2 KiB and control characters are escaped, so that one event is one line whatever a client sends.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+MAX_VALUE_CHARS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """`level`: debug…error. `format`: json, console or auto (console on a terminal). `directory`: where rotated files go
+    (none: standard error only). A file is rotated at `max_bytes`; `backups` old ones are kept, older ones deleted."""
+
+    level: str = "info"
+    format: Literal["json", "console", "auto"] = "auto"
+    directory: Path | None = None
+    max_bytes: int = 16 * 1024 * 1024
+    backups: int = 5
+
+
+def configure(settings: LogSettings) -> None:
+    """Send all logs of the process where `settings` says. Call once, at the composition root."""
+    console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setFormatter(_formatter(console=console))
+    if settings.directory is not None:
+        settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = settings.directory / "toolyard.log"
+        rotating = RotatingFileHandler(
+            path, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8"
+        )
+        rotating.setFormatter(_formatter(console=False))
+        handlers.append(rotating)
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(settings.level.upper())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _harmless,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of one module; further keyword arguments of each event become fields."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def _formatter(*, console: bool) -> logging.Formatter:
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else None
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _harmless,
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            renderer or structlog.processors.JSONRenderer(ensure_ascii=True),
+        ],
+    )
+
+
+def _harmless(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _one_line(value) if key != "exception" else value[: 8 * MAX_VALUE_CHARS]
+    return event
+
+
+def _one_line(value: str) -> str:
+    if len(value) > MAX_VALUE_CHARS:
+        value = value[:MAX_VALUE_CHARS] + "…"
+    if value.isprintable():
+        return value
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
