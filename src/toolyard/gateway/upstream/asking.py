@@ -1,0 +1,86 @@
+"""What an upstream may ask of a caller, and the rounds of questions that a modern upstream answers a request with.
+
+2026-07-28, basic/patterns/mrtr: the answer `input_required` carries questions and/or a state; the same request is sent
+again with the answers and the unchanged state, until the answer is complete. Only what the caller declared on this very
+request may be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import Call
+from toolyard.gateway.upstream.errors import UpstreamInvalid
+
+MAX_ROUNDS = 10
+MAX_QUESTIONS = 32
+
+_CAPABILITY = {
+    "elicitation/create": "elicitation",
+    "sampling/createMessage": "sampling",
+    "roots/list": "roots",
+}
+
+SendRound = Callable[[Json], Awaitable[Json]]
+
+
+def may_ask(client_capabilities: Mapping[str, Any], method: str, params: Any) -> bool:
+    """True if a caller that declared `client_capabilities` can be asked `method` with `params` (kinds and modes)."""
+    capability = _CAPABILITY.get(method)
+    declared = client_capabilities.get(capability) if capability else None
+    if not isinstance(declared, dict):
+        return False
+    if capability != "elicitation":
+        return True
+    mode = params.get("mode", "form") if isinstance(params, dict) else "form"
+    return "url" in declared if mode == "url" else "form" in declared or "url" not in declared
+
+
+async def run_rounds(call: Call, send: SendRound) -> Json:
+    """Send the request of `call` to a modern upstream until its answer is complete, and return that.
+
+    `send(extra)` does one request whose params are the call's plus `extra` (`inputResponses`, `requestState`). Raises
+    UpstreamInvalid for questions that may not be asked and after ten rounds, and what `send` and `call.ask` raise.
+    """
+    answers, state = call.input_responses, call.upstream_state
+    for _ in range(MAX_ROUNDS + 1):
+        result = await send(_extra(answers, state))
+        kind = result.get("resultType", "complete")
+        if kind == "complete":
+            return result
+        if kind != "input_required":
+            return _extension_result(call, result)
+        questions, state = _questions(call, result)
+        answers = await call.ask(questions, state=state)
+    raise UpstreamInvalid(f"The upstream asked for input more than {MAX_ROUNDS} times for one call.")
+
+
+def _extra(answers: dict[str, Json] | None, state: str | None) -> Json:
+    extra: Json = {}
+    if answers is not None:
+        extra["inputResponses"] = answers
+    if state is not None:
+        extra["requestState"] = state
+    return extra
+
+
+def _questions(call: Call, result: Json) -> tuple[dict[str, Json], str | None]:
+    questions, state = result.get("inputRequests", {}), result.get("requestState")
+    if not isinstance(questions, dict) or not (state is None or isinstance(state, str)):
+        raise UpstreamInvalid("The upstream asked for input in a form that is not valid.")
+    if (not questions and state is None) or len(questions) > MAX_QUESTIONS:
+        raise UpstreamInvalid("The upstream asked for no input, or for too much.")
+    for question in questions.values():
+        method = question.get("method") if isinstance(question, dict) else None
+        if not isinstance(method, str) or not may_ask(call.client_capabilities, method, question.get("params")):
+            raise UpstreamInvalid("The upstream asked for input that the caller did not offer to give.")
+    return questions, state
+
+
+def _extension_result(call: Call, result: Json) -> Json:
+    """A result type of an extension is passed on only to a caller that declared extensions (basic, result types)."""
+    if isinstance(result.get("resultType"), str) and call.client_capabilities.get("extensions"):
+        return result
+    raise UpstreamInvalid("The upstream answered with a result type that was not negotiated.")
