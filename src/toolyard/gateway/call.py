@@ -115,6 +115,16 @@ class AskRefused(PlatformError):
     status = 400
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a call goes: an upstream, with the method's parameters in its own names. `name` is what policy judges."""
+
+    upstream_id: str
+    params: Json
+    timeout_s: float
+    name: str
+
+
 @dataclass(slots=True)
 class Call:
     """One request of one principal, decoded and judged. `deadline` is a time of the loop's clock, in seconds.
@@ -142,6 +152,7 @@ class Call:
     isolation: str = ""
     input_responses: dict[str, Json] | None = None
     upstream_state: str | None = None
+    target: Target | None = None
 
 
 class UpstreamEvents(Protocol):

@@ -1,0 +1,80 @@
+"""The catalog in force. It swaps whole; a bad snapshot never replaces a good one.
+
+`Lists` keeps what is asked for most, the encoded list results, once for each catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from toolyard.contract.catalog import Catalog, ServerCatalog, build_catalog
+from toolyard.contract.definitions import Observation
+from toolyard.contract.naming import Names
+from toolyard.contract.snapshot import Snapshot
+
+ListKind = Literal["tools", "resources", "prompts"]
+Changed = Callable[[str, frozenset[ListKind]], None]
+
+
+class CatalogHolder:
+    """Owns the catalog in force and everything it is made of.
+
+    `on_change(server_code, kinds)` is called after a swap for every server whose lists changed.
+    """
+
+    def __init__(self, snapshot: Snapshot, observations: Mapping[str, Observation], names: Names) -> None:
+        self._observations = dict(observations)
+        self._names = dict(names)
+        self.current = build_catalog(snapshot, self._observations, self._names)
+        self._names.update(self.current.names)
+        self.on_change: Changed = lambda _code, _kinds: None
+        self.on_names: Callable[[Names], None] = lambda _names: None
+
+    def observation(self, upstream_id: str) -> Observation | None:
+        """What was last seen on an upstream."""
+        return self._observations.get(upstream_id)
+
+    def offer(self, snapshot: Snapshot) -> bool:
+        """Put a newer snapshot in force; False if it is not newer."""
+        if snapshot.revision <= self.current.snapshot.revision:
+            return False
+        self._swap(snapshot)
+        return True
+
+    def observe(self, observation: Observation) -> bool:
+        """Take in what an upstream offers now; False if nothing but the time changed."""
+        known = self._observations.get(observation.upstream_id)
+        self._observations[observation.upstream_id] = observation
+        if known is not None and known.digest() == observation.digest() and known.ttl_ms == observation.ttl_ms:
+            return False
+        self._swap(self.current.snapshot)
+        return True
+
+    def _swap(self, snapshot: Snapshot) -> None:
+        before, after = self.current, build_catalog(snapshot, self._observations, self._names)
+        fresh = {origin: name for origin, name in after.names.items() if self._names.get(origin) != name}
+        self._names.update(fresh)
+        self.current = after
+        if fresh:
+            self.on_names(fresh)
+        for code, server in after.servers.items():
+            kinds = _changed_lists(before.servers.get(code), server)
+            if kinds:
+                self.on_change(code, kinds)
+
+
+def _changed_lists(before: ServerCatalog | None, after: ServerCatalog) -> frozenset[ListKind]:
+    if before is None:
+        return frozenset()
+    kinds: set[ListKind] = set()
+    if before.tools != after.tools:
+        kinds.add("tools")
+    if before.prompts != after.prompts:
+        kinds.add("prompts")
+    if before.resources != after.resources or before.templates != after.templates:
+        kinds.add("resources")
+    return frozenset(kinds)
+
+
+__all__ = ["Catalog", "CatalogHolder", "ListKind"]

@@ -1,0 +1,97 @@
+"""The end of the pipeline: lists from the catalog, everything else to the upstream that owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from toolyard import __version__
+from toolyard.contract.catalog import Catalog, ServerCatalog
+from toolyard.contract.definitions import Json
+from toolyard.contract.snapshot import ServerSpec
+from toolyard.gateway.call import Call, Target
+from toolyard.gateway.errors import ServerDisabled, ServerUnknown, ToolUnknown
+from toolyard.gateway.lists import Lists
+from toolyard.gateway.pool import Pool
+from toolyard.gateway.routing import ROUTERS
+from toolyard.gateway.watching import Watching
+from toolyard.kit.errors import PlatformError
+
+SERVER_NAME = "toolyard"
+FIRST_LOOK_S = 5.0
+LIST_METHODS = frozenset({"tools/list", "resources/list", "resources/templates/list", "prompts/list"})
+STALE_KEY = "toolyard/staleUpstreams"
+
+
+class Dispatch:
+    """Resolves what a call is about and carries it out."""
+
+    def __init__(self, catalog: Callable[[], Catalog], pool: Pool, lists: Lists, watching: Watching) -> None:
+        self._catalog = catalog
+        self._pool = pool
+        self._lists = lists
+        self._watching = watching
+
+    def server(self, code: str) -> ServerCatalog:
+        """The server as it is in force. Raises ServerUnknown, ServerDisabled."""
+        server = self._catalog().servers.get(code)
+        if server is None:
+            raise ServerUnknown
+        if not server.spec.enabled:
+            raise ServerDisabled
+        return server
+
+    async def resolve(self, call: Call) -> None:
+        """Find the call's target. A name nobody knows yet waits for upstreams that were never seen, a few seconds."""
+        router = ROUTERS.get(call.method)
+        if router is None:
+            return
+        server = self.server(call.server)
+        try:
+            call.target = router(server, call.params)
+        except PlatformError:
+            if not server.unobserved:
+                raise
+            await self._pool.tried(server.unobserved, FIRST_LOOK_S)
+            call.target = router(self.server(call.server), call.params)
+
+    async def __call__(self, call: Call) -> Json:
+        """Carry the call out and return its result object."""
+        if call.method in LIST_METHODS:
+            return await self._list(call)
+        target = call.target
+        if target is None:
+            raise ToolUnknown(method=call.method)
+        if call.method in ("resources/subscribe", "resources/unsubscribe"):
+            await self._watching.change(call, target, on=call.method == "resources/subscribe")
+            return {}
+        upstream = self._pool.get(target.upstream_id)
+        call.isolation = "" if upstream.spec.stateless else call.principal.id
+        return await upstream.request(call, call.method, target.params)
+
+    async def _list(self, call: Call) -> Json:
+        server = self.server(call.server)
+        page = self._lists.page(server, call.method, call.params, call.revision)
+        stale = self._pool.stale(server.upstream_ids)
+        if stale:
+            page["_meta"] = {STALE_KEY: stale}
+        page["ttlMs"] = server.ttl_ms
+        page["cacheScope"] = "private"
+        return page
+
+
+def server_info(spec: ServerSpec) -> Json:
+    """How a virtual server names itself to clients."""
+    info: Json = {"name": SERVER_NAME if spec.code == "default" else f"{SERVER_NAME}/{spec.code}", "version": __version__}
+    if spec.title is not None:
+        info["title"] = spec.title
+    return info
+
+
+def capabilities_of(server: ServerCatalog) -> Json:
+    """What a server declares: its upstreams' capabilities merged, and which Toolyard this is."""
+    return {**server.capabilities, "experimental": {SERVER_NAME: {"version": __version__}}}
+
+
+Perform = Callable[[Call], Awaitable[Json]]
+
+__all__ = ["Dispatch", "Perform", "Target", "capabilities_of", "server_info"]

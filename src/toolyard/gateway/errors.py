@@ -1,0 +1,127 @@
+"""What can be wrong with a call at the gateway itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolyard.kit.errors import PlatformError
+
+
+class Unauthenticated(PlatformError):
+    """Show an API key of this server: `Authorization: Bearer mcp_key_…`."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class ServerUnknown(PlatformError):
+    """There is no such server."""
+
+    code = "server_unknown"
+    status = 404
+
+
+class ServerDisabled(PlatformError):
+    """This server is switched off."""
+
+    code = "server_disabled"
+    status = 403
+
+
+class ToolUnknown(PlatformError):
+    """This server exposes no tool of that name."""
+
+    code = "tool_unknown"
+    status = 404
+
+
+class ToolDisabled(PlatformError):
+    """This tool is switched off."""
+
+    code = "tool_disabled"
+    status = 403
+
+
+class PromptUnknown(PlatformError):
+    """This server exposes no prompt of that name."""
+
+    code = "prompt_unknown"
+    status = 404
+
+
+class ResourceUnknown(PlatformError):
+    """This server has no such resource."""
+
+    code = "resource_unknown"
+    status = 404
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri=uri)
+        self.data: dict[str, Any] = {"uri": uri}
+
+
+class CursorInvalid(PlatformError):
+    """This cursor was not issued for this list, or the list has changed since: begin again without a cursor."""
+
+    code = "cursor_invalid"
+    status = 400
+
+
+class NotAllowed(PlatformError):
+    """The caller may not do this."""
+
+    code = "not_allowed"
+    status = 403
+
+
+class RateLimited(PlatformError):
+    """Too many calls; wait and try again."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(retry_after_s=round(retry_after_s, 3))
+        self.retry_after_s = retry_after_s
+
+
+class TooManyCalls(PlatformError):
+    """The gateway is working on as many calls as it may."""
+
+    code = "overloaded"
+    status = 503
+
+
+class SessionUnknown(PlatformError):
+    """There is no such session; initialize again."""
+
+    code = "session_unknown"
+    status = 404
+
+
+class SessionRequired(PlatformError):
+    """This request needs the session that `initialize` opened: send its Mcp-Session-Id."""
+
+    code = "session_required"
+    status = 400
+
+
+class TooManySessions(PlatformError):
+    """There are as many sessions as there may be."""
+
+    code = "too_many_sessions"
+    status = 503
+
+
+class TimedOut(PlatformError):
+    """The call took longer than it may."""
+
+    code = "timed_out"
+    status = 504
+
+
+class StateRefused(PlatformError):
+    """The requestState is not one that was issued for this call, or it has expired: send the call again without it."""
+
+    code = "state_refused"
+    status = 400

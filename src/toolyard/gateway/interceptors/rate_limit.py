@@ -1,0 +1,67 @@
+"""Token buckets for each key and each virtual server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from toolyard.contract.catalog import Catalog
+from toolyard.contract.definitions import Json
+from toolyard.contract.snapshot import RateLimit as Limit
+from toolyard.gateway.call import Call
+from toolyard.gateway.errors import RateLimited
+from toolyard.gateway.pipeline import Proceed
+from toolyard.kit.clock import Clock
+
+MAX_BUCKETS = 100_000
+
+
+class Bucket:
+    """Refills evenly and holds at most `burst` calls."""
+
+    __slots__ = ("at", "tokens")
+
+    def __init__(self, tokens: float, at: float) -> None:
+        self.tokens = tokens
+        self.at = at
+
+    def take(self, limit: Limit, now: float) -> float:
+        """Take one call. 0.0, or the seconds until there will be one."""
+        per_second = limit.per_minute / 60.0
+        self.tokens = min(limit.burst, self.tokens + (now - self.at) * per_second)
+        self.at = now
+        if self.tokens >= 1.0:
+            self.tokens -= 1.0
+            return 0.0
+        return (1.0 - self.tokens) / per_second if per_second > 0 else 60.0
+
+
+class RateLimit:
+    """Refuses calls above the limits of the server's configuration."""
+
+    def __init__(self, catalog: Callable[[], Catalog], clock: Clock) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+
+    async def __call__(self, call: Call, proceed: Proceed) -> Json:
+        spec = self._catalog().snapshot.servers[call.server]
+        if spec.per_key is not None:
+            self._take((call.server, call.principal.id), spec.per_key)
+        if spec.per_server is not None:
+            self._take((call.server, ""), spec.per_server)
+        return await proceed(call)
+
+    def _take(self, key: tuple[str, str], limit: Limit) -> None:
+        now = self._clock.monotonic()
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) >= MAX_BUCKETS:
+                self._forget_full(now)
+            bucket = self._buckets[key] = Bucket(limit.burst, now)
+        wait_s = bucket.take(limit, now)
+        if wait_s > 0:
+            raise RateLimited(wait_s)
+
+    def _forget_full(self, now: float) -> None:
+        """Buckets untouched for an hour are as good as new."""
+        self._buckets = {k: b for k, b in self._buckets.items() if now - b.at < 3600.0}

@@ -1,0 +1,148 @@
+"""The journal: one local SQLite file for what a gateway has seen and must not forget.
+
+Observations (definitions last seen on each upstream), assigned names, and refusals of known callers. One thread owns the
+connection; callers hand over values and never wait. Nothing here is on the path of a plain call: `flush` exists for the
+end of the process and for tests. A file that cannot be read is set aside, never overwritten.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+
+from toolyard.contract.definitions import Observation
+from toolyard.contract.naming import Names, Origin
+from toolyard.kit import faults
+from toolyard.kit.logs import get_logger
+
+log = get_logger(__name__)
+
+_SCHEMA = """
+create table if not exists observations (upstream_id text primary key, digest text not null, body blob not null);
+create table if not exists names (
+    server text, naming text, kind text, upstream_id text, name text, exposed text not null,
+    primary key (server, naming, kind, upstream_id, name));
+create table if not exists refusals (
+    at real not null, principal text not null, server text not null, reason text not null, action text not null,
+    client text not null, request_id text not null);
+create index if not exists refusals_at on refusals (at);
+"""
+_MAX_WAITING = 10_000
+_MAX_REFUSALS = 100_000
+
+Job = Callable[[sqlite3.Connection], None]
+
+
+class Journal:
+    """What a gateway remembers across restarts. `path` None keeps it in memory."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._jobs: queue.Queue[Job | None] = queue.Queue(_MAX_WAITING)
+        self._path = path
+        self.dropped = 0
+        self._connection = self._open()
+        self._thread = threading.Thread(target=self._run, name="toolyard-journal", daemon=True)
+        self._thread.start()
+
+    def observations(self) -> dict[str, Observation]:
+        """The last known definitions of every upstream; call once, before the first write."""
+        rows = self._connection.execute("select body from observations").fetchall()
+        seen = [msgspec.json.decode(body, type=Observation) for (body,) in rows]
+        return {o.upstream_id: o for o in seen}
+
+    def names(self) -> dict[Origin, str]:
+        """The exposed names given so far; call once, before the first write."""
+        rows = self._connection.execute("select server, naming, kind, upstream_id, name, exposed from names").fetchall()
+        return {Origin(*row[:5]): row[5] for row in rows}
+
+    def keep_observation(self, observation: Observation) -> None:
+        """Remember what an upstream offers now."""
+        body = msgspec.json.encode(asdict(observation))
+        row = (observation.upstream_id, observation.digest(), body)
+        self._put(lambda c: _execute(c, "insert or replace into observations values (?, ?, ?)", row))
+
+    def keep_names(self, names: Names) -> None:
+        """Remember exposed names, so that they never move."""
+        rows = [(*origin, exposed) for origin, exposed in names.items()]
+        if rows:
+            self._put(lambda c: _executemany(c, "insert or replace into names values (?, ?, ?, ?, ?, ?)", rows))
+
+    def keep_refusal(self, values: Mapping[str, object]) -> None:
+        """Remember that a known caller was refused: at, principal, server, reason, action, client, request_id."""
+        row = tuple(values[k] for k in ("at", "principal", "server", "reason", "action", "client", "request_id"))
+        self._put(lambda c: _execute(c, "insert into refusals values (?, ?, ?, ?, ?, ?, ?)", row))
+
+    def flush(self) -> None:
+        """Wait until everything handed over so far is written."""
+        done = threading.Event()
+        self._jobs.put(lambda _: done.set())
+        done.wait(10)
+
+    def close(self) -> None:
+        """Write what is waiting and close the file."""
+        self._jobs.put(None)
+        self._thread.join(10)
+
+    def _put(self, job: Job) -> None:
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            self.dropped += 1
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except sqlite3.DatabaseError as error:
+            if self._path is None:
+                raise
+            aside = self._path.with_name(self._path.name + ".unreadable")
+            self._path.replace(aside)
+            log.warning("journal_set_aside", reason=str(error), kept_as=aside.name)
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(str(self._path or ":memory:"), check_same_thread=False, isolation_level=None)
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=normal")
+        connection.executescript(_SCHEMA)
+        connection.execute("delete from refusals where rowid <= (select max(rowid) from refusals) - ?", (_MAX_REFUSALS,))
+        if self._path is not None:
+            self._path.chmod(0o600)
+        return connection
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._jobs.get()]
+            while len(batch) < 500 and not self._jobs.empty():
+                batch.append(self._jobs.get())
+            self._write([job for job in batch if job is not None])
+            if None in batch:
+                self._connection.close()
+                return
+
+    def _write(self, batch: list[Job]) -> None:
+        try:
+            faults.hit("journal.write")
+            self._connection.execute("begin")
+            for job in batch:
+                job(self._connection)
+            self._connection.execute("commit")
+        except (sqlite3.Error, OSError) as error:
+            self.dropped += len(batch)
+            log.warning("journal_write_failed", reason=str(error), lost=len(batch))
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+
+
+def _execute(connection: sqlite3.Connection, sql: str, row: tuple[object, ...]) -> None:
+    connection.execute(sql, row)
+
+
+def _executemany(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+    connection.executemany(sql, rows)

@@ -1,0 +1,206 @@
+"""The live upstreams: made from the snapshot, watched, observed again when they change, closed when they go.
+
+Each upstream has one keeper task, so a dead or slow one costs the others nothing. At most 16 begin to be observed at
+once. What an upstream offered last stays in the catalog while it is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from toolyard.contract.definitions import Observation
+from toolyard.contract.snapshot import Snapshot, UpstreamSpec
+from toolyard.gateway.call import Upstream
+from toolyard.gateway.upstream.errors import UpstreamError, UpstreamTimedOut, UpstreamUnreachable
+from toolyard.kit.clock import Clock
+from toolyard.kit.errors import PlatformError
+from toolyard.kit.logs import get_logger
+from toolyard.kit.tasks import TaskOwner
+
+log = get_logger(__name__)
+
+OBSERVE_LIMIT_S = 60.0
+REFRESH_S = 300.0
+DEBOUNCE_S = 1.0
+MAX_BACKOFF_S = 60.0
+STARTS_AT_ONCE = 16
+START_SLOT_S = 0.5
+CLOSE_LIMIT_S = 10.0
+
+State = Literal["pending", "ready", "failing", "disabled"]
+Make = Callable[[UpstreamSpec, str | None], Upstream]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One upstream as the pool keeps it. Times are seconds since 1970."""
+
+    spec: UpstreamSpec
+    upstream: Upstream
+    state: State = "pending"
+    error: str | None = None
+    error_code: str | None = None
+    failures: int = 0
+    observed_at: float | None = None
+    again: asyncio.Event = field(default_factory=asyncio.Event)
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+    keeper: asyncio.Task[Any] | None = None
+
+
+class Pool:
+    """All upstreams of one gateway. `make(spec, era hint)` builds the driver; `on_observation` takes what was seen."""
+
+    def __init__(
+        self,
+        make: Make,
+        *,
+        clock: Clock,
+        known: Callable[[str], Observation | None],
+        on_observation: Callable[[Observation], None],
+    ) -> None:
+        self._make = make
+        self._clock = clock
+        self._known = known
+        self._on_observation = on_observation
+        self._entries: dict[str, Entry] = {}
+        self._tasks = TaskOwner("pool")
+        self._slots = asyncio.Semaphore(STARTS_AT_ONCE)
+
+    def reconcile(self, snapshot: Snapshot) -> None:
+        """Make the live upstreams those of the snapshot: start new ones, replace changed ones, close gone ones."""
+        wanted = {u.id: u for u in snapshot.upstreams.values() if u.enabled}
+        for upstream_id, entry in list(self._entries.items()):
+            if wanted.get(upstream_id) != entry.spec:
+                del self._entries[upstream_id]
+                self._tasks.start(self._retire(entry))
+        for upstream_id, spec in wanted.items():
+            if upstream_id not in self._entries:
+                self._entries[upstream_id] = self._begin(spec)
+
+    def get(self, upstream_id: str) -> Upstream:
+        """The live upstream. Raises UpstreamUnreachable if the snapshot in force has none of that id."""
+        entry = self._entries.get(upstream_id)
+        if entry is None:
+            raise UpstreamUnreachable(f"upstream {upstream_id!r} is not configured any more", upstream=upstream_id)
+        return entry.upstream
+
+    def refresh(self, upstream_id: str) -> None:
+        """Observe this upstream again soon."""
+        entry = self._entries.get(upstream_id)
+        if entry is not None:
+            entry.again.set()
+
+    async def tried(self, upstream_ids: Iterable[str], limit_s: float) -> None:
+        """Wait until each of these upstreams has been tried once, at most `limit_s` seconds."""
+        waits = [e.tried.wait() for i in upstream_ids if (e := self._entries.get(i)) is not None and not e.tried.is_set()]
+        if waits:
+            try:
+                async with asyncio.timeout(limit_s):
+                    await asyncio.gather(*waits)
+            except TimeoutError:
+                pass
+
+    def stale(self, upstream_ids: Iterable[str]) -> list[str]:
+        """Which of these serve definitions from an earlier time because they fail now."""
+        return [i for i in upstream_ids if (e := self._entries.get(i)) is not None and e.state == "failing"]
+
+    def status(self) -> list[dict[str, Any]]:
+        """For the operator: how every upstream does."""
+        return [
+            {
+                "id": e.spec.id,
+                "kind": e.spec.kind,
+                "state": e.state,
+                "error": e.error,
+                "error_code": e.error_code,
+                "failures": e.failures,
+                "observed_at": e.observed_at,
+                **e.upstream.status(),
+            }
+            for e in self._entries.values()
+        ]
+
+    async def aclose(self) -> None:
+        """Stop watching and close every upstream."""
+        entries = list(self._entries.values())
+        self._entries.clear()
+        await asyncio.gather(*(self._retire(e, at_once=True) for e in entries))
+        await self._tasks.aclose()
+
+    def _begin(self, spec: UpstreamSpec) -> Entry:
+        known = self._known(spec.id)
+        entry = Entry(spec, self._make(spec, known.era if known is not None else None))
+        entry.observed_at = known.observed_at if known is not None else None
+        entry.keeper = self._tasks.start(self._keep(entry))
+        return entry
+
+    async def _keep(self, entry: Entry) -> None:
+        while True:
+            entry.again.clear()
+            wait_s = await self._observe(entry)
+            entry.tried.set()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await entry.again.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(DEBOUNCE_S)
+
+    async def _observe(self, entry: Entry) -> float:
+        """Look once; return the seconds until the next look."""
+        try:
+            async with asyncio.timeout(OBSERVE_LIMIT_S):
+                observation = await self._observe_in_turn(entry)
+        except TimeoutError:
+            return self._failed(entry, UpstreamTimedOut())
+        except PlatformError as error:
+            return self._failed(entry, error)
+        self._succeeded(entry, observation)
+        return REFRESH_S * random.uniform(0.8, 1.2)  # noqa: S311  (jitter)
+
+    async def _observe_in_turn(self, entry: Entry) -> Observation:
+        await self._slots.acquire()
+        release = asyncio.get_running_loop().call_later(START_SLOT_S, self._slots.release)
+        try:
+            return await entry.upstream.observe()
+        finally:
+            if release.when() > asyncio.get_running_loop().time() and not release.cancelled():
+                release.cancel()
+                self._slots.release()
+
+    def _succeeded(self, entry: Entry, observation: Observation) -> None:
+        if entry.state != "ready":
+            log.info("upstream_ready", upstream=entry.spec.id, era=observation.era, tools=len(observation.tools))
+        for warning in observation.warnings:
+            log.warning("upstream_definition_dropped", upstream=entry.spec.id, reason=warning)
+        entry.state, entry.error, entry.error_code, entry.failures = "ready", None, None, 0
+        entry.observed_at = observation.observed_at
+        self._on_observation(observation)
+
+    def _failed(self, entry: Entry, error: PlatformError) -> float:
+        if entry.error != error.message:
+            log.warning("upstream_failing", upstream=entry.spec.id, code=error.code, reason=error.message)
+        entry.state, entry.error, entry.error_code = "failing", error.message, error.code
+        entry.failures += 1
+        return random.uniform(0.5, 1.0) * min(MAX_BACKOFF_S, 2.0 ** min(entry.failures, 6))  # noqa: S311  (jitter)
+
+    async def _retire(self, entry: Entry, *, at_once: bool = False) -> None:
+        """Let what is in flight end on the old connection, then close it."""
+        if entry.keeper is not None:
+            entry.keeper.cancel()
+        if not at_once:
+            await asyncio.sleep(min(entry.spec.timeout_s, CLOSE_LIMIT_S) if _busy(entry) else 0)
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await entry.upstream.aclose()
+        except (TimeoutError, UpstreamError) as error:
+            log.warning("upstream_close_failed", upstream=entry.spec.id, reason=str(error))
+
+
+def _busy(entry: Entry) -> bool:
+    status: Mapping[str, Any] = entry.upstream.status()
+    return bool(status.get("in_flight", 1))

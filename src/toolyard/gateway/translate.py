@@ -1,0 +1,67 @@
+"""The one translator from errors to JSON-RPC: codes, data and HTTP statuses for every era.
+
+Own JSON-RPC codes are HTTP's numbers (429, 503 …): they lie outside the range the specification reserves. Errors of an
+upstream are -32603 with `data.reason`; the caller learns which upstream and why, never its address.
+"""
+
+from __future__ import annotations
+
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import Answer
+from toolyard.gateway.errors import RateLimited
+from toolyard.gateway.upstream.errors import UpstreamError
+from toolyard.kit.errors import PlatformError
+from toolyard.protocol import jsonrpc
+from toolyard.protocol.convert import error_to_client
+from toolyard.protocol.errors import ParseError, ProtocolError, RequestId
+from toolyard.protocol.revisions import MODERN
+from toolyard.protocol.strict_json import encode
+
+_INVALID_PARAMS = frozenset(
+    {
+        "tool_unknown",
+        "tool_disabled",
+        "prompt_unknown",
+        "resource_unknown",
+        "cursor_invalid",
+        "state_refused",
+        "server_disabled",
+    }
+)
+
+
+def error_object(error: PlatformError, revision: str) -> Json:
+    """The JSON-RPC error object for a client of `revision`: code, message, data."""
+    if isinstance(error, ProtocolError):
+        found: Json = {"code": error.rpc_code, "message": error.message}
+        if error.data is not None:
+            found["data"] = error.data
+    elif isinstance(error, UpstreamError):
+        found = {"code": -32603, "message": error.message, "data": {"reason": error.code, **_shown(error)}}
+    elif error.code in _INVALID_PARAMS:
+        found = {"code": -32602, "message": error.message, "data": {"reason": error.code, **getattr(error, "data", {})}}
+    else:
+        found = {"code": error.status, "message": error.message, "data": {"reason": error.code, **_shown(error)}}
+    return error_to_client(revision, found)
+
+
+def error_answer(error: PlatformError, request_id: RequestId | None, revision: str) -> Answer:
+    """The answer that ends an exchange with an error. Legacy clients get HTTP 200 for what concerns one request only:
+    they take other statuses for a fault of the transport or the end of the session."""
+    message = jsonrpc.error(request_id, **error_object(error, revision))
+    headers: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, RateLimited):
+        headers = (("retry-after", str(max(1, round(error.retry_after_s + 0.5)))),)
+    return Answer(_status(error, request_id, revision), encode(message), headers)
+
+
+def _status(error: PlatformError, request_id: RequestId | None, revision: str) -> int:
+    if isinstance(error, UpstreamError):
+        return 200
+    if revision == MODERN:
+        return 400 if error.code in _INVALID_PARAMS else error.status
+    return 200 if request_id is not None and not isinstance(error, ParseError) and error.code != "invalid_request" else error.status
+
+
+def _shown(error: PlatformError) -> Json:
+    return {k: v for k, v in error.context.items() if isinstance(v, str | int | float)}
