@@ -1,0 +1,153 @@
+"""The operator's file into a snapshot and settings: everything wrong with it is found and told in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from toolyard.contract.snapshot import KeyRecord, ServerSpec, Snapshot, UpstreamSpec
+from toolyard.gateway.feed.client_form import as_upstream, id_of, looks_like_upstream
+from toolyard.gateway.feed.digest import snapshot_digest
+from toolyard.gateway.feed.document import Document, Section
+from toolyard.gateway.feed.servers import read_server, server_code_problem
+from toolyard.gateway.feed.upstreams import Bounds, read_upstream, upstream_id_problem
+from toolyard.gateway.feed.yaml_marks import MAX_FILE_BYTES, ConfigRejected, Marked, Problem, read_marked
+from toolyard.settings import SETTINGS, Setting, Settings, from_environment, is_loopback, make_settings
+
+FILE_NAMES = ("toolyard.yaml", "toolyard.yml", "config/app.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a file says: to the gateway as a whole (`settings`) and about what it serves (`snapshot`)."""
+
+    snapshot: Snapshot
+    settings: Settings
+
+
+def find_config(directory: Path) -> Path | None:
+    """The configuration file of a directory, if it has one."""
+    return next((directory / name for name in FILE_NAMES if (directory / name).is_file()), None)
+
+
+def load(path: Path, *, environ: Mapping[str, str], keys: Mapping[str, KeyRecord], revision: int) -> Snapshot:
+    """The snapshot that `path` describes. Raises ConfigRejected with every problem found."""
+    return load_all(path, environ=environ, keys=keys, revision=revision).snapshot
+
+
+def load_all(
+    path: Path, *, environ: Mapping[str, str], keys: Mapping[str, KeyRecord], revision: int, host: str | None = None
+) -> Loaded:
+    """Snapshot and settings together. `host`: the address to listen on if the command line gave one, which decides
+    whether `access: open` is allowed. Raises ConfigRejected."""
+    problems: list[Problem] = []
+    document = Document(path, environ, problems)
+    marked = read_marked(read_text(path), str(path), problems)
+    root = document.section(marked or Marked({}, 1), "")
+    settings = _settings(root, document)
+    upstreams, servers = _served(root, settings, loopback=is_loopback(host or settings.gateway.host))
+    if "mcpServers" not in root:
+        root.close()
+    if problems:
+        raise ConfigRejected(sorted(problems, key=lambda problem: problem.line))
+    digest = snapshot_digest(upstreams, servers, keys)
+    snapshot = Snapshot(
+        revision, digest, MappingProxyType(upstreams), MappingProxyType(servers), MappingProxyType(dict(keys))
+    )
+    return Loaded(snapshot, settings)
+
+
+def read_text(path: Path) -> str:
+    """The file's text, at most 4 MiB of UTF-8. Raises ConfigRejected."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigRejected([Problem(str(path), 0, "", f"cannot be read: {error.strerror}")]) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigRejected([Problem(str(path), 0, "", f"is larger than {MAX_FILE_BYTES // 2**20} MiB")])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigRejected([Problem(str(path), line, "", "is not text in UTF-8")]) from None
+
+
+def _settings(root: Section, document: Document) -> Settings:
+    """Settings from the environment, the file's sections, and the defaults. `server:` is another name of `gateway:`."""
+    sections = {name: root.section(name) for name in dict.fromkeys(setting.section for setting in SETTINGS)}
+    if "gateway" not in root:
+        sections["gateway"] = root.section("server")
+    tls = sections["gateway"].section("tls")
+    places: dict[str, tuple[str, int]] = {}
+
+    def written(setting: Setting) -> str | None:
+        from_file = _written_in_file(setting, tls if ".tls." in setting.key else sections[setting.section], places)
+        variable = from_environment(setting, document.environ)
+        if variable:
+            places[setting.key] = (f"environment variable {variable[0]}", 0)
+            return variable[1]
+        return from_file
+
+    def complain(setting: Setting, reason: str) -> None:
+        file, line = places[setting.key]
+        document.problems.append(Problem(file, line, setting.key, reason))
+
+    settings = make_settings(written, complain, base=document.base)
+    for section in (*sections.values(), tls):
+        section.close()
+    return settings
+
+
+def _written_in_file(setting: Setting, section: Section, places: dict[str, tuple[str, int]]) -> str | None:
+    name = setting.key.rpartition(".")[2]
+    node = section.take(name)
+    if node is None:
+        return None
+    places[setting.key] = (section.document.file, node.line)
+    if setting.kind in {"list", "networks"}:
+        return ",".join(section.document.texts(node, setting.key))
+    return section.document.text(node, setting.key)
+
+
+def _served(
+    root: Section, settings: Settings, *, loopback: bool
+) -> tuple[dict[str, UpstreamSpec], dict[str, ServerSpec]]:
+    defaults, longest_s = settings.defaults, settings.limits.call_timeout_s
+    bounds = Bounds(min(defaults.timeout_s, longest_s), defaults.max_connections, longest_s)
+    upstreams: dict[str, UpstreamSpec] = {}
+    for upstream_id, node in _entries(root, "upstreams"):
+        key = f"upstreams.{upstream_id}"
+        wrong = upstream_id_problem(upstream_id)
+        if wrong:
+            root.document.complain(node.line, key, wrong)
+        upstreams[upstream_id] = read_upstream(upstream_id, root.document.section(node, key), bounds)
+    written_servers = _entries(root, "servers")
+    foreign = [(f"mcpServers.{name}", name, node) for name, node in _entries(root, "mcpServers")]
+    foreign += [(f"servers.{name}", name, node) for name, node in written_servers if looks_like_upstream(node)]
+    for key, name, node in foreign:
+        upstream_id = id_of(name, upstreams.keys())
+        entry = as_upstream(root.document.section(node, key))
+        upstreams[upstream_id] = read_upstream(upstream_id, entry, bounds)
+    root.take("inputs")
+    own = [(code, node) for code, node in written_servers if not looks_like_upstream(node)]
+    return upstreams, _servers(root, own, upstreams, loopback=loopback)
+
+
+def _servers(
+    root: Section, entries: list[tuple[str, Marked]], upstreams: Mapping[str, UpstreamSpec], *, loopback: bool
+) -> dict[str, ServerSpec]:
+    servers: dict[str, ServerSpec] = {}
+    for code, node in entries:
+        wrong = server_code_problem(code)
+        if wrong:
+            root.document.complain(node.line, f"servers.{code}", wrong)
+        entry = root.document.section(node, f"servers.{code}")
+        servers[code] = read_server(code, entry, upstreams, loopback=loopback)
+    return servers or {"default": ServerSpec("default")}
+
+
+def _entries(root: Section, name: str) -> list[tuple[str, Marked]]:
+    return list(root.section(name).items())

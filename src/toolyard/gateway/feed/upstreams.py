@@ -1,0 +1,255 @@
+"""One entry of `upstreams` into an UpstreamSpec."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from toolyard.contract.snapshot import ToolRule, UpstreamKind, UpstreamSpec
+from toolyard.gateway.feed.document import Section
+from toolyard.kit.quantities import seconds, switch, whole_number
+from toolyard.kit.secret import Secret
+
+BUILTINS = ("demo",)
+ID_GRAMMAR = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+TRANSPORTS: dict[str, UpstreamKind] = {
+    "auto": "mcp-http",
+    "http": "mcp-http",
+    "sse": "mcp-sse",
+    "websocket": "websocket",
+}
+MAX_CREDENTIAL_BYTES = 64 * 1024
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+_ENV_NAME = re.compile(r"[^=\x00]+")
+_OWN_HEADERS = frozenset(
+    {
+        "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
+        "content-type", "accept", "last-event-id", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What holds where an entry says nothing (`timeout_s`, `max_connections`), and the longest time it may ask for."""
+
+    timeout_s: float
+    max_connections: int
+    longest_s: float
+
+
+def upstream_id_problem(text: str) -> str | None:
+    """Why `text` cannot be the id of an upstream, or None."""
+    if not ID_GRAMMAR.fullmatch(text):
+        return (
+            f"'{text}' is not an upstream id: use a-z, 0-9, '-' and '_', at most 63, beginning with a letter or digit"
+        )
+    if "__" in text:
+        return f"'{text}' is not an upstream id: '__' separates the upstream from the tool in prefixed names"
+    return None
+
+
+def read_upstream(upstream_id: str, entry: Section, bounds: Bounds) -> UpstreamSpec:
+    """The upstream that a section describes; problems go to its document, with a harmless value in their place."""
+    url, command, builtin = _url(entry), _command(entry), _builtin(entry)
+    _check_one_place(entry)
+    kind = _kind(entry, url, builtin=builtin)
+    tls = entry.section("tls")
+    spec = UpstreamSpec(
+        id=upstream_id,
+        kind=kind,
+        url=url,
+        headers=_secrets(entry, "headers", _header_problem),
+        command=(builtin,) if builtin else command,
+        env=_secrets(entry, "env", _variable_problem),
+        cwd=_path(entry, "cwd"),
+        enabled=entry.parsed("enabled", switch, default=True),
+        timeout_s=entry.parsed("timeout", lambda text: timeout(text, bounds.longest_s), bounds.timeout_s),
+        stateless=entry.parsed("stateless", switch, default=False),
+        max_processes=entry.parsed("max_processes", lambda text: whole_number(text, 1, 1000), 8),
+        max_connections=entry.parsed(
+            "max_connections", lambda text: whole_number(text, 1, 10_000), bounds.max_connections
+        ),
+        allow_networks=_networks(entry),
+        tls_verify=tls.parsed("verify", switch, default=True),
+        tls_ca_file=_path(tls, "ca_file"),
+        tools=_tool_rules(entry, bounds.longest_s),
+    )
+    _check_fits(entry, spec)
+    tls.close()
+    entry.close()
+    return spec
+
+
+def timeout(text: str, longest_s: float) -> float:
+    """Seconds, more than nothing and at most `longest_s`."""
+    value = seconds(text)
+    if not 0 < value <= longest_s:
+        raise ValueError(f"'{text}' is not a time limit: more than 0 and at most {longest_s:g} s")
+    return value
+
+
+def _check_one_place(entry: Section) -> None:
+    places = [name for name in ("command", "url", "builtin") if name in entry]
+    if len(places) == 1:
+        return
+    if places:
+        entry.complain(places[1], f"an upstream has only one of command, url, builtin; here are {' and '.join(places)}")
+    else:
+        entry.complain("", "an upstream needs one of: command (a program), url, builtin: demo")
+
+
+def _url(entry: Section) -> str | None:
+    node = entry.take("url")
+    return entry.document.parsed(node, entry.path("url"), checked_url) if node else None
+
+
+def checked_url(text: str) -> str:
+    """An http, https, ws or wss URL without user, password or fragment. Raises ValueError."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname or re.search(r"[\x00-\x20\x7f]", text):
+        raise ValueError(f"'{text}' is not a URL such as https://example.com/mcp")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL must not contain a user or password; put credentials into headers")
+    if parts.fragment:
+        raise ValueError("a URL must not contain a fragment ('#')")
+    _ = parts.port  # raises ValueError when it is not a number that a port can be
+    return text
+
+
+def _command(entry: Section) -> tuple[str, ...]:
+    command = entry.texts("command") or ()
+    arguments = entry.texts("args") or ()
+    if command and not command[0].strip():
+        entry.complain("command", "is empty")
+    if arguments and "command" not in entry:
+        entry.complain("args", "has no command to go with")
+    for name, words in (("command", command), ("args", arguments)):
+        if any("\x00" in word for word in words):
+            entry.complain(name, "contains a NUL character")
+    return command + arguments
+
+
+def _builtin(entry: Section) -> str | None:
+    name = entry.text("builtin")
+    if name is not None and name not in BUILTINS:
+        entry.complain("builtin", f"there is no built-in upstream '{name}'; there is: {', '.join(BUILTINS)}")
+    return name
+
+
+def _kind(entry: Section, url: str | None, *, builtin: str | None) -> UpstreamKind:
+    transport = entry.parsed("transport", _transport, "auto")
+    if builtin:
+        return "native"
+    if "command" in entry:
+        return "mcp-stdio"
+    over_websocket = url is not None and url.startswith(("ws:", "wss:"))
+    if over_websocket and transport not in {"auto", "websocket"}:
+        entry.complain("transport", f"a ws:// URL is reached over websocket, not {transport}")
+    if transport == "websocket" and url is not None and not over_websocket:
+        entry.complain("transport", "websocket needs a ws:// or wss:// URL")
+    return "websocket" if over_websocket else TRANSPORTS[transport]
+
+
+def _transport(text: str) -> str:
+    if text not in TRANSPORTS:
+        raise ValueError(f"'{text}' is not one of {', '.join(TRANSPORTS)}")
+    return text
+
+
+def _check_fits(entry: Section, spec: UpstreamSpec) -> None:
+    """Complain about fields that mean nothing for this kind of upstream."""
+    over_network = spec.url is not None
+    for name in ("headers", "tls", "allow_networks", "transport"):
+        if name in entry and not over_network and "url" not in entry:
+            entry.complain(name, "only means something together with url")
+    for name in ("env", "cwd"):
+        if name in entry and spec.kind != "mcp-stdio":
+            entry.complain(name, "only means something together with command")
+
+
+def _path(entry: Section, name: str) -> str | None:
+    text = entry.text(name)
+    return None if text is None else str(entry.document.base / Path(text).expanduser())
+
+
+def _networks(entry: Section) -> tuple[str, ...]:
+    networks = []
+    for text in entry.texts("allow_networks") or ():
+        try:
+            networks.append(str(ipaddress.ip_network(text, strict=False)))
+        except ValueError:
+            entry.complain("allow_networks", f"'{text}' is not a network such as 10.0.0.0/8")
+    return tuple(networks)
+
+
+def _secrets(entry: Section, name: str, problem: Callable[[str, str], str | None]) -> tuple[tuple[str, Secret], ...]:
+    section = entry.section(name)
+    pairs: dict[str, Secret] = {}
+    for field, node in section.items():
+        value = section.document.parsed(node, section.path(field), lambda text: credential(text, entry.document.base))
+        if value is None:
+            continue
+        wrong = problem(field, value)
+        if wrong:
+            section.complain(field, wrong)
+        pairs[field] = Secret(value)
+    return tuple(pairs.items())
+
+
+def credential(text: str, base: Path) -> str:
+    """The value itself, or for `file:PATH` what is in that file without its last line break. `file://…` is a value.
+    Raises ValueError if the file cannot be read."""
+    if not text.startswith("file:") or text.startswith("file://"):
+        return text
+    path = base / Path(text.removeprefix("file:")).expanduser()
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_CREDENTIAL_BYTES + 1)
+        if len(content) > MAX_CREDENTIAL_BYTES:
+            raise ValueError(f"the credential file {path} is larger than {MAX_CREDENTIAL_BYTES} bytes")
+        return content.decode("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"the credential file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the credential file {path} is not text in UTF-8") from None
+
+
+def _header_problem(name: str, value: str) -> str | None:
+    if not _HEADER_NAME.fullmatch(name):
+        return "is not a header name"
+    if name.lower() in _OWN_HEADERS or name.lower().startswith("mcp-param-"):
+        return "this header is set by the gateway itself"
+    if not _HEADER_VALUE.fullmatch(value):
+        return "the value contains a character that a header cannot carry (such as a line break)"
+    return None
+
+
+def _variable_problem(name: str, value: str) -> str | None:
+    if not _ENV_NAME.fullmatch(name):
+        return "is not the name of an environment variable"
+    return "the value contains a NUL character" if "\x00" in value else None
+
+
+def _tool_rules(entry: Section, longest_s: float) -> dict[str, ToolRule]:
+    section = entry.section("tools")
+    rules = {}
+    for name, node in section.items():
+        if isinstance(node.value, str):
+            enabled = section.document.parsed(node, section.path(name), switch)
+            rules[name] = ToolRule(enabled=enabled is not False)
+            continue
+        rule = section.document.section(node, section.path(name))
+        limit = rule.take("timeout")
+        limit_s = None
+        if limit:
+            limit_s = rule.document.parsed(limit, rule.path("timeout"), lambda text: timeout(text, longest_s))
+        rules[name] = ToolRule(enabled=rule.parsed("enabled", switch, default=True), timeout_s=limit_s)
+        rule.close()
+    return rules
