@@ -1,0 +1,95 @@
+"""JSON as the gateway accepts it: one meaning for every reader, and nothing that changes when it is written again.
+
+Theory of operation. Most messages are compact. If such a body, decoded and encoded again, gives the very same bytes,
+then it has no duplicate members, no number that changes and no text that cannot be written: the cheapest proof there
+is. Other bodies are read a second time by the standard library, whose hooks see each object's pairs and each number's
+digits. Only a body that failed is read a third time, to say what is wrong with it and whose request it was.
+
+Depth and number of elements are counted on the text without its strings, so that brackets in strings count for nothing.
+Unreadable text is a ParseError, an ambiguous one (duplicate members) an InvalidRequest, the rest InvalidParams.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import msgspec
+
+from toolyard.protocol import json_numbers
+from toolyard.protocol.errors import InvalidParams, ParseError
+from toolyard.protocol.json_refusal import refusal
+
+MAX_DEPTH = 64
+MAX_ELEMENTS = 200_000
+UNREADABLE_DEPTH = 256
+"""Nesting beyond this is not even parsed: the parsers' own limits depend on the stack below them."""
+
+encode = msgspec.json.Encoder().encode
+"""Value to compact UTF-8 JSON; integers exact, members in their order."""
+
+_decode = msgspec.json.Decoder().decode
+_pack = msgspec.msgpack.Encoder().encode
+
+_MARKS = bytes(1 if mark in b"[{" else 255 if mark in b"]}" else 0 for mark in range(256))
+_NOT_MARKS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class _Unclear(ValueError):
+    """Two members of one object have the same name."""
+
+
+class _Shape(NamedTuple):
+    depth: int
+    elements: int
+
+
+def decode(body: bytes, *, max_depth: int = MAX_DEPTH, max_elements: int = MAX_ELEMENTS) -> Any:
+    """The value of a JSON text. Raises ParseError, InvalidRequest or InvalidParams, with `request_id` if it is sure."""
+    openings = body.count(b"[") + body.count(b"{")
+    if openings > max_depth or (len(body) > max_elements and openings + body.count(b",") > max_elements):
+        _check_shape(body, max_depth, max_elements)
+    try:
+        value = _decode(body)
+        if encode(value) == body:
+            _pack(value)  # raises OverflowError for an integer outside [-2^63, 2^64-1]
+            return value
+        return _read(body.decode())
+    except (ValueError, OverflowError, RecursionError):
+        raise refusal(body) from None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _Unclear
+    return members
+
+
+_read = json.JSONDecoder(
+    object_pairs_hook=_members,
+    parse_int=json_numbers.integer,
+    parse_float=json_numbers.real,
+    parse_constant=json_numbers.constant,
+).decode
+
+
+def _check_shape(body: bytes, max_depth: int, max_elements: int) -> None:
+    shape = _measure(body)
+    if shape.depth > UNREADABLE_DEPTH:
+        raise ParseError(f"The message is nested deeper than {UNREADABLE_DEPTH} levels.")
+    if shape.depth > max_depth:
+        raise refusal(body, InvalidParams(f"The message is nested deeper than {max_depth} levels."))
+    if shape.elements > max_elements:
+        raise refusal(body, InvalidParams(f"The message has more than {max_elements} elements."))
+
+
+def _measure(body: bytes) -> _Shape:
+    outside = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    bones = b"0".join(outside).translate(None, b" \t\r\n")
+    marks = array("b", bones.translate(_MARKS, _NOT_MARKS))
+    openings = bones.count(b"[") + bones.count(b"{")
+    elements = bones.count(b",") + openings - bones.count(b"[]") - bones.count(b"{}")
+    return _Shape(max(accumulate(marks), default=0), elements)
