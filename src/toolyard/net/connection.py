@@ -1,0 +1,259 @@
+"""One HTTP/1.1 connection: at most one exchange at a time, parsed by httptools, no task of its own.
+
+States: idle (no `_response`) → busy (`exchange`) → idle again when the answer has ended cleanly, or closed for good.
+Bytes that come while idle, a surplus after an answer, or any broken rule close the connection: an answer must never be
+taken for that of the next request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Protocol, cast
+
+import httptools
+
+from toolyard.net.errors import BadResponse, DeadlineExceeded, Incomplete, NetError, Unreachable
+from toolyard.net.response import HttpResponse
+
+MAX_HEADER_BYTES = 32 * 1024
+MAX_HEADER_FIELDS = 100
+MAX_INFORMATIONAL = 8
+_UNPARSED_SLACK_BYTES = 2 * MAX_HEADER_BYTES
+PEEK_AFTER_IDLE_S = 0.005
+
+
+class Owner(Protocol):
+    """The pool a connection belongs to."""
+
+    def released(self, connection: HttpConnection) -> None: ...
+    def retired(self, connection: HttpConnection) -> None: ...
+    def lost(self, connection: HttpConnection) -> None: ...
+
+
+class HttpConnection(asyncio.Protocol):
+    """`usable` is false from the moment the connection is to carry no further exchange."""
+
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        self.usable = True
+        self.reused = False
+        self.idle_since = 0.0
+        self.sock: socket.socket | None = None
+        self._owner = owner
+        self._loop = loop
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._response: HttpResponse | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._eof = False
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._header_bytes = 0
+        self._header_count = 0
+        self._informational = 0
+        self._interim = False
+        self._in_body = False
+        self._until_eof = False
+        self._keep_alive = False
+        self._answered = False
+        self._ended = False
+        self._unsent = False
+        self._unparsed = 0
+
+    # The exchange, as the pool sees it.
+
+    def exchange(self, request: bytes, deadline: float) -> HttpResponse:
+        """Write `request` whole; the answer fills what is returned. After `deadline` (loop time) it fails."""
+        response = self._response = HttpResponse(self, self._loop)
+        self._timer = self._loop.call_at(deadline, self._expire)
+        transport = self._transport
+        assert transport is not None
+        transport.write(request)
+        self._unsent = transport.is_closing()  # the one write failed as a whole
+        return response
+
+    def is_stale(self) -> bool:
+        """Has the peer closed this idle connection? Asks the socket itself where the loop has had no time to look."""
+        transport = self._transport
+        if not self.usable or transport is None or transport.is_closing():
+            return True
+        if self.sock is None or self._loop.time() - self.idle_since < PEEK_AFTER_IDLE_S:
+            return False
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK) == b""
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+
+    def pause(self) -> None:
+        if self._transport is not None and not self._ended and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        self._close(Incomplete("The exchange was given up."))
+
+    def close(self) -> None:
+        """Close an idle connection, or break off its exchange."""
+        self._close(Unreachable("The client was closed.", sent=True))
+
+    def _expire(self) -> None:
+        self._close(DeadlineExceeded(sent=True))
+
+    def _refuse(self, message: str) -> None:
+        self._close(BadResponse(message, sent=True))
+
+    def _close(self, error: NetError) -> None:
+        """Nothing more comes of this connection: end its exchange with `error`, drop the socket."""
+        response = self._detach()
+        if response is not None:
+            response.fail(error)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _detach(self) -> HttpResponse | None:
+        response, self._response = self._response, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.usable:
+            self.usable = False
+            self._owner.retired(self)
+        return response
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from it
+
+    def data_received(self, data: bytes) -> None:
+        if self._response is None:
+            self._close(Incomplete())
+            return
+        self._answered = True
+        self._unparsed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self._ended:
+                cause = error.__context__
+                self._refuse(str(cause) if isinstance(cause, _RuleError) else "The peer's answer is not valid HTTP.")
+                return
+            self._keep_alive = False
+        if self._ended:
+            self._settle()
+        elif self._unparsed > _UNPARSED_SLACK_BYTES:
+            self._refuse("The head, a chunk's head or the trailer of the peer's answer is too long.")
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        response = self._detach()
+        if response is not None:
+            if self._until_eof and self._eof and exc is None:
+                response.finish()
+            else:
+                response.fail(Incomplete(sent=not self._unsent, answered=self._answered))
+        self._owner.lost(self)
+
+    def _settle(self) -> None:
+        """The answer has ended: back to the pool, or closed."""
+        transport = self._transport
+        assert transport is not None
+        if not self._keep_alive or transport.is_closing() or transport.get_write_buffer_size():
+            self._detach()
+            transport.abort()
+            return
+        self._response = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.resume()
+        self._start_over()
+        self.reused = True
+        self.idle_since = self._loop.time()
+        self._owner.released(self)
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        if self._ended:
+            raise _RuleError("There were bytes after the end of the peer's answer.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_count += 1
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > MAX_HEADER_BYTES or self._header_count > MAX_HEADER_FIELDS:
+            raise _RuleError("The peer's answer has too many headers.")
+        if not self._in_body:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._unparsed = 0
+        status: int = self._parser.get_status_code()
+        if status < 200:
+            self._take_interim(status)
+            return
+        self._interim = False
+        self._in_body = True
+        self._keep_alive = self._parser.should_keep_alive()
+        framed = _check_framing(self._fields)
+        self._until_eof = not framed and status not in (204, 304)
+        assert self._response is not None
+        self._response.begin(status, self._fields)
+
+    def _take_interim(self, status: int) -> None:
+        self._informational += 1
+        if status < 100 or status == 101 or self._informational > MAX_INFORMATIONAL:
+            raise _RuleError("The peer sent a status that was not asked for.")
+        self._interim = True
+        self._fields = []
+
+    def on_body(self, chunk: bytes) -> None:
+        self._unparsed = 0
+        if self._response is not None:
+            self._response.push(chunk)
+
+    def on_chunk_complete(self) -> None:
+        self._unparsed = 0
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            return
+        self._ended = True
+        if self._response is not None:
+            self._response.finish()
+
+
+class _RuleError(Exception):
+    """A rule of this client that the parser does not know of was broken."""
+
+
+def _check_framing(fields: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the head tells the body's end; refuses bodies that would have to be unpacked (RFC 9112 section 6)."""
+    lengths = codings = 0
+    for name, value in fields:
+        size = len(name)
+        if size == 14 and name.lower() == b"content-length":
+            lengths += 1
+        elif size == 17 and name.lower() == b"transfer-encoding":
+            codings += 1
+            if value.strip().lower() != b"chunked":
+                raise _RuleError("The peer's answer has a transfer encoding that is not understood.")
+        elif size == 16 and name.lower() == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise _RuleError("The peer's answer is compressed although that was not asked for.")
+    if lengths + codings > 1:
+        raise _RuleError("The peer's answer gives its length more than once.")
+    return lengths + codings == 1

@@ -1,0 +1,119 @@
+"""Dialling: resolve, vet every answer, connect to a vetted address, check whom we got.
+
+The name is resolved once for each connection and the socket is opened to an address of that very answer, so a name that
+changes its mind between check and use (DNS rebinding) gains nothing. TLS asks for and verifies the name of the URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from toolyard.kit import faults
+from toolyard.net.addresses import IpAddress, plain
+from toolyard.net.errors import ConnectTimedOut, EgressDenied, TlsRefused, Unreachable
+from toolyard.net.guard import AddressPolicy, vet
+from toolyard.net.resolver import Resolver, system_resolver
+from toolyard.net.tls import TlsPolicy, ssl_context
+from toolyard.net.url import Url
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+
+
+async def dial(
+    make_protocol: Callable[[], ProtocolT],
+    url: Url,
+    *,
+    policy: AddressPolicy,
+    tls: TlsPolicy,
+    timeout_s: float = 3.0,
+    resolver: Resolver = system_resolver,
+) -> tuple[ProtocolT, socket.socket]:
+    """A connected protocol and its socket, within `timeout_s` for resolving, connecting and the TLS handshake together.
+    Raises EgressDenied, Unreachable, TlsRefused, ConnectTimedOut."""
+    context = ssl_context(tls) if url.is_tls else None
+    try:
+        async with asyncio.timeout(timeout_s):
+            sock = await _open_socket(url, policy, timeout_s, resolver)
+            protocol = await _start(make_protocol, sock, url.host, context)
+    except TimeoutError:
+        raise ConnectTimedOut from None
+    return protocol, sock
+
+
+async def _start(
+    make_protocol: Callable[[], ProtocolT], sock: socket.socket, name: str, context: ssl.SSLContext | None
+) -> ProtocolT:
+    """From here on `sock` belongs to the loop, which closes it also when this fails."""
+    loop = asyncio.get_running_loop()
+    try:
+        _, protocol = await loop.create_connection(
+            make_protocol, sock=sock, ssl=context, server_hostname=name if context is not None else None
+        )
+    except ssl.SSLError as error:
+        raise TlsRefused(_tls_reason(error)) from error
+    except OSError as error:
+        raise Unreachable from error
+    return protocol
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"The peer's TLS certificate was refused: {error.verify_message}."
+    return "The TLS handshake with the peer failed."
+
+
+async def _open_socket(url: Url, policy: AddressPolicy, timeout_s: float, resolver: Resolver) -> socket.socket:
+    """A connected socket to the first of the vetted addresses that accepts."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout_s
+    addresses = await _vetted_addresses(url, policy, resolver)
+    failure: Exception = Unreachable()
+    for position, address in enumerate(addresses):
+        share_s = (end - loop.time()) / (len(addresses) - position)
+        try:
+            async with asyncio.timeout(share_s):
+                return await _connect(address, url.port, policy)
+        except TimeoutError:
+            failure = ConnectTimedOut()
+        except OSError as error:
+            failure = Unreachable()
+            failure.__cause__ = error
+    raise failure
+
+
+async def _vetted_addresses(url: Url, policy: AddressPolicy, resolver: Resolver) -> Sequence[IpAddress]:
+    if url.address is not None:
+        addresses: list[IpAddress] = [url.address]
+    else:
+        try:
+            faults.hit("net.resolve")
+            answers = await resolver(url.host, url.port)
+            addresses = list(dict.fromkeys(ipaddress.ip_address(answer) for answer in answers))
+        except (OSError, ValueError) as error:
+            raise Unreachable("The upstream's name cannot be resolved.") from error
+    if not addresses:
+        raise Unreachable("The upstream's name cannot be resolved.")
+    vet(addresses, policy)
+    return addresses
+
+
+async def _connect(address: IpAddress, port: int, policy: AddressPolicy) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        faults.hit("net.connect")
+        await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
+        peer = ipaddress.ip_address(sock.getpeername()[0])
+        if plain(peer) != plain(address) or not policy.permits(peer):
+            raise EgressDenied("The connection reached another address than the one that was judged.")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
