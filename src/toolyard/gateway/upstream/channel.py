@@ -1,4 +1,4 @@
-"""The port between a JSON-RPC peer and whatever carries its messages: a child's pipes, a WebSocket, a pair of streams."""
+"""The port between a JSON-RPC peer and what carries its messages: a child's pipes, a WebSocket, a pair of streams."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Channel(Protocol):
     """Carries whole messages both ways. Above: `Peer`. Below: a process or a connection, with its own limits.
 
     `offer` takes a message at once if it can, else returns False and takes nothing. `send` waits until the message can
-    be taken; a cancelled `send` has sent nothing or everything, never a part. `receive` gives the next message; it skips
-    what is not a message and counts it. Both raise ChannelClosed, `receive` only after all that came before the end.
+    be taken; a cancelled `send` has sent nothing or everything, never a part. `receive` gives the next message; what is
+    no message is skipped and counted. Both raise ChannelClosed, `receive` only after all that came before the end.
     `diagnosis` says what is known of the other side's troubles, without secrets. Only one task may receive.
     """
 
