@@ -1,0 +1,244 @@
+"""HTTP/1.1 framing (RFC 9112) under the server: limits on raw bytes first, then the grammar, then the fields.
+
+Rules. A head is looked at only when it is whole, and is whole at its first empty line. Everything is counted on raw
+bytes before httptools sees one of them; httptools then judges the grammar of the head. Bodies are framed here, so that
+not a byte of the next request is parsed before this one has been answered. Line ends are CRLF and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import httptools
+
+from toolyard.gateway.refusals import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    RequestMalformed,
+    TargetTooLong,
+    TransferCodingUnsupported,
+    VersionUnsupported,
+)
+
+_REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([!-~]+) HTTP/([0-9])\.([0-9])\r\n")
+_TARGET = re.compile(rb"[A-Z]{1,20} ([!-~]+)")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[\t !-~]*)?")
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_MAX_CHUNK_LINE = 256
+_MAX_TRAILERS = 8 * 1024
+_CHUNK_ALLOWANCE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """What one connection may do; bytes, seconds and counts. Every limit is the largest value that is accepted."""
+
+    body_bytes: int = 4 * 1024 * 1024
+    head_bytes: int = 32 * 1024
+    fields: int = 100
+    field_bytes: int = 8 * 1024
+    target_bytes: int = 8 * 1024
+    head_s: float = 10.0
+    body_s: float = 30.0
+    body_rate_after_s: float = 5.0
+    body_bytes_per_s: int = 1024
+    idle_s: float = 75.0
+    linger_s: float = 1.0
+    connections: int = 10_000
+    pipelined_bytes: int = 64 * 1024
+    write_bytes: int = 1024 * 1024
+    write_stall_s: float = 30.0
+    keepalive_s: float = 15.0
+    message_bytes: int = 4 * 1024 * 1024
+    ping_s: float = 20.0
+    tick_s: float = 0.5
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A head whose grammar holds. `length` is the body's announced length, None when it is chunked."""
+
+    method: str
+    target: str
+    http11: bool
+    headers: dict[str, str]
+    repeated: frozenset[str]
+    length: int | None
+    keep_alive: bool
+
+
+class _Fields:
+    """Collects what httptools reads. Names with an underscore are dropped: they are never equal to the `-` form."""
+
+    __slots__ = ("headers", "repeated")
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.repeated: set[str] = set()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.decode("latin-1").lower()
+        if "_" in key:
+            return
+        text = value.decode("latin-1").strip(" \t")
+        if key in self.headers:
+            self.repeated.add(key)
+            text = f"{self.headers[key]}, {text}"
+        self.headers[key] = text
+
+
+def find_head(buffer: bytearray, start: int, limits: WireLimits) -> int:
+    """The length of the head that `buffer` begins with, or -1 while it is not whole. Raises what is wrong already."""
+    found = buffer.find(b"\r\n\r\n", start)
+    if found >= 0 and found + 4 <= limits.head_bytes:
+        return found + 4
+    if not 0x41 <= buffer[0] <= 0x5A or buffer.count(b"\n") != buffer.count(b"\r\n"):
+        raise RequestMalformed
+    if found >= 0 or len(buffer) > limits.head_bytes:
+        _check_target(buffer, limits)
+        raise HeadersTooLarge
+    return -1
+
+
+def _check_target(raw: bytes | bytearray, limits: WireLimits) -> None:
+    target = _TARGET.match(raw)
+    if target is None:
+        raise RequestMalformed
+    if len(target[1]) > limits.target_bytes:
+        raise TargetTooLong
+
+
+def read_head(raw: bytes, limits: WireLimits) -> RequestHead:
+    """Read one whole head (RFC 9112 sections 2 to 6). Raises a WireRefusal."""
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
+        raise RequestMalformed
+    if line[3] != b"1":
+        raise VersionUnsupported
+    if len(line[2]) > limits.target_bytes:
+        raise TargetTooLong
+    _check_counts(raw, limits)
+    fields = _Fields()
+    try:
+        httptools.HttpRequestParser(fields).feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError:
+        raise RequestMalformed from None
+    http11 = line[4] != b"0"
+    return RequestHead(
+        method=line[1].decode(),
+        target=line[2].decode(),
+        http11=http11,
+        headers=fields.headers,
+        repeated=frozenset(fields.repeated),
+        length=_body_length(fields, http11=http11),
+        keep_alive=http11 and "close" not in fields.headers.get("connection", "").lower(),
+    )
+
+
+def _check_counts(raw: bytes, limits: WireLimits) -> None:
+    lines = raw.count(b"\r\n")
+    if raw.count(b"\n") != lines or raw.count(b"\r") != lines or b"\0" in raw:
+        raise RequestMalformed
+    if lines - 2 > limits.fields:
+        raise HeadersTooLarge
+    if len(raw) > limits.field_bytes and max(map(len, raw.split(b"\r\n")[1:])) > limits.field_bytes:
+        raise HeadersTooLarge
+
+
+def _body_length(fields: _Fields, *, http11: bool) -> int | None:
+    coding = fields.headers.get("transfer-encoding")
+    length = fields.headers.get("content-length")
+    if coding is not None:
+        if not http11 or length is not None or "transfer-encoding" in fields.repeated:
+            raise RequestMalformed
+        if coding.lower() != "chunked":
+            raise TransferCodingUnsupported
+        return None
+    if length is None:
+        return 0
+    if not _DIGITS.fullmatch(length):
+        raise RequestMalformed
+    return int(length)
+
+
+class ChunkedBody:
+    """One chunked body (RFC 9112 section 7.1), decoded strictly. Extensions and trailers are bounded and dropped.
+
+    What framing costs beyond the data may be no more than the data itself and a fixed allowance."""
+
+    __slots__ = ("_body", "_framing", "_left", "_limit", "_trailers")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._body = bytearray()
+        self._limit = max_bytes
+        self._left = 0
+        self._framing = 0
+        self._trailers = False
+
+    @property
+    def received(self) -> int:
+        """Bytes of data so far."""
+        return len(self._body)
+
+    def feed(self, buffer: bytearray) -> bytes | None:
+        """Take from `buffer` what belongs to this body; the whole body when it has ended. Raises a WireRefusal."""
+        while True:
+            if self._left:
+                if not self._take_data(buffer):
+                    return None
+            elif self._trailers:
+                return self._end(buffer)
+            elif not self._take_size(buffer):
+                return None
+
+    def _take_data(self, buffer: bytearray) -> bool:
+        """Data, then its CRLF; `_left` counts both."""
+        data = min(len(buffer), self._left - 2)
+        if data > 0:
+            self._body += buffer[:data]
+            del buffer[:data]
+            self._left -= data
+        if self._left > 2 or len(buffer) < 2:
+            return False
+        if buffer[:2] != b"\r\n":
+            raise RequestMalformed
+        del buffer[:2]
+        self._left = 0
+        return True
+
+    def _take_size(self, buffer: bytearray) -> bool:
+        end = buffer.find(b"\n", 0, _MAX_CHUNK_LINE)
+        if end < 0:
+            if len(buffer) >= _MAX_CHUNK_LINE:
+                raise RequestMalformed
+            return False
+        line = _CHUNK_LINE.fullmatch(buffer, 0, max(end - 1, 0))
+        if line is None or buffer[end - 1] != 0x0D:
+            raise RequestMalformed
+        size = int(line[1], 16)
+        self._count(size, end + 1 + 2)
+        del line, buffer[: end + 1]
+        self._trailers = size == 0
+        self._left = size + 2 if size else 0
+        return True
+
+    def _count(self, size: int, framing: int) -> None:
+        self._framing += framing
+        if len(self._body) + size > self._limit or self._framing > _CHUNK_ALLOWANCE + len(self._body):
+            raise BodyTooLarge
+
+    def _end(self, buffer: bytearray) -> bytes | None:
+        end = 0 if buffer[:2] == b"\r\n" else buffer.find(b"\r\n\r\n")
+        if end < 0:
+            if len(buffer) > _MAX_TRAILERS:
+                raise HeadersTooLarge
+            if buffer.count(b"\n") != buffer.count(b"\r\n"):
+                raise RequestMalformed
+            return None
+        if end > _MAX_TRAILERS:
+            raise HeadersTooLarge
+        del buffer[: end + (4 if end else 2)]
+        return bytes(self._body)

@@ -1,0 +1,151 @@
+"""From a request's head to the route that will serve it: Host, Origin, path, route, what the head says of the body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from toolyard.gateway import edge
+from toolyard.gateway.call import Answer, Head
+from toolyard.gateway.downstream.websocket import take_key, wants_websocket
+from toolyard.gateway.framing import RequestHead, WireLimits
+from toolyard.gateway.refusals import (
+    BodyTooLarge,
+    ContentEncodingUnsupported,
+    ExpectationUnknown,
+    HostRefused,
+    MediaTypeUnsupported,
+    MethodRefused,
+    RouteUnknown,
+    UpgradeNeeded,
+)
+from toolyard.gateway.routes import Match, MethodNotAllowed, RouteTable
+from toolyard.kit.ids import short_id
+
+_JSON_TYPE = "application/json"
+_PREFLIGHT = (
+    ("access-control-allow-methods", "GET, POST, DELETE"),
+    (
+        "access-control-allow-headers",
+        "authorization, content-type, accept, last-event-id, "
+        "mcp-method, mcp-name, mcp-protocol-version, mcp-session-id",
+    ),
+    ("access-control-max-age", "600"),
+)
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Listener:
+    """What the connections of one listening socket share. `operator`: the Unix socket, whose file mode is the guard."""
+
+    rules: edge.EdgeRules = field(default_factory=edge.EdgeRules)
+    operator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The two ends of a connection: the address it came from, and ours as a client would write it in Host."""
+
+    client: str
+    local_authority: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """A request that may be served. `headers` go with every answer to it."""
+
+    request: RequestHead
+    head: Head
+    match: Match
+    headers: Headers = ()
+
+
+def receive(
+    request: RequestHead, listener: Listener, peer: Peer, routes: RouteTable, limits: WireLimits
+) -> Reception | Answer:
+    """Guard and route a request; an Answer ends it at once (CORS preflight). Raises a WireRefusal."""
+    shared = _guard(request, listener, peer)
+    path, query = edge.read_target(request.target)
+    if shared and request.method == "OPTIONS" and request.length == 0:
+        return Answer(204, headers=shared + _PREFLIGHT)
+    match = _route(routes, request.method, path, operator=listener.operator)
+    head = Head(
+        transport="websocket" if match.route.websocket else "http",
+        method=request.method,
+        path=path,
+        headers=request.headers,
+        repeated=request.repeated,
+        query=query,
+        server_code=match.params.get("server_code", "default"),
+        client=edge.client_address(peer.client, request.headers, listener.rules.trusted_proxies),
+        request_id=short_id(),
+        operator=listener.operator,
+    )
+    if match.route.websocket:
+        if not wants_websocket(request):
+            raise UpgradeNeeded
+        take_key(request.headers)
+    else:
+        _check_body(request, limits, json_only=match.route.json_only)
+    return Reception(request, head, match, shared)
+
+
+def _guard(request: RequestHead, listener: Listener, peer: Peer) -> Headers:
+    """Host and Origin. Returns the CORS headers for the answer, which only a listed origin gets."""
+    if not request.http11 and "host" not in request.headers:
+        if listener.operator:
+            return ()
+        raise HostRefused
+    host = edge.check_host_grammar(request.headers, request.repeated)
+    if listener.operator:
+        return ()
+    edge.check_host(host, listener.rules, peer.local_authority)
+    shared = edge.check_origin(request.headers, request.repeated, listener.rules)
+    if shared is None:
+        return ()
+    return (
+        ("access-control-allow-origin", shared),
+        ("access-control-expose-headers", "mcp-session-id, mcp-protocol-version, www-authenticate"),
+        ("vary", "origin"),
+    )
+
+
+def _route(routes: RouteTable, method: str, path: str, *, operator: bool) -> Match:
+    match = routes.match(method, path)
+    if match is None:
+        raise RouteUnknown
+    if isinstance(match, MethodNotAllowed):
+        refusal = MethodRefused()
+        refusal.headers = (("allow", ", ".join(match.allow)),)
+        raise refusal
+    if match.route.auth == "operator" and not operator:
+        raise RouteUnknown
+    return match
+
+
+def _check_body(request: RequestHead, limits: WireLimits, *, json_only: bool) -> None:
+    """What the head says of the body, before a byte of it is read."""
+    headers = request.headers
+    if request.length is not None and request.length > limits.body_bytes:
+        raise BodyTooLarge
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise ContentEncodingUnsupported
+    if headers.get("expect", "100-continue").lower() != "100-continue":
+        raise ExpectationUnknown
+    if json_only and request.method == "POST" and not _is_json(headers):
+        raise MediaTypeUnsupported
+
+
+def _is_json(headers: Mapping[str, str]) -> bool:
+    given = headers.get("content-type", "")
+    if given == _JSON_TYPE:
+        return True
+    media, _, parameters = given.partition(";")
+    if media.strip().lower() != _JSON_TYPE:
+        return False
+    name, _, value = parameters.strip().partition("=")
+    return not parameters.strip() or (
+        name.strip().lower() == "charset" and value.strip(' "').lower() in ("utf-8", "utf8")
+    )

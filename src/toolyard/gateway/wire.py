@@ -1,0 +1,415 @@
+"""One HTTP/1.1 connection under the server: reads requests one at a time, has them guarded, runs their handlers.
+
+States. HEAD: reading, or waiting for, a head. BODY: reading a body. BUSY: a handler runs or its answer is on its way;
+what the client sends meanwhile waits unparsed, about `pipelined_bytes` of it. SOCKET: a WebSocket has taken over.
+LINGER: refused; what still comes is thrown away for a moment, so that the client can read why. CLOSED: nothing more.
+
+Order for each request: limits on raw bytes, grammar, Host, Origin, path, route, what the head says of the body, the
+route's `admit`, 100-continue, the body, the handler. No timers of its own: the server calls `tick` every `tick_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import cast
+
+from toolyard.gateway import edge
+from toolyard.gateway.call import Answer, ClientGone
+from toolyard.gateway.downstream.websocket import WebSocket
+from toolyard.gateway.framing import ChunkedBody, RequestHead, WireLimits, find_head, read_head
+from toolyard.gateway.http_sink import HttpSink, encode_answer
+from toolyard.gateway.outflow import Outflow
+from toolyard.gateway.reception import Listener, Peer, Reception, receive
+from toolyard.gateway.refusals import (
+    Failed,
+    RequestTimedOut,
+    ShuttingDown,
+    TooManyConnections,
+    WireRefusal,
+    error_answer,
+)
+from toolyard.gateway.routes import RouteTable
+from toolyard.kit.errors import PlatformError
+from toolyard.kit.logs import get_logger
+
+_log = get_logger(__name__)
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _State(enum.Enum):
+    HEAD = enum.auto()
+    BODY = enum.auto()
+    BUSY = enum.auto()
+    SOCKET = enum.auto()
+    LINGER = enum.auto()
+    CLOSED = enum.auto()
+
+
+@dataclass(slots=True)
+class WireService:
+    """What all connections of a server share. `now` is a monotonic clock, in seconds; `refused` is told the code of
+    every refusal; `tasks` are the running handlers, those that outlive their clients included."""
+
+    routes: RouteTable
+    limits: WireLimits
+    now: Callable[[], float]
+    refused: Callable[[str], None]
+    draining: bool = False
+    connections: set[WireProtocol] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class WireProtocol(asyncio.Protocol):
+    """One connection; see the module's docstring."""
+
+    def __init__(self, service: WireService, listener: Listener) -> None:
+        self._service = service
+        self._listener = listener
+        self._limits = service.limits
+        self._state = _State.HEAD
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._deadline = math.inf
+        self._request: RequestHead | None = None
+        self._reception: Reception | None = None
+        self._chunks: ChunkedBody | None = None
+        self._body_began_at = 0.0
+        self._keep_alive = True
+        self._reading_paused = False
+        self._sink: HttpSink | None = None
+        self._endless = False
+        self._socket: WebSocket | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def closing(self) -> bool:
+        """The answer that is being written is the connection's last."""
+        return not self._keep_alive or self._service.draining
+
+    # --- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        now = self._service.now()
+        self._transport = cast(asyncio.Transport, transport)
+        self._out = Outflow(self._transport, self._limits.write_bytes, now)
+        remote, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._peer = Peer(
+            client=remote[0] if isinstance(remote, tuple) else "",
+            local_authority=edge.authority_of(*local[:2]) if isinstance(local, tuple) else "",
+        )
+        self._deadline = now + self._limits.head_s
+        self._service.connections.add(self)
+        if len(self._service.connections) > self._limits.connections:
+            self._refuse(TooManyConnections())
+
+    def data_received(self, data: bytes) -> None:
+        if self._state is _State.SOCKET and self._socket is not None:
+            self._socket.feed(data)
+        elif self._state is _State.HEAD or self._state is _State.BODY:
+            self._buffer += data
+            self._advance()
+        elif self._state is _State.BUSY:
+            self._buffer += data
+            if len(self._buffer) > self._limits.pipelined_bytes:
+                self._reading_paused = True
+                self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        self._lose_client()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._service.connections.discard(self)
+        self._lose_client()
+
+    def pause_writing(self) -> None:
+        self._out.pause()
+
+    def resume_writing(self) -> None:
+        self._out.resume()
+
+    def _lose_client(self) -> None:
+        sink, task = self._sink, self._task
+        self._sink = self._task = None
+        self._state = _State.CLOSED
+        self._deadline = self._service.now() + self._limits.write_stall_s
+        self._buffer.clear()
+        self._out.lose()
+        if self._socket is not None:
+            self._socket.lost()
+        if sink is not None:
+            sink.gone = True
+            if task is not None and not sink.outlives:
+                task.cancel()
+
+    # --- reading
+
+    def _advance(self) -> None:
+        """Begin as many requests as can be begun now."""
+        try:
+            while self._buffer:
+                if self._state is _State.HEAD:
+                    if not self._read_head():
+                        break
+                elif self._state is not _State.BODY or not self._read_body():
+                    break
+        except WireRefusal as refusal:
+            self._refuse(refusal)
+
+    def _read_head(self) -> bool:
+        buffer = self._buffer
+        while buffer.startswith(b"\r\n"):
+            del buffer[:2]
+        if not buffer or buffer == b"\r":
+            return False
+        self._request = None
+        end = find_head(buffer, self._scanned, self._limits)
+        if end < 0:
+            if self._scanned == 0:
+                self._deadline = min(self._deadline, self._service.now() + self._limits.head_s)
+            self._scanned = max(1, len(buffer) - 3)
+            return False
+        raw = bytes(buffer[:end])
+        del buffer[:end]
+        self._scanned = 0
+        self._begin(read_head(raw, self._limits), raw)
+        return True
+
+    def _begin(self, request: RequestHead, raw: bytes) -> None:
+        self._request = request
+        self._keep_alive = request.keep_alive
+        reception = receive(request, self._listener, self._peer, self._service.routes, self._limits)
+        if isinstance(reception, Answer):
+            self._answer_now(reception)
+            return
+        route = reception.match.route
+        refusal = route.admit(reception.head) if route.admit is not None else None
+        if refusal is not None:
+            self._answer_now(refusal, reception.headers)
+        elif route.websocket:
+            self._take_over(reception, raw)
+        elif request.length == 0:
+            self._dispatch(reception, b"")
+        else:
+            self._expect_body(reception, request)
+
+    def _expect_body(self, reception: Reception, request: RequestHead) -> None:
+        self._reception = reception
+        self._chunks = ChunkedBody(self._limits.body_bytes) if request.length is None else None
+        self._body_began_at = self._service.now()
+        self._deadline = self._body_began_at + self._limits.body_s
+        self._state = _State.BODY
+        if "expect" in request.headers and request.http11 and not self._buffer:
+            self._out.write(_CONTINUE)
+
+    def _read_body(self) -> bool:
+        reception, request = self._reception, self._request
+        if reception is None or request is None:
+            return False
+        if self._chunks is not None:
+            body = self._chunks.feed(self._buffer)
+            if body is None:
+                return False
+        else:
+            length = request.length or 0
+            if len(self._buffer) < length:
+                return False
+            body = bytes(self._buffer[:length])
+            del self._buffer[:length]
+        self._reception = self._chunks = None
+        self._dispatch(reception, body)
+        return True
+
+    # --- answering
+
+    def _dispatch(self, reception: Reception, body: bytes) -> None:
+        request = reception.request
+        sink = HttpSink(self, chunked=request.http11, bodyless=request.method == "HEAD")
+        sink.headers += reception.headers
+        self._state = _State.BUSY
+        self._deadline = math.inf
+        self._sink = sink
+        self._endless = reception.match.route.limit == "stream"
+        self._task = self._spawn(self._run(reception, body, sink))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._service.tasks.add(task)
+        task.add_done_callback(self._service.tasks.discard)
+        return task
+
+    async def _run(self, reception: Reception, body: bytes, sink: HttpSink) -> None:
+        """The supervisor of one exchange: whatever happens in the handler, the client gets an end."""
+        try:
+            await reception.match.route.handler(reception.head, body, sink)
+        except ClientGone:
+            pass
+        except PlatformError as error:
+            sink.finish(error_answer(error))
+        except Exception:  # noqa: BLE001  (the supervisor of the request edge)
+            _log.exception("request failed", request_id=reception.head.request_id, path=reception.head.path)
+        finally:
+            if sink.streaming:
+                sink.close_stream()
+            elif not sink.ended:
+                sink.finish(error_answer(Failed(), (("x-request-id", reception.head.request_id),)))
+
+    def _refuse(self, refusal: WireRefusal) -> None:
+        self._service.refused(refusal.code)
+        if refusal.closes:
+            self._keep_alive = False
+        self._answer_now(error_answer(refusal, refusal.headers))
+
+    def _answer_now(self, answer: Answer, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Answer without a handler; then go on if nothing of the request is left to read, else close."""
+        self._keep_alive = not self.closing and self._skip_body()
+        bodyless = self._request is not None and self._request.method == "HEAD"
+        self._out.write(b"".join(encode_answer(answer, headers, close=not self._keep_alive, bodyless=bodyless)))
+        if self._keep_alive:
+            self._await_next()
+        else:
+            self._linger()
+
+    def _skip_body(self) -> bool:
+        request = self._request
+        if request is None or request.length is None or len(self._buffer) < request.length:
+            return False
+        del self._buffer[: request.length]
+        return True
+
+    def _await_next(self) -> None:
+        self._state = _State.HEAD
+        self._deadline = self._service.now() + self._limits.idle_s
+
+    def _linger(self) -> None:
+        """Close in a way that lets the client read the answer although it may still be sending."""
+        self._state = _State.LINGER
+        self._buffer.clear()
+        self._deadline = self._service.now() + self._limits.linger_s
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _close(self) -> None:
+        """Close once everything has been written."""
+        self._state = _State.CLOSED
+        self._deadline = self._service.now() + self._limits.write_stall_s
+        self._transport.close()
+
+    # --- called by the sink (see http_sink.Wire)
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes of the answer."""
+        self._out.write(data)
+
+    async def writable(self) -> None:
+        """Wait until little is queued. Raises ClientGone."""
+        await self._out.writable()
+
+    def end(self, sink: HttpSink, *, close: bool) -> None:
+        """The answer of `sink` is complete."""
+        if sink is not self._sink:
+            return
+        self._sink = self._task = None
+        self._out.then(self._close if close else self._next)
+
+    def _next(self) -> None:
+        self._await_next()
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        if self._buffer:
+            self._advance()
+
+    # --- WebSocket
+
+    def _take_over(self, reception: Reception, raw: bytes) -> None:
+        socket = WebSocket(self._transport, self._out, self._limits, self._service.now)
+        self._keep_alive = False
+        if not socket.accept(raw):
+            self._linger()
+            return
+        self._state = _State.SOCKET
+        self._deadline = math.inf
+        self._socket = socket
+        early = bytes(self._buffer)
+        self._buffer.clear()
+        self._spawn(self._run_socket(reception, socket))
+        if early:
+            socket.feed(early)
+
+    async def _run_socket(self, reception: Reception, socket: WebSocket) -> None:
+        """The supervisor of one WebSocket; it is closed however the handler ends."""
+        code = 1000
+        try:
+            await reception.match.route.handler(reception.head, socket)
+        except ClientGone:
+            pass
+        except Exception:  # noqa: BLE001  (the supervisor of the request edge)
+            code = 1011
+            _log.exception("websocket failed", request_id=reception.head.request_id, path=reception.head.path)
+        finally:
+            socket.start_close(code)
+
+    # --- time
+
+    def tick(self, now: float) -> None:
+        """Look at every deadline of this connection."""
+        stalled_s = self._out.tick(now)
+        if stalled_s >= self._limits.write_stall_s:
+            self._transport.abort()
+        elif now >= self._deadline:
+            self._expire()
+        elif self._state is _State.BODY:
+            self._check_rate(now)
+        elif self._socket is not None:
+            self._socket.tick(now)
+        elif self._sink is not None and now - self._out.quiet_since >= self._limits.keepalive_s:
+            self._sink.comment()
+
+    def _expire(self) -> None:
+        if self._state is _State.CLOSED:
+            self._transport.abort()
+        elif self._state is _State.BODY or (self._state is _State.HEAD and self._buffer):
+            self._refuse(RequestTimedOut())
+        else:
+            self._close()
+
+    def _check_rate(self, now: float) -> None:
+        elapsed = now - self._body_began_at
+        received = len(self._buffer) + (self._chunks.received if self._chunks is not None else 0)
+        if elapsed > self._limits.body_rate_after_s and received < elapsed * self._limits.body_bytes_per_s:
+            self._refuse(RequestTimedOut())
+
+    # --- shutting down
+
+    def close_if_idle(self) -> None:
+        """Close a connection on which no request has begun."""
+        if self._state is _State.HEAD and not self._buffer:
+            self._close()
+
+    def end_stream(self) -> None:
+        """End what has no end of its own: a WebSocket with 1001, a stream route's event stream."""
+        if self._socket is not None:
+            self._socket.start_close(1001, "shutting down")
+        elif self._sink is not None and self._sink.streaming and self._endless:
+            task = self._task
+            self._sink.close_stream()
+            if task is not None:
+                task.cancel()
+
+    def give_up(self) -> None:
+        """Answer a request that is still running with an error and close; nothing is left running."""
+        sink, task = self._sink, self._task
+        if sink is not None:
+            sink.finish(error_answer(ShuttingDown()))
+        if task is not None:
+            task.cancel()
+        elif self._state not in (_State.CLOSED, _State.LINGER):
+            self._close()
+
+    def abort(self) -> None:
+        """Close without writing what is left."""
+        self._transport.abort()
