@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|min|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|KB|MB|GB|K|M|G)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|KB|MB|GB|K|M|G)?", re.IGNORECASE)
 _BYTES = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 1000, "mb": 10**6, "gb": 10**9}
 _BYTES |= {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "": 1}
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|sec|second|min|minute|m|h|hour)")
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*(s|sec|second|min|minute|m|h|hour)")
 _TIMES_A_MINUTE = {"s": 60.0, "sec": 60.0, "second": 60.0, "h": 1 / 60, "hour": 1 / 60}
 
 
@@ -51,6 +51,6 @@ def switch(text: str) -> bool:
 def whole_number(text: str, least: int, most: int) -> int:
     """A whole number between `least` and `most`, both allowed."""
     stripped = text.strip()
-    if not re.fullmatch(r"-?\d{1,18}", stripped) or not least <= int(stripped) <= most:
+    if not re.fullmatch(r"-?[0-9]{1,18}", stripped) or not least <= int(stripped) <= most:
         raise ValueError(f"'{text}' is not a whole number from {least} to {most}")
     return int(stripped)

@@ -42,10 +42,22 @@ def load_all(
 ) -> Loaded:
     """Snapshot and settings together. `host`: the address to listen on if the command line gave one, which decides
     whether `access: open` is allowed. Raises ConfigRejected."""
+    return load_text(read_text(path), path, environ=environ, keys=keys, revision=revision, host=host)
+
+
+def load_text(
+    text: str,
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    keys: Mapping[str, KeyRecord],
+    revision: int,
+    host: str | None = None,
+) -> Loaded:
+    """As `load_all`, for the text that `path` has, had or will have. Raises ConfigRejected."""
     problems: list[Problem] = []
     document = Document(path, environ, problems)
-    marked = read_marked(read_text(path), str(path), problems)
-    root = document.section(marked or Marked({}, 1), "")
+    root = document.section(read_marked(text, str(path), problems) or Marked({}, 1), "")
     settings = _settings(root, document)
     upstreams, servers = _served(root, settings, loopback=is_loopback(host or settings.gateway.host))
     if "mcpServers" not in root:

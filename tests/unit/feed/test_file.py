@@ -1,0 +1,331 @@
+"""toolyard.yaml into a snapshot: what is understood, and what is said of a broken file."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from toolyard.contract.snapshot import RateLimit, ServerSpec, ToolRule
+from toolyard.gateway.feed.file import find_config, load, load_all, load_text
+from toolyard.gateway.feed.yaml_marks import ConfigRejected
+from toolyard.policy.keys import Pepper, issue
+
+FILE = Path("/etc/toolyard/toolyard.yaml")
+
+
+def read(text, **environ):
+    return load_text(text, FILE, environ=environ, keys={}, revision=7)
+
+
+def problems(text, *, host=None, **environ):
+    with pytest.raises(ConfigRejected) as rejected:
+        load_text(text, FILE, environ=environ, keys={}, revision=1, host=host)
+    return [(problem.line, problem.key, problem.message) for problem in rejected.value.problems]
+
+
+def test_every_field_of_an_upstream_reaches_the_snapshot():
+    snapshot = read(
+        """
+upstreams:
+  clock: {command: python, args: [-m, mcp_server_time, 8080], env: {TZ: "${ZONE:UTC}"}, cwd: work, max_processes: 2}
+  docs:
+    url: https://${DOCS_HOST}/mcp
+    headers: {Authorization: "Bearer ${DOCS_TOKEN}"}
+    timeout: 500ms
+    stateless: yes
+    max_connections: 7
+    allow_networks: [10.0.0.0/8]
+    tls: {verify: false, ca_file: ca.pem}
+    tools:
+      slow: {timeout: 2m}
+      off: false
+      gone: {enabled: false}
+  old: {url: "http://127.0.0.1:9/sse", transport: sse, enabled: false}
+  live: {url: "ws://127.0.0.1:9/"}
+  demo: {builtin: demo}
+""",
+        DOCS_HOST="docs.example",
+        DOCS_TOKEN="t0ken",
+    ).snapshot
+    clock, docs = snapshot.upstreams["clock"], snapshot.upstreams["docs"]
+    assert snapshot.revision == 7
+    assert (clock.kind, clock.command) == ("mcp-stdio", ("python", "-m", "mcp_server_time", "8080"))
+    assert [(name, value.reveal()) for name, value in clock.env] == [("TZ", "UTC")]
+    assert (clock.cwd, clock.max_processes, clock.timeout_s) == ("/etc/toolyard/work", 2, 30.0)
+    assert (docs.kind, docs.url, docs.timeout_s, docs.stateless) == ("mcp-http", "https://docs.example/mcp", 0.5, True)
+    assert [(name, value.reveal()) for name, value in docs.headers] == [("Authorization", "Bearer t0ken")]
+    assert (docs.max_connections, docs.allow_networks) == (7, ("10.0.0.0/8",))
+    assert (docs.tls_verify, docs.tls_ca_file) == (False, "/etc/toolyard/ca.pem")
+    assert docs.tools == {
+        "slow": ToolRule(timeout_s=120),
+        "off": ToolRule(enabled=False),
+        "gone": ToolRule(enabled=False),
+    }
+    assert (snapshot.upstreams["old"].kind, snapshot.upstreams["old"].enabled) == ("mcp-sse", False)
+    assert snapshot.upstreams["live"].kind == "websocket"
+    assert (snapshot.upstreams["demo"].kind, snapshot.upstreams["demo"].command) == ("native", ("demo",))
+
+
+def test_every_field_of_a_server_reaches_the_snapshot():
+    snapshot = read(
+        """
+upstreams: {a: {builtin: demo}, b: {builtin: demo}}
+servers:
+  default: {tools: ["a/*", "b/search*"], names: plain, title: T, instructions: I, enabled: false,
+            limits: {per_key: 600/min, per_server: 10/s}}
+  lab: {tools: "*", access: open}
+"""
+    ).snapshot
+    assert snapshot.servers["default"] == ServerSpec(
+        "default", ("a/*", "b/search*"), "plain", "key", False, "T", "I", RateLimit(600, 600), RateLimit(600, 10)
+    )
+    assert snapshot.servers["lab"] == ServerSpec("lab", access="open")
+
+
+@pytest.mark.parametrize("text", ["", "upstreams:\n", "upstreams: {}\nservers: {}\n", "# nothing\n"])
+def test_without_servers_there_is_a_default_server_over_everything(text):
+    assert dict(read(text).snapshot.servers) == {"default": ServerSpec("default", ("*",))}
+
+
+def test_a_clients_file_is_understood_as_upstreams_with_one_default_server():
+    snapshot = read(
+        json.dumps(
+            {
+                "mcpServers": {
+                    "GitHub MCP": {"type": "stdio", "command": "npx", "args": ["-y", "gh"], "alwaysAllow": ["x"]},
+                    "old": {"type": "sse", "url": "http://h/sse", "disabled": True},
+                    "gem": {"httpUrl": "http://h/mcp", "timeout": 5000, "trust": True},
+                    "a__b": {"url": "ws://h/"},
+                    "a--b": {"command": "x"},
+                    "A  B": {"command": "y"},
+                    "a-b": {"command": "z"},
+                },
+                "theme": "dark",
+            },
+            indent="\t",
+        )
+    ).snapshot
+    assert dict(snapshot.servers) == {"default": ServerSpec("default")}
+    assert list(snapshot.upstreams) == ["github-mcp", "old", "gem", "a_b", "a--b", "a-b", "a-b-2"]
+    assert snapshot.upstreams["github-mcp"].command == ("npx", "-y", "gh")
+    assert (snapshot.upstreams["old"].kind, snapshot.upstreams["old"].enabled) == ("mcp-sse", False)
+    assert (snapshot.upstreams["gem"].kind, snapshot.upstreams["gem"].timeout_s) == ("mcp-http", 5.0)
+    assert snapshot.upstreams["a_b"].kind == "websocket"
+
+
+VS_CODE = """{
+  // as VS Code keeps it
+  "inputs": [{"type": "promptString", "id": "gh-token", "description": "Token", "password": true}],
+  "servers": {
+    "gh": {"type": "http", "url": "https://gh.example/mcp", "headers": {"Authorization": "Bearer ${input:gh-token}"}},
+    "fs": {"type": "stdio", "command": "fs", "args": ["${env:HOME}"]}
+  }
+}"""
+
+
+def test_the_form_of_vs_code_is_understood_and_its_inputs_come_from_the_environment():
+    snapshot = read(VS_CODE, GH_TOKEN="t", HOME="/home/x").snapshot
+    assert dict(snapshot.servers) == {"default": ServerSpec("default")}
+    assert snapshot.upstreams["gh"].headers[0][1].reveal() == "Bearer t"
+    assert snapshot.upstreams["fs"].command == ("fs", "/home/x")
+
+
+def test_an_input_of_vs_code_that_is_not_set_says_which_variable_to_set():
+    assert problems(VS_CODE, HOME="/") == [
+        (
+            5,
+            "servers.gh.headers.Authorization",
+            "the input 'gh-token' cannot be asked for here; set the environment variable GH_TOKEN instead",
+        )
+    ]
+
+
+def test_all_problems_of_a_file_are_told_at_once_each_with_its_line_and_key():
+    found = problems(
+        """upstreams:
+  docs: {url: "https://example.com/mcp", headers: {Authorization: "Bearer ${DOCS_TOKEN}"}, timeot: 3}
+  bad__id: {builtin: demo}
+  none: {}
+  both: {command: x, url: "http://h/"}
+servers:
+  default: {tools: ["docs/*", "dcs/x", "docs"]}
+  health: {}
+  Lab: {names: both}
+gateway:
+  port: 99999
+"""
+    )
+    assert [(line, key) for line, key, _ in found] == [
+        (2, "upstreams.docs.headers.Authorization"),
+        (2, "upstreams.docs.timeot"),
+        (3, "upstreams.bad__id"),
+        (4, "upstreams.none"),
+        (5, "upstreams.both.url"),
+        (7, "servers.default.tools[1]"),
+        (7, "servers.default.tools[2]"),
+        (8, "servers.health"),
+        (9, "servers.Lab"),
+        (9, "servers.Lab.names"),
+        (11, "gateway.port"),
+    ]
+    assert "did you mean 'timeout'" in found[1][2]
+    assert "did you mean 'docs'" in found[5][2]
+
+
+def upstream(fields):
+    return "upstreams:\n  a:\n    " + fields + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "says"),
+    [
+        (upstream("url: ftp://h/"), 3, "upstreams.a.url", "is not a URL"),
+        (upstream("url: http://user:pw@h/"), 3, "upstreams.a.url", "credentials into headers"),
+        (upstream("url: http://h/#x"), 3, "upstreams.a.url", "fragment"),
+        (upstream("url: http://h:99999/"), 3, "upstreams.a.url", "ort"),
+        (upstream("{url: 'http://h/', timeout: 0}"), 3, "upstreams.a.timeout", "not a time limit"),
+        (upstream("{url: 'http://h/', timeout: 601}"), 3, "upstreams.a.timeout", "at most 600 s"),
+        (upstream("{url: 'http://h/', timeout: soon}"), 3, "upstreams.a.timeout", "not a duration"),
+        (upstream("{url: 'http://h/', headers: {Host: x}}"), 3, "upstreams.a.headers.Host", "set by the gateway"),
+        (upstream("{url: 'http://h/', headers: {A b: x}}"), 3, "upstreams.a.headers.A b", "not a header name"),
+        (upstream('{url: "http://h/", headers: {A: "x\\r\\ny"}}'), 3, "upstreams.a.headers.A", "line break"),
+        (upstream("{url: 'http://h/', headers: {A: 'file:/no/such'}}"), 3, "upstreams.a.headers.A", "/no/such cannot"),
+        (upstream("{url: 'http://h/', headers: [x]}"), 3, "upstreams.a.headers", "must be a mapping"),
+        (upstream("{url: 'http://h/', env: {A: b}}"), 3, "upstreams.a.env", "together with command"),
+        (upstream("{url: 'http://h/', transport: carrier-pigeon}"), 3, "upstreams.a.transport", "is not one of"),
+        (upstream("{url: 'ws://h/', transport: sse}"), 3, "upstreams.a.transport", "websocket"),
+        (upstream("{url: 'http://h/', transport: websocket}"), 3, "upstreams.a.transport", "ws://"),
+        (upstream("{url: 'http://h/', allow_networks: [ten]}"), 3, "upstreams.a.allow_networks", "not a network"),
+        (upstream("{url: 'http://h/', stateless: maybe}"), 3, "upstreams.a.stateless", "neither true nor false"),
+        (upstream("{url: 'http://h/', tls: {verfy: no}}"), 3, "upstreams.a.tls.verfy", "did you mean 'verify'"),
+        (upstream("{url: 'http://h/', tools: {t: {timeout: x}}}"), 3, "upstreams.a.tools.t.timeout", "duration"),
+        (upstream("{url: [x]}"), 3, "upstreams.a.url", "single value"),
+        (upstream("command: ''"), 3, "upstreams.a.command", "is empty"),
+        (upstream("{command: x, max_processes: 0}"), 3, "upstreams.a.max_processes", "whole number from 1"),
+        (upstream("{command: x, headers: {A: b}}"), 3, "upstreams.a.headers", "together with url"),
+        (upstream("builtin: dmo"), 3, "upstreams.a.builtin", "there is: demo"),
+        ("upstreams: [a]\n", 1, "upstreams", "must be a mapping"),
+        ("upstream: {}\n", 1, "upstream", "did you mean 'upstreams'"),
+        ("servers: {default: {access: public}}\n", 1, "servers.default.access", "key, open"),
+        ("servers: {default: {limits: {per_key: lots}}}\n", 1, "servers.default.limits.per_key", "not a rate"),
+        ("servers: {default: {limits: {per_kez: 1/s}}}\n", 1, "servers.default.limits.per_kez", "'per_key'"),
+        ("servers:\n  info: {}\n", 2, "servers.info", "reserved"),
+        ("servers:\n  server: {}\n", 2, "servers.server", "reserved"),
+        ("gateway:\n  tls: {crt: x}\n", 2, "gateway.tls.crt", "unknown key"),
+        ("logging: {level: loud}\n", 1, "logging.level", "is not one of debug"),
+        ("limits: {body: much}\n", 1, "limits.body", "not a size"),
+        ("sessions: {idle: 0}\n", 1, "sessions.idle", "more than nothing"),
+        ("gateway: {public_url: example.com}\n", 1, "gateway.public_url", "is not a URL"),
+        ("gateway: {trusted_proxies: [x]}\n", 1, "gateway.trusted_proxies", "does not appear to be"),
+        ("just text\n", 1, "", "must be a mapping"),
+    ],
+)
+def test_a_broken_entry_is_named_by_line_and_key(text, line, key, says):
+    found = problems(text)
+    assert [(one[0], one[1]) for one in found] == [(line, key)]
+    assert says in found[0][2]
+
+
+def test_open_access_is_refused_unless_the_gateway_listens_on_loopback():
+    text = "servers:\n  lab: {access: open}\n"
+    assert read(text).snapshot.servers["lab"].access == "open"
+    assert read("gateway: {host: '::1'}\n" + text).snapshot.servers["lab"].access == "open"
+    assert problems("gateway: {host: 0.0.0.0}\n" + text)[0][:2] == (3, "servers.lab.access")
+    assert problems(text, TOOLYARD_HOST="192.0.2.1")[0][:2] == (2, "servers.lab.access")
+    assert problems(text, host="0.0.0.0")[0][:2] == (2, "servers.lab.access")
+
+
+def test_the_environment_overrides_the_file_and_the_first_variable_wins():
+    text = "gateway: {host: 127.0.0.2, port: '${P:1}'}\nsessions: {max: 5}\nlogging: {level: error}\n"
+    assert (read(text).settings.gateway.host, read(text).settings.gateway.port) == ("127.0.0.2", 1)
+    settings = read(text, HOST="h1", TOOLYARD_HOST="h2", PORT="9", MCP_MAX_SESSIONS="6", LOG_LEVEL="debug").settings
+    assert (settings.gateway.host, settings.gateway.port) == ("h2", 9)
+    assert (settings.sessions.max, settings.logging.level) == (6, "debug")
+
+
+def test_a_variable_that_cannot_be_read_is_named():
+    with pytest.raises(
+        ConfigRejected, match=r"^environment variable PORT: gateway\.port: 'http' is not a whole number"
+    ):
+        read("", PORT="http")
+
+
+def test_timeouts_and_connections_not_written_come_from_the_founding_variables():
+    snapshot = read(upstream("url: http://h/"), MCP_TIMEOUT="12", MCP_MAX_CONNECTIONS="3").snapshot
+    assert (snapshot.upstreams["a"].timeout_s, snapshot.upstreams["a"].max_connections) == (12.0, 3)
+
+
+def test_lists_of_settings_are_read_as_lists_or_with_commas():
+    settings = read("gateway: {allowed_hosts: [a.example, b.example], trusted_proxies: 10.0.0.1}\n").settings
+    assert settings.gateway.allowed_hosts == ("a.example", "b.example")
+    assert settings.gateway.trusted_proxies == ("10.0.0.1/32",)
+    assert read("", TOOLYARD_ALLOWED_HOSTS="a, b").settings.gateway.allowed_hosts == ("a", "b")
+
+
+def test_the_data_directory_is_beside_the_file_unless_set():
+    assert read("").settings.gateway.data_dir == Path("/etc/toolyard/.toolyard")
+    assert read("", TOOLYARD_DATA_DIR="/var/x").settings.gateway.data_dir == Path("/var/x")
+
+
+def test_a_credential_can_be_kept_in_a_file_of_its_own(tmp_path):
+    (tmp_path / "token").write_text("s3cret\n")
+    (tmp_path / "toolyard.yaml").write_text(
+        "upstreams:\n  a: {url: 'http://h/', headers: {A: 'file:token', B: 'file:" + str(tmp_path) + "/token'}}\n"
+    )
+    snapshot = load(tmp_path / "toolyard.yaml", environ={}, keys={}, revision=1)
+    assert [value.reveal() for _, value in snapshot.upstreams["a"].headers] == ["s3cret", "s3cret"]
+
+
+def test_a_digest_is_the_same_for_the_same_content_and_shows_no_secret():
+    text = upstream("{url: 'http://h/', headers: {A: '${T}'}}")
+    first, again, other = read(text, T="x"), read("# moved\n" + text, T="x"), read(text, T="y")
+    assert first.snapshot.digest == again.snapshot.digest
+    assert first.snapshot.digest != other.snapshot.digest
+    assert "SEKRET" not in repr(read(text, T="SEKRET-UP-1"))
+
+
+def test_a_new_key_changes_the_digest():
+    _, record = issue("default", "", Pepper(1, b"p" * 32), now=0)
+    with_key = load_text("", FILE, environ={}, keys={record.id: record}, revision=1)
+    assert with_key.snapshot.digest != read("").snapshot.digest
+
+
+def test_no_secret_of_the_environment_appears_in_a_complaint():
+    found = problems(upstream('{url: "http://h/", headers: {A: "${T}", Host: "${T}"}}'), T="SEKRET-UP-1\n")
+    assert len(found) == 2
+    assert "SEKRET" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "says"),
+    [(b"a: \xff\n", 1, "UTF-8"), (b"\n\n\xfe", 3, "UTF-8"), (b"#" * (4 * 2**20 + 1), 0, "larger than 4 MiB")],
+)
+def test_a_file_that_is_not_text_or_too_large_is_refused(tmp_path, content, line, says):
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(ConfigRejected) as rejected:
+        load_all(tmp_path / "f", environ={}, keys={}, revision=1)
+    assert rejected.value.problems[0].line == line
+    assert says in rejected.value.problems[0].message
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigRejected, match="cannot be read: No such file"):
+        load(tmp_path / "no.yaml", environ={}, keys={}, revision=1)
+
+
+def test_the_founding_documents_file_is_found_where_there_is_no_toolyard_yaml(tmp_path):
+    assert find_config(tmp_path) is None
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/app.yaml").write_text('server: {host: "${HOST:127.0.0.1}", port: "${PORT:8001}"}\n')
+    assert find_config(tmp_path) == tmp_path / "config/app.yaml"
+    loaded = load_all(tmp_path / "config/app.yaml", environ={}, keys={}, revision=1)
+    assert (loaded.settings.gateway.host, loaded.settings.gateway.port) == ("127.0.0.1", 8001)
+    (tmp_path / "toolyard.yaml").touch()
+    assert find_config(tmp_path) == tmp_path / "toolyard.yaml"
+
+
+def test_reading_a_configuration_leaves_the_environment_alone():
+    before = dict(os.environ)
+    read("upstreams: {a: {command: x, env: {A: b}}}\n")
+    assert dict(os.environ) == before
