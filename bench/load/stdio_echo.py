@@ -1,0 +1,63 @@
+"""A small stdio MCP server (2026-07-28 and 2025-11-25) on the standard library. Its argument: the core to run on."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+FILLER = ("The quick brown fox jumps over the lazy dog 0123456789. " * 200)[:10240]
+SCHEMA = {"type": "object", "properties": {"message": {"type": "string"}}, "required": ["message"]}
+TOOLS = [
+    {"name": "echo", "description": "Return the message", "inputSchema": SCHEMA},
+    {"name": "page", "description": "Return the message and 10 KiB of text", "inputSchema": SCHEMA},
+]
+INFO = {"name": "bench", "version": "1"}
+LISTS = {"resources/list": "resources", "prompts/list": "prompts", "resources/templates/list": "resourceTemplates"}
+CACHED = {"resultType": "complete", "ttlMs": 60000, "cacheScope": "public"}
+
+
+def call(params: dict[str, Any]) -> dict[str, Any]:
+    """The result of tools/call; resultType is unknown to the older revision, which allows it."""
+    text = params["arguments"]["message"]
+    if params["name"] == "page":
+        text = f"{text} {FILLER}"
+    return {"content": [{"type": "text", "text": text}], "isError": False, "resultType": "complete"}
+
+
+def result_of(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
+    """The result of any request, or None when there is no such method."""
+    if method == "tools/call":
+        return call(params)
+    if method == "tools/list":
+        return {"tools": TOOLS, **CACHED}
+    if method in LISTS:
+        return {LISTS[method]: [], **CACHED}
+    if method == "server/discover":
+        return {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "serverInfo": INFO,
+                "_meta": {"io.modelcontextprotocol/serverInfo": INFO}, **CACHED}  # fmt: skip
+    if method == "initialize":
+        return {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": INFO}
+    return {} if method == "ping" else None
+
+
+def main() -> None:
+    if len(sys.argv) > 1 and sys.argv[1]:
+        os.sched_setaffinity(0, {int(sys.argv[1])})
+    for line in sys.stdin.buffer:
+        message = json.loads(line)
+        if "id" not in message or "method" not in message:
+            continue
+        result = result_of(message["method"], message.get("params") or {})
+        reply = {"jsonrpc": "2.0", "id": message["id"]}
+        if result is None:
+            reply["error"] = {"code": -32601, "message": "no such method"}
+        else:
+            reply["result"] = result
+        sys.stdout.buffer.write(json.dumps(reply, separators=(",", ":")).encode() + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

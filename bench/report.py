@@ -1,0 +1,100 @@
+"""Readings into results: medians and spreads, wrong answers, promised figures."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import page
+from bench.measure import Reading
+
+DOUBTFUL_SHARE = 0.15
+AIM_SHARE_OF_NGINX = 0.15
+AIM_START_S = 1.5
+AIM_MEMORY_MIB = 80
+SPREAD_OF = ("rps", "p50_ms", "p99_ms", "cpu_s_per_1000")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Which measurement a reading belongs to."""
+
+    row: str
+    target: str
+    concurrency: int
+
+
+def summarise(readings: Mapping[Cell, Sequence[Reading]]) -> list[dict[str, Any]]:
+    """One entry for each cell: medians, lowest and highest of what matters, and every single reading."""
+    return [
+        {**asdict(cell), **_medians(found), "readings": [asdict(reading) for reading in found]}
+        for cell, found in readings.items()
+    ]
+
+
+def _medians(found: Sequence[Reading]) -> dict[str, Any]:
+    columns: dict[str, list[float]] = defaultdict(list)
+    for reading in found:
+        for name, value in asdict(reading).items():
+            if isinstance(value, (int, float)):
+                columns[name].append(value)
+    medians: dict[str, Any] = {name: statistics.median(values) for name, values in columns.items()}
+    medians["bad"] = sum(columns["bad"])
+    medians["spread"] = {name: [min(columns[name]), max(columns[name])] for name in SPREAD_OF if columns.get(name)}
+    medians["doubtful"] = medians.get("others_busy", 0.0) > DOUBTFUL_SHARE
+    return medians
+
+
+def bad_answers(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence for each cell that got a wrong answer, with the first example."""
+    return [
+        f"{entry['row']} through {entry['target']} at {entry['concurrency']}: {entry['bad']} bad answers; first: "
+        f"{next((reading['first_bad'] for reading in entry['readings'] if reading['first_bad']), 'none was kept')}"
+        for entry in entries
+        if entry["bad"]
+    ]
+
+
+def promised(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The promised figures that this run measured: what, the figure, the aim, whether it is met."""
+    found = _shares_of_nginx(results["cells"])
+    if demo := results.get("demonstration"):
+        found.append(_figure("start to first answered call, s", demo["median_s"], AIM_START_S))
+        found.append(_figure("memory after the first call (RSS), MiB", demo["rss_mib"], AIM_MEMORY_MIB))
+    if dead := results.get("dead_upstreams"):
+        what = f"start to first answered call among {dead['dead']} dead upstreams, s"
+        found.append(_figure(what, dead["among"]["median_s"], AIM_START_S))
+    return found
+
+
+def _shares_of_nginx(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    at_16 = {cell["target"]: cell for cell in cells if cell["row"] == "modern" and cell["concurrency"] == 16}
+    if not {"gateway", "nginx"} <= set(at_16):
+        return []
+    gateway, nginx = at_16["gateway"], at_16["nginx"]
+    shares = {"throughput": gateway["rps"] / nginx["rps"]}
+    if gateway.get("cpu_s_per_1000"):
+        shares["calls for each CPU second"] = nginx["cpu_s_per_1000"] / gateway["cpu_s_per_1000"]
+    where = "share of nginx (modern, concurrency 16)"
+    return [_figure(f"{what}, {where}", share, AIM_SHARE_OF_NGINX, at_least=True) for what, share in shares.items()]
+
+
+def _figure(what: str, figure: float, aim: float, *, at_least: bool = False) -> dict[str, Any]:
+    met = figure >= aim if at_least else figure <= aim
+    return {"what": what, "figure": figure, "aim": aim, "at_least": at_least, "met": met}
+
+
+def write(results: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Write `<date>-<commit>.json` and `latest.md`; returns both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {**results, "promised": promised(results)}
+    raw = folder / f"{results['date'][:10]}-{results['commit']}.json"
+    raw.write_text(json.dumps(whole, indent=1) + "\n")
+    table = folder / "latest.md"
+    table.write_text(page.markdown(whole, raw.name))
+    return raw, table
