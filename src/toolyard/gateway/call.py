@@ -90,6 +90,7 @@ class MessageSocket(Protocol):
 
 
 Emit = Callable[[Json], Awaitable[None]]
+Pause = Callable[[int], Awaitable[None]]
 
 
 class Ask(Protocol):
@@ -153,6 +154,7 @@ class Call:
     input_responses: dict[str, Json] | None = None
     upstream_state: str | None = None
     target: Target | None = None
+    pause: Pause | None = None
 
 
 class UpstreamEvents(Protocol):

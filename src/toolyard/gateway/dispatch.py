@@ -68,6 +68,11 @@ class Dispatch:
         call.isolation = "" if upstream.spec.stateless else call.principal.id
         return await upstream.request(call, call.method, target.params)
 
+    async def watch(self, call: Call, uri: str, *, on: bool) -> None:
+        """Count one watcher of a resource more or less. Raises ResourceUnknown and what the upstream raises."""
+        target = ROUTERS["resources/subscribe"](self.server(call.server), {"uri": uri})
+        await self._watching.change(call, target, on=on)
+
     async def _list(self, call: Call) -> Json:
         server = self.server(call.server)
         page = self._lists.page(server, call.method, call.params, call.revision)

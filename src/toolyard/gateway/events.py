@@ -25,18 +25,39 @@ class Listener(Protocol):
     def resource_updated(self, params: Json) -> None: ...
 
 
+class Stream(Listener, Protocol):
+    """A listener that lives on a connection of its own and can be ended."""
+
+    def end(self) -> None: ...
+
+
 class Hub:
     """The event bus of one gateway. Implements UpstreamEvents; `refresh(upstream_id)` asks the pool to look again."""
 
     def __init__(self, catalog: Callable[[], Catalog]) -> None:
         self._catalog = catalog
         self._listeners: dict[str, set[Listener]] = {}
+        self._streams: set[Stream] = set()
         self.refresh: Callable[[str], None] = lambda _upstream_id: None
 
     def add(self, listener: Listener) -> None:
         self._listeners.setdefault(listener.server, set()).add(listener)
 
+    def add_stream(self, stream: Stream, limit: int) -> bool:
+        """Add a listener that is a stream of its own; False if there are as many as there may be."""
+        if len(self._streams) >= limit:
+            return False
+        self._streams.add(stream)
+        self.add(stream)
+        return True
+
+    def end_streams(self) -> None:
+        """End all listen streams with their results: the gateway goes."""
+        for stream in tuple(self._streams):
+            stream.end()
+
     def remove(self, listener: Listener) -> None:
+        self._streams.discard(listener)
         listeners = self._listeners.get(listener.server)
         if listeners is not None:
             listeners.discard(listener)

@@ -7,7 +7,9 @@ once. What an upstream offered last stays in the catalog while it is away.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,6 +28,7 @@ log = get_logger(__name__)
 OBSERVE_LIMIT_S = 60.0
 REFRESH_S = 300.0
 DEBOUNCE_S = 1.0
+DEBOUNCE_BURST = 4
 MAX_BACKOFF_S = 60.0
 STARTS_AT_ONCE = 16
 START_SLOT_S = 0.5
@@ -139,6 +142,8 @@ class Pool:
         return entry
 
     async def _keep(self, entry: Entry) -> None:
+        """Look at once when a change is announced; an upstream that announces changes all the time waits its second."""
+        recent = deque([-math.inf] * DEBOUNCE_BURST, maxlen=DEBOUNCE_BURST)
         while True:
             entry.again.clear()
             wait_s = await self._observe(entry)
@@ -148,7 +153,9 @@ class Pool:
                     await entry.again.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(DEBOUNCE_S)
+            recent.append(self._clock.monotonic())
+            if recent[-1] - recent[0] < DEBOUNCE_S * DEBOUNCE_BURST:
+                await asyncio.sleep(DEBOUNCE_S)
 
     async def _observe(self, entry: Entry) -> float:
         """Look once; return the seconds until the next look."""

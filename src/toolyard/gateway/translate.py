@@ -13,10 +13,11 @@ from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import error_to_client
-from toolyard.protocol.errors import ParseError, ProtocolError, RequestId
+from toolyard.protocol.errors import InvalidRequest, ParseError, ProtocolError, RelayedError, RequestId
 from toolyard.protocol.revisions import MODERN
 from toolyard.protocol.strict_json import encode
 
+_RELAYED_STATUS = {-32600: 400, -32602: 400, -32601: 404, -32020: 400, -32021: 400, -32022: 400}
 _INVALID_PARAMS = frozenset(
     {
         "tool_unknown",
@@ -58,9 +59,12 @@ def error_answer(error: PlatformError, request_id: RequestId | None, revision: s
 def _status(error: PlatformError, request_id: RequestId | None, revision: str) -> int:
     if isinstance(error, UpstreamError):
         return 200
-    if revision == MODERN:
-        return 400 if error.code in _INVALID_PARAMS else error.status
-    return 200 if request_id is not None and not isinstance(error, ParseError) and error.code != "invalid_request" else error.status
+    if revision != MODERN:
+        about_one_request = request_id is not None and not isinstance(error, ParseError | InvalidRequest)
+        return 200 if about_one_request else error.status
+    if isinstance(error, RelayedError):
+        return _RELAYED_STATUS.get(error.rpc_code, 200)
+    return 400 if error.code in _INVALID_PARAMS else error.status
 
 
 def _shown(error: PlatformError) -> Json:

@@ -1,0 +1,59 @@
+"""Towards the caller: the notifications and questions of one call, in the caller's era.
+
+`Caller` restores what is the caller's own (its progress token), keeps back what it did not ask for, and holds the pace
+of a slow reader. `ask` ends a modern exchange (Suspended) and pushes requests to a legacy client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import AskRefused, Suspended
+from toolyard.gateway.upstream.asking import may_ask
+from toolyard.protocol import jsonrpc
+from toolyard.protocol.revisions import LOG_LEVELS
+from toolyard.protocol.strict_json import encode
+
+Send = Callable[[bytes], Awaitable[None]]
+
+_RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
+
+class Emitter:
+    """Sends a call's notifications to its caller: `call.emit`."""
+
+    __slots__ = ("_level", "_send", "_token")
+
+    def __init__(self, send: Send, *, progress_token: str | int | None, log_level: str | None) -> None:
+        self._send = send
+        self._token = progress_token
+        self._level = _RANK.get(log_level, None) if log_level is not None else None
+
+    async def __call__(self, notification: Json) -> None:
+        method, params = notification["method"], notification.get("params") or {}
+        if method == "notifications/progress":
+            if self._token is None:
+                return
+            params = {"progressToken": self._token, **{k: v for k, v in params.items() if k != "progressToken"}}
+        elif method == "notifications/message" and not self._wanted(params.get("level")):
+            return
+        await self._send(encode(jsonrpc.notification(method, params)))
+
+    def _wanted(self, level: Any) -> bool:
+        return self._level is not None and _RANK.get(level, 0) >= self._level
+
+
+class SuspendingAsk:
+    """`call.ask` of a modern caller: its exchange ends, its retry brings the answers."""
+
+    __slots__ = ("_capabilities",)
+
+    def __init__(self, capabilities: Json) -> None:
+        self._capabilities = capabilities
+
+    async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
+        for request in requests.values():
+            if not may_ask(self._capabilities, request["method"], request.get("params")):
+                raise AskRefused(f"the caller cannot be asked for {request['method']}")
+        raise Suspended(requests, state)

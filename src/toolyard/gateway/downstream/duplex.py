@@ -1,0 +1,124 @@
+"""Client connections that carry many messages both ways: WebSocket, standard input and output, HTTP+SSE.
+
+Both eras on one connection: `initialize` opens its one session; requests that describe themselves are modern. Requests
+run side by side, at most 64; what needs order (the handshake, notifications, replies) is done in order. What goes out
+goes through one queue, so answers never overtake what was sent before them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from toolyard.gateway.call import Answer, ClientGone, Head, MessageSocket
+from toolyard.gateway.exchange import Conversation, Exchange, Messages
+from toolyard.kit.errors import PlatformError
+from toolyard.kit.tasks import TaskOwner
+from toolyard.protocol import jsonrpc
+
+MAX_RUNNING = 64
+MAX_QUEUED = 256
+
+
+class Outgoing:
+    """The queue of one connection. `send` waits while it is full; the answer of a call is always taken."""
+
+    def __init__(self, socket: MessageSocket) -> None:
+        self._socket = socket
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
+        self.gone = False
+
+    async def send(self, message: bytes) -> None:
+        """Queue a message. Raises ClientGone."""
+        while not self._room.is_set() and not self.gone:
+            await self._room.wait()
+        self.put(message)
+
+    def put(self, message: bytes | None) -> None:
+        """Queue a message at once, or the end."""
+        if self.gone:
+            raise ClientGone
+        self._queue.put_nowait(message)
+        if self._queue.qsize() >= MAX_QUEUED:
+            self._room.clear()
+
+    async def run(self) -> None:
+        """Write the queue to the socket until the end or until the client goes."""
+        try:
+            while (message := await self._queue.get()) is not None:
+                if self._queue.qsize() < MAX_QUEUED:
+                    self._room.set()
+                await self._socket.send(message)
+        except ClientGone:
+            pass
+        finally:
+            self.gone = True
+            self._room.set()
+
+
+class ConversationSink:
+    """The sink of one message of a connection."""
+
+    __slots__ = ("_outgoing",)
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
+
+    async def send(self, message: bytes, *, event_id: str | None = None, retry_ms: int | None = None) -> None:
+        del event_id, retry_ms
+        await self._outgoing.send(message)
+
+    def finish(self, answer: Answer) -> None:
+        if answer.body is not None and not self._outgoing.gone:
+            self._outgoing.put(answer.body)
+
+    def outlive_client(self) -> None:
+        """A connection's calls end with it."""
+
+
+class Duplex:
+    """One connection's life, from its first message to its end."""
+
+    def __init__(self, exchange: Exchange, head: Head, socket: MessageSocket) -> None:
+        self._exchange = exchange
+        self._head = head
+        self._socket = socket
+        self._outgoing = Outgoing(socket)
+        self._conversation = Conversation(push=self._outgoing.send)
+        self._calls = TaskOwner("connection")
+        self._places = asyncio.Semaphore(MAX_RUNNING)
+
+    async def run(self) -> None:
+        """Serve until the client goes. What still runs is cancelled then."""
+        writer = asyncio.ensure_future(self._outgoing.run())
+        try:
+            while (body := await self._socket.receive()) is not None:
+                await self.take(body)
+        finally:
+            await self._calls.aclose()
+            await self._exchange.end(self._conversation)
+            if not self._outgoing.gone:
+                self._outgoing.put(None)
+            await asyncio.wait({writer}, timeout=1.0)
+            writer.cancel()
+
+    async def take(self, body: bytes) -> None:
+        """One message of the client."""
+        sink = ConversationSink(self._outgoing)
+        try:
+            message = self._exchange.read(self._head, body)
+        except PlatformError as error:
+            self._exchange.refuse(self._head, error, sink)
+            return
+        if isinstance(message, jsonrpc.Request) and message.method != "initialize" or isinstance(message, list):
+            await self._places.acquire()
+            self._calls.start(self._call(message, sink))
+        else:
+            await self._exchange.handle(self._head, message, sink, self._conversation)
+
+    async def _call(self, message: Messages, sink: ConversationSink) -> None:
+        try:
+            await self._exchange.handle(self._head, message, sink, self._conversation)
+        finally:
+            self._places.release()

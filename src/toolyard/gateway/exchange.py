@@ -1,0 +1,280 @@
+"""The one entry for every transport: `(head, body, sink)` in, one answer out.
+
+Order: who is calling → strict decoding → which era → that era's rules → the pipeline. Nothing here does I/O of its own;
+what arrives comes as bytes, what leaves goes to the sink. All errors become JSON-RPC here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from toolyard.gateway.acceptance import Acceptance, accepted
+from toolyard.gateway.call import Answer, Head, Principal, Sink
+from toolyard.gateway.errors import SessionRequired
+from toolyard.gateway.legacy import LegacyRequests, cancelled_answer
+from toolyard.gateway.modern import ModernRequests
+from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
+from toolyard.gateway.translate import error_answer, error_object
+from toolyard.kit.errors import PlatformError
+from toolyard.protocol import jsonrpc
+from toolyard.protocol.errors import HeaderMismatch, InvalidRequest, ProtocolError, RequestId
+from toolyard.protocol.revisions import (
+    ASSUMED_WITHOUT_HEADER,
+    BATCH_REVISION,
+    LEGACY,
+    META_PROTOCOL_VERSION,
+    MODERN,
+    unsupported,
+)
+from toolyard.protocol.strict_json import decode, encode
+
+Authenticate = Callable[[Head], Principal]
+Refused = Callable[[Head, PlatformError], None]
+SESSION_HEADER = "mcp-session-id"
+ONLY_MODERN = frozenset({"server/discover", "subscriptions/listen"})
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What a connection that carries many messages remembers: its session (legacy) and its running calls (modern)."""
+
+    push: Send
+    session: LegacySession | None = None
+    running: dict[RequestId, Running] = field(default_factory=dict)
+
+
+Messages = jsonrpc.Request | jsonrpc.Notification | jsonrpc.Reply | list[object]
+
+
+class Exchange:
+    """Answers everything a client sends."""
+
+    def __init__(
+        self,
+        authenticate: Authenticate,
+        modern: ModernRequests,
+        legacy: LegacyRequests,
+        sessions: Sessions,
+        on_refusal: Refused,
+    ) -> None:
+        self.authenticate = authenticate
+        self._modern = modern
+        self._legacy = legacy
+        self._sessions = sessions
+        self._on_refusal = on_refusal
+
+    async def __call__(
+        self, head: Head, body: bytes, sink: Sink, conversation: Conversation | None = None
+    ) -> None:
+        """Judge a body and answer it through `sink`, exactly once."""
+        try:
+            message = self.read(head, body)
+        except PlatformError as error:
+            self.refuse(head, error, sink)
+            return
+        await self.handle(head, message, sink, conversation)
+
+    def read(self, head: Head, body: bytes) -> Messages:
+        """The message in a body; a list is a batch, still to be judged. Raises PlatformError."""
+        if head.principal is None:
+            head.principal = self.authenticate(head)
+        decoded = decode(body)
+        return decoded if isinstance(decoded, list) else jsonrpc.read(decoded)
+
+    async def handle(
+        self, head: Head, message: Messages, sink: Sink, conversation: Conversation | None = None
+    ) -> None:
+        """Answer a message that was read."""
+        try:
+            if conversation is not None:
+                await self._converse(head, message, sink, conversation)
+            else:
+                await self._post(head, message, sink)
+        except PlatformError as error:
+            if isinstance(error, ProtocolError) and error.request_id is None:
+                error.request_id = getattr(message, "id", None)
+            self.refuse(head, error, sink, getattr(message, "id", None))
+
+    def refuse(self, head: Head, error: PlatformError, sink: Sink, request_id: RequestId | None = None) -> None:
+        """End an exchange with an error."""
+        self._on_refusal(head, error)
+        known = error.request_id if isinstance(error, ProtocolError) else request_id
+        modern = head.headers.get("mcp-protocol-version") not in (None, *LEGACY)
+        sink.finish(error_answer(error, known, MODERN if modern else LEGACY[0]))
+
+    async def _post(self, head: Head, message: Messages, sink: Sink) -> None:
+        """One POST of Streamable HTTP."""
+        acceptance = accepted(head)
+        if _is_modern_post(head, message):
+            await self._modern_message(head, message, acceptance.of(sink))
+        elif isinstance(message, jsonrpc.Request) and message.method == "initialize":
+            session, result = await self._legacy.initialize(head, self._principal(head), message, None)
+            body = encode(jsonrpc.result(message.id, result))
+            sink.finish(Answer(200, body, headers=((SESSION_HEADER, session.id),)))
+        else:
+            await self._session_post(self.session(head), message, sink, acceptance, head)
+
+    async def _modern_message(self, head: Head, message: Messages, sink: Sink) -> None:
+        if isinstance(message, jsonrpc.Request):
+            await self._modern.answer(head, self._principal(head), message, sink)
+        elif isinstance(message, jsonrpc.Notification):
+            sink.finish(Answer(202))
+        else:
+            raise InvalidRequest(f"{MODERN} takes one request or notification, no replies and no batches")
+
+    def session(self, head: Head) -> LegacySession:
+        """The session that a legacy head names. Raises SessionRequired, SessionUnknown, UnsupportedRevision."""
+        version = head.headers.get("mcp-protocol-version", ASSUMED_WITHOUT_HEADER)
+        if version not in LEGACY:
+            raise unsupported(version)
+        session_id = head.headers.get(SESSION_HEADER)
+        if session_id is None or SESSION_HEADER in head.repeated:
+            raise SessionRequired
+        return self._sessions.find(session_id, self._principal(head), head.server_code)
+
+    async def _session_post(
+        self, session: LegacySession, message: Messages, sink: Sink, acceptance: Acceptance, head: Head
+    ) -> None:
+        if not isinstance(message, jsonrpc.Request | list):
+            self._take(session, message)
+            sink.finish(Answer(202))
+            return
+        sink.outlive_client()
+        stream = session.new_stream(acceptance.of(sink), streams=acceptance.streams)
+        if isinstance(message, list):
+            answer = await self._batch(session, message, stream.send, head)
+            await stream.finish(answer)
+            return
+        await stream.open()
+        answer_or_none = await self._legacy.answer(session, message, stream.send, stream.pause, head.request_id)
+        await stream.finish(answer_or_none or cancelled_answer(message))
+
+    async def _batch(self, session: LegacySession, batch: list[object], send: Send, head: Head) -> Answer:
+        """Every element judged, limited and answered by itself, all at once (2025-03-26, basic/index, batching)."""
+        if session.revision != BATCH_REVISION:
+            raise InvalidRequest(f"{session.revision} has no batches")
+        elements = jsonrpc.read_batch(batch)
+        requests = [e for e in elements if isinstance(e, jsonrpc.Request)]
+        answers = [_error_element(e, session.revision) for e in elements if isinstance(e, ProtocolError)]
+        for element in elements:
+            if isinstance(element, jsonrpc.Notification | jsonrpc.Reply):
+                self._take(session, element)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._legacy.answer(session, r, send, None, head.request_id)) for r in requests
+            ]
+        answers += [answer.body for task in tasks if (answer := task.result()) is not None and answer.body is not None]
+        return Answer(200, b"[" + b",".join(answers) + b"]") if answers else Answer(202)
+
+    def _take(self, session: LegacySession, message: jsonrpc.Notification | jsonrpc.Reply) -> None:
+        """A notification or reply within a session. Raises InvalidRequest for a reply to nothing."""
+        if isinstance(message, jsonrpc.Reply):
+            if not session.take_reply(message):
+                raise InvalidRequest("nobody asked for this reply")
+        elif message.method == "notifications/cancelled":
+            session.cancel(message.params.get("requestId"))
+
+    async def _converse(self, head: Head, message: Messages, sink: Sink, conversation: Conversation) -> None:
+        """One message on a connection that carries many."""
+        session = conversation.session
+        if session is not None and isinstance(message, list):
+            sink.finish(await self._batch(session, message, sink.send, head))
+        elif isinstance(message, jsonrpc.Request) and (_names_modern(message) or message.method in ONLY_MODERN):
+            await self._modern_in_conversation(head, message, sink, conversation)
+        elif isinstance(message, jsonrpc.Request):
+            await self._legacy_in_conversation(head, message, sink, conversation)
+        elif isinstance(message, jsonrpc.Notification) and message.method == "notifications/cancelled":
+            _cancel(conversation, message)
+            sink.finish(Answer(202))
+        elif session is not None and not isinstance(message, list):
+            self._take(session, message)
+            sink.finish(Answer(202))
+        elif isinstance(message, jsonrpc.Notification):
+            sink.finish(Answer(202))
+        else:
+            raise InvalidRequest("initialize first" if isinstance(message, list) else "nobody asked for this reply")
+
+    async def _modern_in_conversation(
+        self, head: Head, message: jsonrpc.Request, sink: Sink, conversation: Conversation
+    ) -> None:
+        task = asyncio.current_task()
+        if message.id in conversation.running or task is None:
+            raise InvalidRequest("this request id is in use", request_id=message.id)
+        running = conversation.running[message.id] = Running(task)
+        try:
+            await self._modern.answer(head, self._principal(head), message, sink)
+        except asyncio.CancelledError:
+            if not running.cancelled:
+                raise
+            task.uncancel()
+            sink.finish(Answer(202))
+        finally:
+            conversation.running.pop(message.id, None)
+
+    async def _legacy_in_conversation(
+        self, head: Head, message: jsonrpc.Request, sink: Sink, conversation: Conversation
+    ) -> None:
+        if message.method == "initialize":
+            if conversation.session is not None:
+                raise InvalidRequest("this connection is initialized", request_id=message.id)
+            session, result = await self._legacy.initialize(head, self._principal(head), message, conversation.push)
+            conversation.session = session
+            sink.finish(Answer(200, encode(jsonrpc.result(message.id, result))))
+        elif conversation.session is None:
+            if message.method != "ping":
+                raise SessionRequired("initialize first")
+            sink.finish(Answer(200, encode(jsonrpc.result(message.id, {}))))
+        else:
+            answer = await self._legacy.answer(conversation.session, message, sink.send, None, head.request_id)
+            sink.finish(answer or Answer(202))
+
+    async def end(self, conversation: Conversation) -> None:
+        """The connection is gone: end what it had."""
+        if conversation.session is not None:
+            await self._sessions.end(conversation.session)
+
+    def _principal(self, head: Head) -> Principal:
+        if head.principal is None:
+            head.principal = self.authenticate(head)
+        return head.principal
+
+
+def _is_modern_post(head: Head, message: Messages) -> bool:
+    """Which era a POST belongs to: its header decides, and a body that says otherwise is refused."""
+    version = head.headers.get("mcp-protocol-version")
+    request_id = getattr(message, "id", None)
+    if "mcp-protocol-version" in head.repeated:
+        raise HeaderMismatch("MCP-Protocol-Version came twice", request_id=request_id)
+    if version == MODERN:
+        return True
+    if isinstance(message, jsonrpc.Request | jsonrpc.Notification) and _names_modern(message):
+        if version is None or version in LEGACY:
+            raise HeaderMismatch("the body names a revision that MCP-Protocol-Version does not", request_id=request_id)
+        if message.params["_meta"][META_PROTOCOL_VERSION] != version:
+            raise HeaderMismatch("MCP-Protocol-Version and _meta disagree", request_id=request_id)
+    if version is not None and version not in LEGACY:
+        error = unsupported(version)
+        error.request_id = request_id
+        raise error
+    return False
+
+
+def _names_modern(message: jsonrpc.Request | jsonrpc.Notification) -> bool:
+    meta = message.params.get("_meta")
+    return isinstance(meta, dict) and META_PROTOCOL_VERSION in meta
+
+
+def _cancel(conversation: Conversation, message: jsonrpc.Notification) -> None:
+    request_id = message.params.get("requestId")
+    running = conversation.running.get(request_id) if isinstance(request_id, str | int) else None
+    if running is not None:
+        running.cancelled = True
+        running.task.cancel()
+    elif conversation.session is not None:
+        conversation.session.cancel(request_id)
+
+
+def _error_element(error: ProtocolError, revision: str) -> bytes:
+    return encode(jsonrpc.error(error.request_id, **error_object(error, revision)))

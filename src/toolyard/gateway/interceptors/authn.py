@@ -1,0 +1,92 @@
+"""Who is calling, from the head alone. There is no anonymous principal: absence is an error.
+
+Before a key is verified there is one uniform 401. A valid key on another server's URL gets the same 404 as a code that
+does not exist. A wrong key never falls through to open access.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+
+from toolyard.contract.catalog import Catalog
+from toolyard.contract.snapshot import RateLimit
+from toolyard.gateway.call import Head, Principal
+from toolyard.gateway.errors import RateLimited, ServerUnknown, Unauthenticated
+from toolyard.gateway.interceptors.rate_limit import Bucket
+from toolyard.kit.clock import Clock
+from toolyard.policy.authorize import Deny, Resource, authorize
+from toolyard.policy.keys import Refused, verify
+
+OPERATOR = Principal("operator", "operator")
+WRONG_KEYS = RateLimit(per_minute=600.0, burst=50.0)
+MAX_PREFIXES = 10_000
+MAX_CREDENTIAL_CHARS = 4096
+
+OnRefusal = Callable[[Head, str], None]
+
+
+class Authenticator:
+    """Finds the principal of a head. `peppers` are the versions of the secret under which keys are kept."""
+
+    def __init__(
+        self, catalog: Callable[[], Catalog], peppers: Callable[[], Mapping[int, bytes]], clock: Clock, on_refusal: OnRefusal
+    ) -> None:
+        self._catalog = catalog
+        self._peppers = peppers
+        self._clock = clock
+        self._on_refusal = on_refusal
+        self._wrong: dict[str, Bucket] = {}
+
+    def __call__(self, head: Head) -> Principal:
+        """The caller. Raises Unauthenticated, ServerUnknown, RateLimited (after many wrong keys from one network)."""
+        principal = OPERATOR if head.operator else self._from_credential(head)
+        if isinstance(authorize(principal, "use", Resource(head.server_code)), Deny):
+            self._on_refusal(head, "foreign_server")
+            raise ServerUnknown
+        if head.server_code not in self._catalog().snapshot.servers:
+            raise ServerUnknown
+        return principal
+
+    def _from_credential(self, head: Head) -> Principal:
+        snapshot = self._catalog().snapshot
+        text = head.headers.get("authorization")
+        if text is None:
+            server = snapshot.servers.get(head.server_code)
+            if server is not None and server.access == "open":
+                return Principal(f"open:{server.code}", "open", server.code)
+            raise Unauthenticated
+        scheme, _, credential = text.partition(" ")
+        if scheme.lower() != "bearer" or "authorization" in head.repeated or len(credential) > MAX_CREDENTIAL_CHARS:
+            raise Unauthenticated
+        if not credential.isascii():
+            raise self._refused(head, "malformed")
+        record = verify(credential, snapshot.keys, self._peppers(), self._clock.wall())
+        if isinstance(record, Refused):
+            raise self._refused(head, record.reason)
+        return Principal(f"key:{record.id}", "key", record.server, record.id)
+
+    def _refused(self, head: Head, reason: str) -> Unauthenticated | RateLimited:
+        """Count a wrong key against its network, so that guessing is slow and everybody else's calls go on."""
+        self._on_refusal(head, reason)
+        prefix = _prefix(head.client)
+        now = self._clock.monotonic()
+        bucket = self._wrong.get(prefix)
+        if bucket is None:
+            if len(self._wrong) >= MAX_PREFIXES:
+                self._wrong.clear()
+            bucket = self._wrong[prefix] = Bucket(WRONG_KEYS.burst, now)
+        wait_s = bucket.take(WRONG_KEYS, now)
+        return RateLimited(wait_s) if wait_s > 0 else Unauthenticated()
+
+
+def _prefix(client: str) -> str:
+    """The network an address belongs to: /24, or /56 for IPv6."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client[:64]
+    bits = 24 if address.version == 4 else 56
+    return str(ipaddress.ip_network((address, bits), strict=False))
+
+

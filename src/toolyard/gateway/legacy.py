@@ -1,0 +1,185 @@
+"""Messages of legacy clients (2024-11-05 to 2025-11-25): the handshake, and requests within a session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import Answer, AskRefused, Call, Head, Principal
+from toolyard.gateway.caller import Emitter
+from toolyard.gateway.dispatch import Dispatch, Perform, capabilities_of, server_info
+from toolyard.gateway.events import Hub
+from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
+from toolyard.gateway.translate import error_answer
+from toolyard.kit.errors import PlatformError
+from toolyard.protocol import jsonrpc
+from toolyard.protocol.convert import initialize_result, to_client
+from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, ProtocolError
+from toolyard.protocol.revisions import LEGACY_METHODS, LOG_LEVELS, PROGRESS_TOKEN, negotiate
+from toolyard.protocol.strict_json import encode
+
+ASK_LIMIT_S = 600.0
+CALL_CANCELLED = 499
+_KEPT_META = frozenset({"traceparent", "tracestate"})
+
+
+class LegacyRequests:
+    """Answers legacy requests. `perform` is the pipeline."""
+
+    def __init__(
+        self, dispatch: Dispatch, perform: Perform, sessions: Sessions, hub: Hub, *, timeout_s: float
+    ) -> None:
+        self._dispatch = dispatch
+        self._perform = perform
+        self._sessions = sessions
+        self._hub = hub
+        self._timeout_s = timeout_s
+        sessions.on_end = self._ended
+
+    async def initialize(
+        self, head: Head, principal: Principal, request: jsonrpc.Request, push: Send | None
+    ) -> tuple[LegacySession, Json]:
+        """Open a session; the session and the `initialize` result. Raises PlatformError."""
+        server = self._dispatch.server(head.server_code)
+        if not isinstance(request.params.get("capabilities", {}), dict):
+            raise InvalidParams('"capabilities" must be an object', request_id=request.id)
+        revision = negotiate(request.params.get("protocolVersion"))
+        session = LegacySession(principal, head.server_code, revision, request.params, push)
+        await self._sessions.add(session)
+        self._hub.add(session)
+        result = initialize_result(
+            revision=revision,
+            capabilities=capabilities_of(server),
+            server_info=server_info(server.spec),
+            instructions=server.instructions,
+        )
+        return session, result
+
+    async def answer(
+        self,
+        session: LegacySession,
+        request: jsonrpc.Request,
+        send: Send,
+        pause: Callable[[int], Awaitable[None]] | None,
+        request_id: str,
+    ) -> Answer | None:
+        """Carry out one request of a session: its answer, an error answer, or None if the client cancelled it."""
+        task = asyncio.current_task()
+        if request.id in session.running or task is None:
+            error = InvalidRequest("this request id is in use", request_id=request.id)
+            return error_answer(error, request.id, session.revision)
+        running = session.running[request.id] = Running(task)
+        try:
+            result = await self._carry_out(session, request, send, pause, request_id)
+            shaped = to_client(session.revision, request.method, result)
+            return Answer(200, encode(jsonrpc.result(request.id, shaped)))
+        except PlatformError as error:
+            return error_answer(error, request.id, session.revision)
+        except asyncio.CancelledError:
+            if not running.cancelled:
+                raise
+            task.uncancel()
+            return None
+        finally:
+            session.running.pop(request.id, None)
+
+    async def _carry_out(
+        self,
+        session: LegacySession,
+        request: jsonrpc.Request,
+        send: Send,
+        pause: Callable[[int], Awaitable[None]] | None,
+        request_id: str,
+    ) -> Json:
+        if request.method == "ping":
+            return {}
+        if request.method not in LEGACY_METHODS or request.method == "initialize":
+            raise MethodNotFound(f"no method {request.method!r} in {session.revision}")
+        if request.method == "logging/setLevel":
+            return _set_level(session, request.params)
+        call = self._call(session, request, send, request_id)
+        call.pause = pause
+        result = await self._perform(call)
+        if request.method == "resources/subscribe":
+            session.watched[call.params["uri"]] = call
+        elif request.method == "resources/unsubscribe":
+            session.watched.pop(call.params["uri"], None)
+        return result
+
+    def _call(self, session: LegacySession, request: jsonrpc.Request, send: Send, request_id: str) -> Call:
+        meta = request.params.get("_meta") or {}
+        token = meta.get(PROGRESS_TOKEN)
+        if token is not None and (isinstance(token, bool) or not isinstance(token, str | int)):
+            raise InvalidParams("a progressToken is a string or an integer")
+        log_level = session.log_level or "debug"
+        call = Call(
+            principal=session.principal,
+            server=session.server,
+            method=request.method,
+            params={k: v for k, v in request.params.items() if k != "_meta"},
+            era="legacy",
+            revision=session.revision,
+            emit=Emitter(send, progress_token=token, log_level=log_level),
+            ask=_refuse_to_ask,
+            deadline=asyncio.get_running_loop().time() + self._timeout_s,
+            request_id=request_id,
+            client_capabilities=session.client_capabilities,
+            client_info=session.client_info,
+            meta={k: v for k, v in meta.items() if k != PROGRESS_TOKEN and (k in _KEPT_META or "/" in k)},
+            wants_progress=token is not None,
+            log_level=log_level,
+        )
+        call.ask = PushingAsk(session, send, call)
+        return call
+
+    async def _ended(self, session: LegacySession) -> None:
+        self._hub.remove(session)
+        for uri, call in list(session.watched.items()):
+            try:
+                await self._dispatch.watch(call, uri, on=False)
+            except PlatformError:
+                continue
+        session.watched.clear()
+
+
+class PushingAsk:
+    """`call.ask` of a legacy caller: requests on its stream. The time people take does not count against the call."""
+
+    __slots__ = ("_call", "_send", "_session")
+
+    def __init__(self, session: LegacySession, send: Send, call: Call) -> None:
+        self._session = session
+        self._send = send
+        self._call = call
+
+    async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
+        del state
+        loop = asyncio.get_running_loop()
+        left_s = self._call.deadline - loop.time()
+        self._call.deadline += ASK_LIMIT_S
+        try:
+            async with asyncio.timeout(ASK_LIMIT_S):
+                return await self._session.ask(self._send, requests)
+        except TimeoutError:
+            raise AskRefused(f"nobody answered within {ASK_LIMIT_S:.0f} seconds") from None
+        finally:
+            self._call.deadline = loop.time() + left_s
+
+
+def cancelled_answer(request: jsonrpc.Request) -> Answer:
+    """What ends the HTTP exchange of a call that its client cancelled."""
+    return Answer(200, encode(jsonrpc.error(request.id, CALL_CANCELLED, "the client cancelled this call")))
+
+
+def _set_level(session: LegacySession, params: Json) -> Json:
+    level = params.get("level")
+    if level not in LOG_LEVELS:
+        raise InvalidParams(f'"level" must be one of {", ".join(LOG_LEVELS)}')
+    session.log_level = level
+    return {}
+
+
+async def _refuse_to_ask(requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
+    del requests, state
+    raise ProtocolError("the caller cannot be asked")

@@ -1,0 +1,106 @@
+"""`subscriptions/listen` of a modern client (2026-07-28, basic/patterns/subscriptions): one long stream of changes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from toolyard.contract.catalog import ServerCatalog
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import Call
+from toolyard.gateway.catalog import ListKind
+from toolyard.gateway.dispatch import Dispatch
+from toolyard.gateway.errors import TooManyCalls
+from toolyard.gateway.events import Hub
+from toolyard.protocol.errors import InvalidParams, RequestId
+from toolyard.protocol.revisions import META_SUBSCRIPTION_ID
+
+MAX_LISTENERS = 200
+MAX_WATCHED = 1000
+_FLAGS: dict[ListKind, str] = {
+    "tools": "toolsListChanged",
+    "prompts": "promptsListChanged",
+    "resources": "resourcesListChanged",
+}
+
+
+class Listening:
+    """One client's listen stream. Repeated changes merge while the client reads slowly."""
+
+    def __init__(self, call: Call, kinds: frozenset[ListKind], uris: frozenset[str]) -> None:
+        self.server = call.server
+        self.principal_id = call.principal.id
+        self.kinds = kinds
+        self.uris = uris
+        self._lists: set[ListKind] = set()
+        self._resources: dict[str, Json] = {}
+        self._news = asyncio.Event()
+        self.ended = False
+
+    def lists_changed(self, kinds: frozenset[ListKind]) -> None:
+        self._lists |= kinds & self.kinds
+        self._news.set()
+
+    def watches(self, uri: str) -> bool:
+        return uri in self.uris
+
+    def resource_updated(self, params: Json) -> None:
+        self._resources[params["uri"]] = params
+        self._news.set()
+
+    def end(self) -> None:
+        """Finish the stream with a result: the gateway goes."""
+        self.ended = True
+        self._news.set()
+
+    async def news(self) -> list[Json]:
+        """Wait for changes; the notifications that tell them. Empty at the end."""
+        while not self._lists and not self._resources and not self.ended:
+            self._news.clear()
+            await self._news.wait()
+        told: list[Json] = [{"method": f"notifications/{kind}/list_changed", "params": {}} for kind in sorted(self._lists)]
+        told += [{"method": "notifications/resources/updated", "params": p} for p in self._resources.values()]
+        self._lists.clear()
+        self._resources.clear()
+        return told
+
+
+async def listen(call: Call, request_id: RequestId, hub: Hub, dispatch: Dispatch) -> Json:
+    """Serve one listen stream until the client goes or the gateway ends it; the final result."""
+    listening = _accept(call, dispatch.server(call.server))
+    subscription = {META_SUBSCRIPTION_ID: request_id}
+    if not hub.add_stream(listening, MAX_LISTENERS):
+        raise TooManyCalls
+    watched: list[str] = []
+    try:
+        for uri in sorted(listening.uris):
+            await dispatch.watch(call, uri, on=True)
+            watched.append(uri)
+        honoured: Json = {_FLAGS[k]: True for k in sorted(listening.kinds)}
+        if listening.uris:
+            honoured["resourceSubscriptions"] = sorted(listening.uris)
+        await _tell(call, "notifications/subscriptions/acknowledged", {"notifications": honoured}, subscription)
+        while not listening.ended:
+            for notification in await listening.news():
+                await _tell(call, notification["method"], notification["params"], subscription)
+    finally:
+        hub.remove(listening)
+        for uri in watched:
+            await dispatch.watch(call, uri, on=False)
+    return {"_meta": subscription}
+
+
+async def _tell(call: Call, method: str, params: Json, subscription: Json) -> None:
+    meta = {**(params.get("_meta") or {}), **subscription}
+    await call.emit({"method": method, "params": {**params, "_meta": meta}})
+
+
+def _accept(call: Call, server: ServerCatalog) -> Listening:
+    wanted = call.params.get("notifications")
+    if not isinstance(wanted, dict):
+        raise InvalidParams('"notifications" must be an object')
+    uris = wanted.get("resourceSubscriptions") or []
+    if not isinstance(uris, list) or not all(isinstance(u, str) for u in uris) or len(uris) > MAX_WATCHED:
+        raise InvalidParams(f'"resourceSubscriptions" must be a list of at most {MAX_WATCHED} URIs')
+    kinds = frozenset(k for k, flag in _FLAGS.items() if wanted.get(flag) is True and k in server.capabilities)
+    can_watch = bool((server.capabilities.get("resources") or {}).get("subscribe"))
+    return Listening(call, kinds, frozenset(uris) if can_watch else frozenset())

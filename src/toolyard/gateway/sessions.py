@@ -1,0 +1,215 @@
+"""Sessions of clients older than 2026-07-28: bound to their principal and server, bounded, ended when idle.
+
+An id is random and says nothing. A session of another principal or server does not exist for the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import AskRefused, Call, Principal, Sink
+from toolyard.gateway.catalog import ListKind
+from toolyard.gateway.errors import SessionUnknown, TooManySessions
+from toolyard.gateway.streams import EventStream
+from toolyard.kit.clock import Clock
+from toolyard.kit.ids import secret_id
+from toolyard.kit.tasks import TaskOwner
+from toolyard.protocol import jsonrpc
+from toolyard.protocol.errors import RequestId
+from toolyard.protocol.revisions import at_least
+from toolyard.protocol.strict_json import encode
+
+MAX_FINISHED_STREAMS = 16
+MAX_ASKS = 64
+STANDALONE = 0
+
+Send = Callable[[bytes], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How many sessions there may be, and after how many idle seconds one ends."""
+
+    total: int = 1000
+    per_principal: int = 50
+    idle_s: float = 3600.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A call of a session that is being carried out."""
+
+    task: asyncio.Task[Any]
+    cancelled: bool = False
+
+
+class LegacySession:
+    """One session. `push` sends a message that belongs to no call; HTTP has a stream for them, sockets are one."""
+
+    def __init__(self, principal: Principal, server: str, revision: str, params: Json, push: Send | None) -> None:
+        self.id = secret_id()
+        self.principal = principal
+        self.principal_id = principal.id
+        self.server = server
+        self.revision = revision
+        capabilities = params.get("capabilities")
+        self.client_capabilities: Json = capabilities if isinstance(capabilities, dict) else {}
+        client_info = params.get("clientInfo")
+        self.client_info: Json | None = client_info if isinstance(client_info, dict) else None
+        self.log_level: str | None = None
+        self.running: dict[RequestId, Running] = {}
+        self.watched: dict[str, Call] = {}
+        self.resumable = push is None
+        self.standalone = EventStream(STANDALONE, None, opens_with_event=False)
+        self._push = push or self.standalone.send
+        self._streams: OrderedDict[int, EventStream] = OrderedDict({STANDALONE: self.standalone})
+        self._next_stream = 1
+        self._asks: dict[RequestId, asyncio.Future[jsonrpc.Reply]] = {}
+        self._next_ask = 1
+        self._outgoing = TaskOwner("session")
+        self.last_used = 0.0
+        self.ended = asyncio.Event()
+
+    def new_stream(self, sink: Sink, *, streams: bool) -> EventStream:
+        """The stream for the answer of one POST; `streams`: its client accepts event streams."""
+        opens = streams and at_least(self.revision, "2025-11-25")
+        stream = EventStream(self._next_stream, sink, opens_with_event=opens, streams=streams)
+        self._next_stream += 1
+        self._streams[stream.number] = stream
+        finished = [n for n, s in self._streams.items() if s.finished]
+        for number in finished[: max(0, len(finished) - MAX_FINISHED_STREAMS)]:
+            del self._streams[number]
+        return stream
+
+    def find_stream(self, event_id: str) -> tuple[EventStream, int]:
+        """The stream an event id belongs to, and the event's number. Raises SessionUnknown for ids never given."""
+        number, _, event = event_id.partition("-")
+        if not (number.isdecimal() and event.isdecimal()) or int(number[:9]) not in self._streams:
+            raise SessionUnknown("this Last-Event-ID is unknown or too old: initialize again")
+        return self._streams[int(number[:9])], int(event[:9])
+
+    async def ask(self, send: Send, requests: Mapping[str, Json]) -> dict[str, Json]:
+        """Send requests to the client and wait for all answers. Raises AskRefused when one is an error."""
+        if len(self._asks) + len(requests) > MAX_ASKS:
+            raise AskRefused("the client has too many open questions")
+        waiting: dict[str, tuple[RequestId, asyncio.Future[jsonrpc.Reply]]] = {}
+        try:
+            for key, request in requests.items():
+                ask_id: RequestId = f"toolyard-{self._next_ask}"
+                self._next_ask += 1
+                self._asks[ask_id] = future = asyncio.get_running_loop().create_future()
+                waiting[key] = (ask_id, future)
+                await send(encode(jsonrpc.request(ask_id, request["method"], request.get("params"))))
+            return {key: _answer_of(await future) for key, (_, future) in waiting.items()}
+        finally:
+            for ask_id, _ in waiting.values():
+                self._asks.pop(ask_id, None)
+
+    def take_reply(self, reply: jsonrpc.Reply) -> bool:
+        """Hand a client's answer to whoever asked; False if nobody asked."""
+        future = self._asks.get(reply.id) if reply.id is not None else None
+        if future is None or future.done():
+            return False
+        future.set_result(reply)
+        return True
+
+    def cancel(self, request_id: Any) -> None:
+        """The client no longer wants the answer to one of its requests."""
+        running = self.running.get(request_id) if isinstance(request_id, str | int) else None
+        if running is not None:
+            running.cancelled = True
+            running.task.cancel()
+
+    def lists_changed(self, kinds: frozenset[ListKind]) -> None:
+        for kind in sorted(kinds):
+            self._notify(f"notifications/{kind}/list_changed", None)
+
+    def watches(self, uri: str) -> bool:
+        return uri in self.watched
+
+    def resource_updated(self, params: Json) -> None:
+        self._notify("notifications/resources/updated", params)
+
+    async def end(self) -> None:
+        """Stop everything the session has running."""
+        self.ended.set()
+        for running in tuple(self.running.values()):
+            running.task.cancel()
+        for future in self._asks.values():
+            future.cancel()
+        await self._outgoing.aclose()
+
+    def _notify(self, method: str, params: Json | None) -> None:
+        self._outgoing.start(self._push(encode(jsonrpc.notification(method, params))))
+
+
+class Sessions:
+    """All sessions of one gateway."""
+
+    def __init__(self, limits: SessionLimits, clock: Clock) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._sessions: OrderedDict[str, LegacySession] = OrderedDict()
+        self._per_principal: dict[str, int] = {}
+        self.on_end: Callable[[LegacySession], Awaitable[None]] = _nothing_more
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    async def add(self, session: LegacySession) -> None:
+        """Take a new session in. Raises TooManySessions when neither an idle one can go nor a place is free."""
+        await self.end_idle()
+        count = self._per_principal.get(session.principal_id, 0)
+        if len(self._sessions) >= self._limits.total or count >= self._limits.per_principal:
+            raise TooManySessions
+        self._per_principal[session.principal_id] = count + 1
+        session.last_used = self._clock.monotonic()
+        self._sessions[session.id] = session
+
+    def find(self, session_id: str, principal: Principal, server: str) -> LegacySession:
+        """The caller's session. Raises SessionUnknown also for sessions of others."""
+        session = self._sessions.get(session_id)
+        if session is None or session.principal_id != principal.id or session.server != server:
+            raise SessionUnknown
+        session.last_used = self._clock.monotonic()
+        self._sessions.move_to_end(session_id)
+        return session
+
+    async def end(self, session: LegacySession) -> None:
+        """End a session and everything in it; harmless if it has ended."""
+        if self._sessions.pop(session.id, None) is None:
+            return
+        left = self._per_principal[session.principal_id] - 1
+        if left:
+            self._per_principal[session.principal_id] = left
+        else:
+            del self._per_principal[session.principal_id]
+        await self.on_end(session)
+        await session.end()
+
+    async def end_idle(self) -> None:
+        """End sessions nobody used for too long and that have nothing running."""
+        oldest_allowed = self._clock.monotonic() - self._limits.idle_s
+        for session in [s for s in self._sessions.values() if s.last_used < oldest_allowed and not s.running]:
+            if session.resumable:
+                await self.end(session)
+
+    async def aclose(self) -> None:
+        """End all sessions."""
+        for session in tuple(self._sessions.values()):
+            await self.end(session)
+
+
+def _answer_of(reply: jsonrpc.Reply) -> Json:
+    if reply.error is not None:
+        raise AskRefused(str(reply.error.get("message", "the client refused")), rpc_error=reply.error)
+    return reply.result or {}
+
+
+async def _nothing_more(_session: LegacySession) -> None:
+    return None

@@ -1,0 +1,116 @@
+"""Event streams of one legacy session, resumable (2025-03-26 to 2025-11-25, basic/transports, resumability).
+
+Rules. An event id is `<stream>-<number>` and unique in its session. A stream keeps its last events, so that a client that
+lost its connection comes back with the last id it saw and gets the rest, of that stream only. A broken connection does not
+end a stream; its answer does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from toolyard.gateway.call import Answer, ClientGone, Sink
+
+MAX_EVENTS = 512
+MAX_KEPT_BYTES = 4 * 1024 * 1024
+RETRY_MS = 1000
+
+
+class Event(NamedTuple):
+    """One kept message of a stream; an empty one only carries its id."""
+
+    number: int
+    message: bytes
+
+
+class EventStream:
+    """One stream: what was sent on it, and the connection it is sent on now, if any."""
+
+    def __init__(self, number: int, sink: Sink | None, *, opens_with_event: bool, streams: bool = True) -> None:
+        self.number = number
+        self._streams = streams
+        self.finished = False
+        self._sink = sink
+        self._opens_with_event = opens_with_event
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._kept_bytes = 0
+        self._last = 0
+        self._news = asyncio.Event()
+
+    @property
+    def last(self) -> int:
+        """The number of the last event."""
+        return self._last
+
+    async def open(self, retry_ms: int | None = None) -> None:
+        """Start the stream with an event that only has an id (2025-11-25), so that it can be resumed from the start."""
+        if self._opens_with_event:
+            self._opens_with_event = False
+            await self._deliver(self._keep(b""), retry_ms)
+
+    async def send(self, message: bytes) -> None:
+        """Send one message, or keep it for a client that comes back."""
+        await self.open()
+        await self._deliver(self._keep(message))
+
+    async def finish(self, answer: Answer) -> None:
+        """End the stream with its answer."""
+        self.finished = True
+        if self._sink is not None and (self._last == 0 or not self._streams):
+            self._sink.finish(answer)
+        elif answer.body is not None:
+            event = self._keep(answer.body)
+            if self._sink is not None:
+                await self._deliver(event)
+                self._leave(Answer(answer.status))
+        self._news.set()
+
+    async def pause(self, retry_ms: int) -> None:
+        """Close the connection and let the client come back after `retry_ms` (SSE polling, 2025-11-25)."""
+        if self._sink is not None and self._last > 0 and self._streams:
+            await self._deliver(self._keep(b""), retry_ms)
+            self._leave(Answer(200))
+
+    def detach(self) -> None:
+        """The connection is gone."""
+        self._sink = None
+
+    async def resume(self, sink: Sink, after: int) -> None:
+        """Send what came after event `after`, and go on with what comes, until the answer or until the client goes."""
+        self._sink = None
+        while True:
+            missed = [e for e in self._events if e.number > after]
+            for event in missed:
+                await sink.send(event.message, event_id=f"{self.number}-{event.number}")
+                after = event.number
+            if self.finished:
+                sink.finish(Answer(200))
+                return
+            if not missed:
+                self._news.clear()
+                await self._news.wait()
+
+    def _leave(self, answer: Answer) -> None:
+        if self._sink is not None:
+            self._sink.finish(answer)
+            self._sink = None
+
+    def _keep(self, message: bytes) -> Event:
+        self._last += 1
+        event = Event(self._last, message)
+        self._events.append(event)
+        self._kept_bytes += len(message)
+        while self._kept_bytes > MAX_KEPT_BYTES and len(self._events) > 1:
+            self._kept_bytes -= len(self._events.popleft().message)
+        self._news.set()
+        return event
+
+    async def _deliver(self, event: Event, retry_ms: int | None = None) -> None:
+        if self._sink is None:
+            return
+        try:
+            await self._sink.send(event.message, event_id=f"{self.number}-{event.number}", retry_ms=retry_ms)
+        except ClientGone:
+            self._sink = None
