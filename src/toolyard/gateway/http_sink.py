@@ -168,6 +168,13 @@ class HttpSink:
             self._wire.write(_LAST_CHUNK)
         self._wire.end(self, close=self._wire.closing or not self._chunked)
 
+    def settle(self, failure: Answer) -> None:
+        """The handler has ended: end a stream it left open; without any answer, answer `failure`."""
+        if self._streaming:
+            self.close_stream()
+        else:
+            self.finish(failure)
+
     def outlive_client(self) -> None:
         """Do not cancel this exchange when the client goes away."""
         self.outlives = True

@@ -1,7 +1,7 @@
 """Which path goes where.
 
-Every route says who may come in, what it does, why cookies cannot abuse it, and its limit class; the table refuses to be
-built otherwise.
+Every route says who may come in, what it does, why cookies cannot abuse it, and its limit class; the table refuses to
+be built otherwise.
 """
 
 from __future__ import annotations

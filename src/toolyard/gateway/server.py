@@ -42,6 +42,7 @@ class GatewayServer:
         self._edge = edge or EdgeSettings()
         self._service = WireService(routes, limits or WireLimits(), now, refused)
         self._servers: list[asyncio.Server] = []
+        self._paths: list[Path] = []
         self._ticker: asyncio.TimerHandle | None = None
 
     @property
@@ -78,13 +79,8 @@ class GatewayServer:
 
     async def start_unix(self, path: Path) -> None:
         """Listen on a Unix socket that only this user can open; its callers are operators. Raises OSError."""
-        listening = socket(AF_UNIX, SOCK_STREAM)
-        path.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
-            listening.bind(str(path))
-        finally:
-            os.umask(before)
+        listening = _bind_private(path)
+        self._paths.append(path)
         listener = Listener(operator=True)
         server = await asyncio.get_running_loop().create_unix_server(
             lambda: WireProtocol(self._service, listener), sock=listening, backlog=_BACKLOG, start_serving=False
@@ -144,11 +140,34 @@ class GatewayServer:
             self._ticker = None
 
     async def _wait_until_quiet(self, deadline: float) -> None:
-        loop = asyncio.get_running_loop()
-        while (self._service.tasks or self._service.connections) and loop.time() < deadline:
-            await asyncio.sleep(min(0.02, self._service.limits.tick_s))
+        if not self._service.tasks and not self._service.connections:
+            return
+        self._service.quiet.clear()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._service.quiet.wait()
+        except TimeoutError:
+            pass
 
     def _close_listeners(self) -> None:
         for server in self._servers:
             server.close()
         self._servers.clear()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        self._paths.clear()
+
+
+def _bind_private(path: Path) -> socket:
+    """A Unix socket that only this user can open from its first moment on; a file left at `path` is replaced."""
+    path.unlink(missing_ok=True)
+    listening = socket(AF_UNIX, SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listening.bind(str(path))
+    except OSError:
+        listening.close()
+        raise
+    finally:
+        os.umask(before)
+    return listening

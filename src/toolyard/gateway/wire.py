@@ -61,6 +61,20 @@ class WireService:
     draining: bool = False
     connections: set[WireProtocol] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    quiet: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the last connection or handler has ended."""
+
+    def connection_ended(self, connection: WireProtocol) -> None:
+        self.connections.discard(connection)
+        self._look()
+
+    def task_ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        self._look()
+
+    def _look(self) -> None:
+        if not self.tasks and not self.connections:
+            self.quiet.set()
 
 
 class WireProtocol(asyncio.Protocol):
@@ -105,6 +119,7 @@ class WireProtocol(asyncio.Protocol):
         self._service.connections.add(self)
         if len(self._service.connections) > self._limits.connections:
             self._refuse(TooManyConnections())
+            self._close()
 
     def data_received(self, data: bytes) -> None:
         if self._state is _State.SOCKET and self._socket is not None:
@@ -122,8 +137,8 @@ class WireProtocol(asyncio.Protocol):
         self._lose_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._service.connections.discard(self)
         self._lose_client()
+        self._service.connection_ended(self)
 
     def pause_writing(self) -> None:
         self._out.pause()
@@ -238,24 +253,26 @@ class WireProtocol(asyncio.Protocol):
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._service.tasks.add(task)
-        task.add_done_callback(self._service.tasks.discard)
+        task.add_done_callback(self._service.task_ended)
         return task
 
     async def _run(self, reception: Reception, body: bytes, sink: HttpSink) -> None:
         """The supervisor of one exchange: whatever happens in the handler, the client gets an end."""
+        failure: PlatformError = Failed()
         try:
             await reception.match.route.handler(reception.head, body, sink)
         except ClientGone:
             pass
         except PlatformError as error:
-            sink.finish(error_answer(error))
+            failure = error
+        except asyncio.CancelledError:
+            failure = ShuttingDown()
+            raise
         except Exception:  # noqa: BLE001  (the supervisor of the request edge)
             _log.exception("request failed", request_id=reception.head.request_id, path=reception.head.path)
         finally:
-            if sink.streaming:
-                sink.close_stream()
-            elif not sink.ended:
-                sink.finish(error_answer(Failed(), (("x-request-id", reception.head.request_id),)))
+            if not sink.ended:
+                sink.settle(error_answer(failure, (("x-request-id", reception.head.request_id),)))
 
     def _refuse(self, refusal: WireRefusal) -> None:
         self._service.refused(refusal.code)
@@ -391,23 +408,19 @@ class WireProtocol(asyncio.Protocol):
             self._close()
 
     def end_stream(self) -> None:
-        """End what has no end of its own: a WebSocket with 1001, a stream route's event stream."""
+        """End what has no end of its own: a WebSocket with 1001, the exchange of a stream route by cancelling it."""
         if self._socket is not None:
             self._socket.start_close(1001, "shutting down")
-        elif self._sink is not None and self._sink.streaming and self._endless:
-            task = self._task
-            self._sink.close_stream()
-            if task is not None:
-                task.cancel()
+        elif self._task is not None and self._endless:
+            self._task.cancel()
 
     def give_up(self) -> None:
-        """Answer a request that is still running with an error and close; nothing is left running."""
-        sink, task = self._sink, self._task
-        if sink is not None:
-            sink.finish(error_answer(ShuttingDown()))
-        if task is not None:
-            task.cancel()
-        elif self._state not in (_State.CLOSED, _State.LINGER):
+        """Cancel the request that is still running, which answers it with an error, and close."""
+        if self._task is not None:
+            self._task.cancel()
+        elif self._state is _State.BODY:
+            self._answer_now(error_answer(ShuttingDown()))
+        elif self._state is _State.HEAD or self._state is _State.SOCKET:
             self._close()
 
     def abort(self) -> None:

@@ -7,6 +7,8 @@ received waits in a queue; while it holds more than `_QUEUE_BYTES` nothing is re
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -26,6 +28,9 @@ _SUBPROTOCOL = "mcp"
 _KEY_PREFIX = "mcp_key_"
 _LIST = "sec-websocket-protocol"
 _QUEUE_BYTES = 1024 * 1024
+_MESSAGE_COST = 64
+_frames_log = logging.getLogger("toolyard.websocket.frames")
+_frames_log.setLevel(logging.WARNING)  # at DEBUG the library logs every header, keys included
 
 
 class SocketTransport(Protocol):
@@ -70,9 +75,11 @@ class WebSocket:
         self._limits = limits
         self._now = now
         self._protocol = ServerProtocol(
-            select_subprotocol=cast("Callable[..., Subprotocol | None]", _select), max_size=limits.message_bytes
+            select_subprotocol=cast("Callable[..., Subprotocol | None]", _select),
+            max_size=limits.message_bytes,
+            logger=_frames_log,
         )
-        self._parts: list[bytes] = []
+        self._partial = bytearray()
         self._messages: deque[bytes] = deque()
         self._queued_bytes = 0
         self._reading_paused = False
@@ -80,6 +87,7 @@ class WebSocket:
         self._ended = False
         self._closed = asyncio.Event()
         self._heard_at = self._pinged_at = now()
+        self._closing_since = math.inf
 
     def accept(self, raw_head: bytes) -> bool:
         """Answer the handshake; False when it was refused (the answer has been written all the same)."""
@@ -107,7 +115,7 @@ class WebSocket:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         message = self._messages.popleft()
-        self._queued_bytes -= len(message)
+        self._queued_bytes -= len(message) + _MESSAGE_COST
         self._pace()
         return message
 
@@ -147,8 +155,6 @@ class WebSocket:
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
                 self._take(event)
-        if self._outflow.backed_up and not self._ended and self._protocol.state is not State.OPEN:
-            self._transport.abort()
         self._flush()
         if self._protocol.state is not State.OPEN:
             self._end()
@@ -160,9 +166,10 @@ class WebSocket:
         self._closed.set()
 
     def tick(self, now: float) -> None:
-        """Ping a quiet client; give up on one that does not answer pings."""
+        """Ping a quiet client; give up on one that answers neither pings nor the closing handshake."""
+        self._pace()
         quiet_s = now - self._heard_at
-        if quiet_s >= 2 * self._limits.ping_s and self._pinged_at > self._heard_at:
+        if quiet_s >= 2 * self._limits.ping_s or now - self._closing_since >= self._limits.ping_s:
             self._transport.abort()
         elif (
             quiet_s >= self._limits.ping_s and self._pinged_at <= self._heard_at and self._protocol.state is State.OPEN
@@ -175,12 +182,12 @@ class WebSocket:
         if frame.opcode is Opcode.BINARY:
             self._protocol.fail(1003, "text messages only")
         elif frame.opcode in (Opcode.TEXT, Opcode.CONT) and not self._ended:
-            self._parts.append(bytes(frame.data))
+            self._partial += frame.data
             if frame.fin:
-                message = b"".join(self._parts)
-                self._parts.clear()
+                message = bytes(self._partial)
+                self._partial.clear()
                 self._messages.append(message)
-                self._queued_bytes += len(message)
+                self._queued_bytes += len(message) + _MESSAGE_COST
                 self._wake()
 
     def _flush(self) -> None:
@@ -192,7 +199,7 @@ class WebSocket:
 
     def _pace(self) -> None:
         """Read from the socket only while little waits on both sides."""
-        full = self._queued_bytes > _QUEUE_BYTES
+        full = not self._ended and (self._queued_bytes > _QUEUE_BYTES or self._outflow.backed_up)
         if full != self._reading_paused:
             self._reading_paused = full
             if full:
@@ -201,8 +208,10 @@ class WebSocket:
                 self._transport.resume_reading()
 
     def _end(self) -> None:
-        self._ended = True
-        self._wake()
+        if not self._ended:
+            self._ended = True
+            self._closing_since = self._now()
+            self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

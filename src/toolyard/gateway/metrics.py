@@ -1,0 +1,125 @@
+"""What the gateway counts, in a Prometheus registry of its own.
+
+Every label value comes from a closed set or is bounded in number; what does not fit is counted as `other`, so that no
+caller can make the registry grow. Children are looked up once and kept: `labels()` costs more than the count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+OTHER = "other"
+TRANSPORTS = frozenset(("http", "sse", "websocket", "stdio", "rest"))
+OUTCOMES = frozenset(("ok", "tool_error", "error", "refused", "cancelled", "timed_out", "input_required"))
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0)
+_MAX_CODES = 200
+_MAX_UPSTREAMS = 2000
+
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
+
+
+class _Children(Generic[_Metric]):
+    """The children of one metric with one open label, at most `limit` of them besides `other`."""
+
+    def __init__(self, metric: _Metric, limit: int) -> None:
+        self._metric: _Metric = metric
+        self._limit = limit
+        self._children: dict[str, _Metric] = {}
+
+    def get(self, value: str) -> _Metric:
+        child = self._children.get(value)
+        if child is None:
+            if len(self._children) >= self._limit:
+                value = OTHER
+            child = self._children[value] = self._metric.labels(value)
+        return child
+
+    def remove(self, value: str) -> None:
+        if self._children.pop(value, None) is not None:
+            self._metric.remove(value)
+
+
+class Metrics:
+    """All metrics of one gateway. `methods` are the MCP method names that count under their own name."""
+
+    def __init__(self, methods: Collection[str] = ()) -> None:
+        self.registry = CollectorRegistry()
+        self._methods = frozenset(methods)
+        self._requests = Counter(
+            "toolyard_requests", "Requests answered.", ("transport", "method", "outcome"), registry=self.registry
+        )
+        self._request_children: dict[tuple[str, str, str], Counter] = {}
+        self._seconds = Histogram(
+            "toolyard_request_seconds",
+            "Seconds from request to answer.",
+            ("method",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._second_children: dict[str, Histogram] = {}
+        refusals = Counter("toolyard_refusals", "Requests refused, by reason.", ("reason",), registry=self.registry)
+        self._refusals = _Children(refusals, _MAX_CODES)
+        wire = Counter("toolyard_wire_refusals", "Requests refused by the server.", ("code",), registry=self.registry)
+        self._wire_refusals = _Children(wire, _MAX_CODES)
+        dropped = Counter("toolyard_dropped", "Things given up for want of room.", ("what",), registry=self.registry)
+        self._dropped = _Children(dropped, _MAX_CODES)
+        up = Gauge("toolyard_upstream_up", "1 while the upstream answers.", ("upstream",), registry=self.registry)
+        self._upstreams = _Children(up, _MAX_UPSTREAMS)
+        self._levels = Gauge("toolyard_in_use", "What is open or at work now.", ("what",), registry=self.registry)
+
+    def request(self, transport: str, method: str, outcome: str, seconds: float) -> None:
+        """One request has been answered."""
+        key = (transport, method, outcome)
+        child = self._request_children.get(key)
+        if child is None:
+            child = self._add_request_child(key)
+        child.inc()
+        timing = self._second_children.get(method) or self._second_children[self._known(method)]
+        timing.observe(seconds)
+
+    def _add_request_child(self, key: tuple[str, str, str]) -> Counter:
+        transport, method, outcome = key
+        bounded = (
+            transport if transport in TRANSPORTS else OTHER,
+            self._known(method),
+            outcome if outcome in OUTCOMES else OTHER,
+        )
+        if bounded not in self._request_children:
+            self._request_children[bounded] = self._requests.labels(*bounded)
+        if bounded[1] not in self._second_children:
+            self._second_children[bounded[1]] = self._seconds.labels(bounded[1])
+        return self._request_children[bounded]
+
+    def _known(self, method: str) -> str:
+        return method if method in self._methods else OTHER
+
+    def refused(self, reason: str) -> None:
+        """A request was refused by the gateway; `reason` is an error's code."""
+        self._refusals.get(reason).inc()
+
+    def wire_refused(self, code: str) -> None:
+        """A request was refused before any handler ran."""
+        self._wire_refusals.get(code).inc()
+
+    def dropped(self, what: str, count: int = 1) -> None:
+        """Records, notifications or the like were given up because a bounded queue was full."""
+        self._dropped.get(what).inc(count)
+
+    def upstream_up(self, upstream_id: str, *, up: bool) -> None:
+        """The upstream does or does not answer."""
+        self._upstreams.get(upstream_id).set(1.0 if up else 0.0)
+
+    def upstream_removed(self, upstream_id: str) -> None:
+        """The upstream is not configured any more."""
+        self._upstreams.remove(upstream_id)
+
+    def watch(self, what: str, count: Callable[[], float]) -> None:
+        """Show `count()` as `toolyard_in_use{what}` whenever the metrics are read."""
+        self._levels.labels(what).set_function(count)
+
+    def render(self) -> bytes:
+        """The text format."""
+        return generate_latest(self.registry)
