@@ -33,7 +33,7 @@ def _heading(results: Entry, raw_name: str) -> str:
 {versions}.
 
 {_pinning(machine)}
-Figures are medians of {method["rounds"]} rounds of {method["seconds"]} s; the targets of a row take turns within each round.
+Figures are medians of {method["rounds"]} rounds of {method["seconds"]} s. The targets of a row take turns in a round.
 In brackets: lowest to highest. Every answer is checked against its request. nginx checks the same key and passes
 the same bytes to the same upstream. Where wrk and the upstream fill their core before nginx fills its own (see "core"),
 throughput says too little of nginx: compare CPU. A `?` marks readings during which other programs took more than
