@@ -10,7 +10,8 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from toolyard.kit import faults
@@ -36,42 +37,46 @@ async def dial(
     """A connected protocol and its socket, within `timeout_s` for resolving, connecting and the TLS handshake together.
     Raises EgressDenied, Unreachable, TlsRefused, ConnectTimedOut."""
     context = ssl_context(tls) if url.is_tls else None
+    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            sock = await _open_socket(url, policy, timeout_s, resolver)
-            protocol = await _start(make_protocol, sock, url.host, context)
+            sock = await open_socket(url, policy=policy, timeout_s=timeout_s, resolver=resolver)
+            with translated_errors():  # from here on the socket belongs to the loop, which closes it also on failure
+                _, protocol = await loop.create_connection(
+                    make_protocol, sock=sock, ssl=context, server_hostname=url.host if context is not None else None
+                )
     except TimeoutError:
         raise ConnectTimedOut from None
     return protocol, sock
 
 
-async def _start(
-    make_protocol: Callable[[], ProtocolT], sock: socket.socket, name: str, context: ssl.SSLContext | None
-) -> ProtocolT:
-    """From here on `sock` belongs to the loop, which closes it also when this fails."""
-    loop = asyncio.get_running_loop()
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """What goes wrong while a connected socket becomes a connection, in the words of this package."""
     try:
-        _, protocol = await loop.create_connection(
-            make_protocol, sock=sock, ssl=context, server_hostname=name if context is not None else None
-        )
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise TlsRefused(f"The peer's TLS certificate was refused: {error.verify_message}.") from error
     except ssl.SSLError as error:
-        raise TlsRefused(_tls_reason(error)) from error
+        raise TlsRefused("The TLS handshake with the peer failed.") from error
+    except TimeoutError:
+        raise
     except OSError as error:
         raise Unreachable from error
-    return protocol
 
 
-def _tls_reason(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"The peer's TLS certificate was refused: {error.verify_message}."
-    return "The TLS handshake with the peer failed."
-
-
-async def _open_socket(url: Url, policy: AddressPolicy, timeout_s: float, resolver: Resolver) -> socket.socket:
-    """A connected socket to the first of the vetted addresses that accepts."""
+async def open_socket(
+    url: Url, *, policy: AddressPolicy, timeout_s: float, resolver: Resolver = system_resolver
+) -> socket.socket:
+    """A connected, non-blocking socket to the first vetted address that accepts. Each address gets its share of
+    `timeout_s`. Raises EgressDenied, Unreachable, ConnectTimedOut."""
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_s
-    addresses = await _vetted_addresses(url, policy, resolver)
+    try:
+        async with asyncio.timeout_at(end):
+            addresses = await _vetted_addresses(url, policy, resolver)
+    except TimeoutError:
+        raise ConnectTimedOut("The upstream's name was not resolved in time.") from None
     failure: Exception = Unreachable()
     for position, address in enumerate(addresses):
         share_s = (end - loop.time()) / (len(addresses) - position)

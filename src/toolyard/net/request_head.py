@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from toolyard.net.errors import Unsendable
 from toolyard.net.url import Url
 
-USER_AGENT = "toolyard"
 IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
 
 _METHODS = IDEMPOTENT_METHODS | {"POST", "PATCH"}
@@ -46,9 +45,9 @@ class RequestHeads:
         parts = [start]
         for name, value in headers:
             if name not in known:
-                self._check_name(name)
+                self._learn_name(name)
             if _FORBIDDEN_IN_VALUE.search(value):
-                raise Unsendable(f"The value of the header {name} has a character that HTTP does not allow.")
+                raise _bad_value(name)
             parts.append(f"{name}: {value}\r\n")
         if body is None:
             parts.append("content-length: 0\r\n\r\n" if method in ("POST", "PUT", "PATCH") else "\r\n")
@@ -66,10 +65,25 @@ class RequestHeads:
             self._lines[method, target] = line
         return line
 
-    def _check_name(self, name: str) -> None:
-        if not _TOKEN.fullmatch(name):
-            raise Unsendable(f"{name!r} is not a header name.")
-        if name.lower() in _OURS:
-            raise Unsendable(f"The header {name} is the client's own and cannot be set.")
+    def _learn_name(self, name: str) -> None:
+        _check_name(name)
         if len(self._names) < _MAX_KNOWN:
             self._names.add(name)
+
+
+def check_header(name: str, value: str) -> None:
+    """Raise Unsendable when a caller may not set this header, or not to this value."""
+    _check_name(name)
+    if _FORBIDDEN_IN_VALUE.search(value):
+        raise _bad_value(name)
+
+
+def _check_name(name: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise Unsendable(f"{name!r} is not a header name.")
+    if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
+        raise Unsendable(f"The header {name} is the client's own and cannot be set.")
+
+
+def _bad_value(name: str) -> Unsendable:
+    return Unsendable(f"The value of the header {name} has a character that HTTP does not allow.")
