@@ -39,7 +39,7 @@ def demonstration_starts(toolyard: Path, work: Path, cores: Cores, repeats: int)
 
 
 def dead_upstream_starts(toolyard: Path, work: Path, cores: Cores, repeats: int) -> dict[str, object]:
-    """Starts with one live upstream, alone and among 400 that are dead in four ways, taken in turn."""
+    """Starts with one live upstream, alone and after 400 that are dead in four ways, taken in turn."""
     ports = Ports(*free_ports(4))
     (upstream_work := work / "dead-upstream").mkdir()
     upstream = start_upstream(upstream_work, ports, cores)
@@ -49,7 +49,7 @@ def dead_upstream_starts(toolyard: Path, work: Path, cores: Cores, repeats: int)
             for number in range(repeats):
                 for name, dead in (("alone", {}), ("among", dead_upstreams(silent))):
                     gateway = Gateway(toolyard, work / f"{name}-{number}", cores)
-                    _configure(gateway, {"web": {"url": Endpoint(ports.modern).url}, **dead})
+                    _configure(gateway, {**dead, "web": {"url": Endpoint(ports.modern).url}})
                     starts[name].append(_timed(gateway, gateway.create_key(), None, {"message": "hello"}))
     finally:
         upstream.stop()
