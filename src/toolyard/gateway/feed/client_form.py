@@ -6,16 +6,12 @@ over. Names are free text there; here they become ids.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from toolyard.gateway.feed.document import Section
 from toolyard.gateway.feed.yaml_marks import Marked
+from toolyard.sources.clients import TRANSPORTS, URL_NAMES, timeout_text
 
-_TRANSPORTS = {
-    "sse": "sse", "http": "http", "streamable-http": "http", "streamablehttp": "http", "streamable_http": "http",
-    "ws": "websocket", "websocket": "websocket",
-}  # fmt: skip
 _SAME = ("command", "args", "env", "cwd", "headers", "enabled")
 
 
@@ -27,11 +23,11 @@ def looks_like_upstream(node: Marked) -> bool:
 def as_upstream(entry: Section) -> Section:
     """The entry of a client's file as an entry of ours."""
     fields = {name: node for name in _SAME if (node := entry.take(name))}
-    url = entry.take("url", "httpUrl", "serverUrl")
+    url = entry.take(*URL_NAMES)
     if url:
         fields["url"] = url
     said = entry.text("type", "transport")
-    transport = _TRANSPORTS.get((said or "").lower())
+    transport = TRANSPORTS.get((said or "").lower())
     if transport and url:
         fields["transport"] = Marked(transport, entry.line)
     disabled = entry.text("disabled")
@@ -39,19 +35,5 @@ def as_upstream(entry: Section) -> Section:
         fields["enabled"] = Marked("false", entry.line)
     timeout = entry.take("timeout")
     if timeout and isinstance(timeout.value, str):
-        fields["timeout"] = Marked(_timeout(timeout.value), timeout.line)
+        fields["timeout"] = Marked(timeout_text(timeout.value), timeout.line)
     return Section(entry.document, fields, entry.key, entry.line)
-
-
-def id_of(name: str, taken: Collection[str]) -> str:
-    """An upstream id as near to the client's name as the grammar allows, and not one of `taken`."""
-    slug = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_")
-    slug = re.sub(r"_{2,}", "_", slug)[:56].rstrip("-_") or "upstream"
-    return next(choice for n in range(1, len(taken) + 2) if (choice := slug if n == 1 else f"{slug}-{n}") not in taken)
-
-
-def _timeout(text: str) -> str:
-    """Most clients count milliseconds, some seconds: a plain number from 1000 up can only be milliseconds."""
-    if not text.isdecimal():
-        return text
-    return f"{min(int(text), 600_000)}ms" if int(text) >= 1000 else text
