@@ -2,7 +2,7 @@
 
 `ipaddress.is_global` is not used: it calls NAT64, 6to4, IPv4-compatible, site-local, SRv6, multicast and several
 metadata addresses global. An IPv6 address that carries an IPv4 address is judged by what it carries: an IPv4-mapped one
-(::ffff:a.b.c.d) is that IPv4 address; a tunnelled or translated one is public only if the address inside is public.
+(::ffff:a.b.c.d) is that IPv4 address; a tunnelled or translated one is never better than the address inside.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ _IPV4_TABLE: tuple[tuple[ipaddress.IPv4Network, AddressClass], ...] = tuple(
 )
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_IETF_PROTOCOLS = ipaddress.IPv6Network("2001::/23")  # Teredo, benchmarking, ORCHID and the like
 _IPV6_TABLE: tuple[tuple[ipaddress.IPv6Network, AddressClass], ...] = tuple(
     (ipaddress.IPv6Network(text), kind)
     for text, kind in (
@@ -72,9 +73,6 @@ _IPV6_TABLE: tuple[tuple[ipaddress.IPv6Network, AddressClass], ...] = tuple(
         ("fec0::/10", AddressClass.PRIVATE),
         ("64:ff9b:1::/48", AddressClass.PRIVATE),
         ("fe80::/10", AddressClass.LINK_LOCAL),
-        ("2001:2::/48", AddressClass.RESERVED),
-        ("2001:10::/28", AddressClass.RESERVED),
-        ("2001:20::/28", AddressClass.RESERVED),
         ("2001:db8::/32", AddressClass.RESERVED),
         ("3fff::/20", AddressClass.RESERVED),
     )
@@ -111,7 +109,8 @@ def classify(address: IpAddress) -> AddressClass:
     kind = _judge_carried(_carried(address))
     if kind is not AddressClass.PUBLIC:
         return kind
-    return AddressClass.PUBLIC if address in _GLOBAL_UNICAST or address in _NAT64 else AddressClass.RESERVED
+    unicast = address in _GLOBAL_UNICAST and address not in _IETF_PROTOCOLS
+    return AddressClass.PUBLIC if unicast or address in _NAT64 else AddressClass.RESERVED
 
 
 def _look_up_ipv4(address: ipaddress.IPv4Address) -> AddressClass:

@@ -17,10 +17,15 @@ from toolyard.net.url import Url, parse_url
 
 
 def _read_network(text: str) -> IpNetwork:
+    """The network that `text` names; an IPv4-mapped one is that IPv4 network."""
     try:
-        return ipaddress.ip_network(text, strict=False)
+        network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise EgressDenied(f"{text!r} in allow_networks is not an address or a network like 10.1.0.0/16.") from None
+    mapped = plain(network.network_address)
+    if mapped is not network.network_address and network.prefixlen >= 96:
+        return ipaddress.ip_network((mapped, network.prefixlen - 96))
+    return network
 
 
 @dataclass(frozen=True, slots=True)
