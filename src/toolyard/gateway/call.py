@@ -145,6 +145,7 @@ class Call:
     ask: Ask
     deadline: float
     request_id: str = ""
+    transport: Transport = "http"
     client_capabilities: Json = field(default_factory=dict)
     client_info: Json | None = None
     meta: Json = field(default_factory=dict)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from toolyard import __version__
 from toolyard.contract.catalog import Catalog, ServerCatalog
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
-from toolyard.gateway.call import Call, Target
+from toolyard.gateway.call import Call
 from toolyard.gateway.errors import ServerDisabled, ServerUnknown, ToolUnknown
 from toolyard.gateway.lists import Lists
 from toolyard.gateway.pool import Pool
 from toolyard.gateway.routing import ROUTERS
 from toolyard.gateway.watching import Watching
 from toolyard.kit.errors import PlatformError
+
+Perform = Callable[[Call], Awaitable[Json]]
 
 SERVER_NAME = "toolyard"
 FIRST_LOOK_S = 5.0
@@ -40,19 +43,20 @@ class Dispatch:
             raise ServerDisabled
         return server
 
-    async def resolve(self, call: Call) -> None:
+    async def resolve(self, call: Call, proceed: Perform) -> Json:
         """Find the call's target. A name nobody knows yet waits for upstreams that were never seen, a few seconds."""
         router = ROUTERS.get(call.method)
-        if router is None:
-            return
-        server = self.server(call.server)
-        try:
-            call.target = router(server, call.params)
-        except PlatformError:
-            if not server.unobserved:
-                raise
-            await self._pool.tried(server.unobserved, FIRST_LOOK_S)
-            call.target = router(self.server(call.server), call.params)
+        if router is not None:
+            server = self.server(call.server)
+            try:
+                call.target = router(server, call.params)
+            except PlatformError:
+                if not server.unobserved:
+                    raise
+                await self._pool.tried(server.unobserved, FIRST_LOOK_S)
+                call.target = router(self.server(call.server), call.params)
+            call.deadline = asyncio.get_running_loop().time() + call.target.timeout_s
+        return await proceed(call)
 
     async def __call__(self, call: Call) -> Json:
         """Carry the call out and return its result object."""
@@ -95,8 +99,3 @@ def server_info(spec: ServerSpec) -> Json:
 def capabilities_of(server: ServerCatalog) -> Json:
     """What a server declares: its upstreams' capabilities merged, and which Toolyard this is."""
     return {**server.capabilities, "experimental": {SERVER_NAME: {"version": __version__}}}
-
-
-Perform = Callable[[Call], Awaitable[Json]]
-
-__all__ = ["Dispatch", "Perform", "Target", "capabilities_of", "server_info"]

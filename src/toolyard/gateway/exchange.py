@@ -148,7 +148,7 @@ class Exchange:
             await stream.finish(answer)
             return
         await stream.open()
-        answer_or_none = await self._legacy.answer(session, message, stream.send, stream.pause, head.request_id)
+        answer_or_none = await self._legacy.answer(session, message, stream.send, stream.pause, head)
         await stream.finish(answer_or_none or cancelled_answer(message))
 
     async def _batch(self, session: LegacySession, batch: list[object], send: Send, head: Head) -> Answer:
@@ -163,7 +163,7 @@ class Exchange:
                 self._take(session, element)
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._legacy.answer(session, r, send, None, head.request_id)) for r in requests
+                group.create_task(self._legacy.answer(session, r, send, None, head)) for r in requests
             ]
         answers += [answer.body for task in tasks if (answer := task.result()) is not None and answer.body is not None]
         return Answer(200, b"[" + b",".join(answers) + b"]") if answers else Answer(202)
@@ -227,7 +227,7 @@ class Exchange:
                 raise SessionRequired("initialize first")
             sink.finish(Answer(200, encode(jsonrpc.result(message.id, {}))))
         else:
-            answer = await self._legacy.answer(conversation.session, message, sink.send, None, head.request_id)
+            answer = await self._legacy.answer(conversation.session, message, sink.send, None, head)
             sink.finish(answer or Answer(202))
 
     async def end(self, conversation: Conversation) -> None:

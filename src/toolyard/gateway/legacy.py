@@ -62,7 +62,7 @@ class LegacyRequests:
         request: jsonrpc.Request,
         send: Send,
         pause: Callable[[int], Awaitable[None]] | None,
-        request_id: str,
+        head: Head,
     ) -> Answer | None:
         """Carry out one request of a session: its answer, an error answer, or None if the client cancelled it."""
         task = asyncio.current_task()
@@ -71,7 +71,7 @@ class LegacyRequests:
             return error_answer(error, request.id, session.revision)
         running = session.running[request.id] = Running(task)
         try:
-            result = await self._carry_out(session, request, send, pause, request_id)
+            result = await self._carry_out(session, request, send, pause, head)
             shaped = to_client(session.revision, request.method, result)
             return Answer(200, encode(jsonrpc.result(request.id, shaped)))
         except PlatformError as error:
@@ -90,7 +90,7 @@ class LegacyRequests:
         request: jsonrpc.Request,
         send: Send,
         pause: Callable[[int], Awaitable[None]] | None,
-        request_id: str,
+        head: Head,
     ) -> Json:
         if request.method == "ping":
             return {}
@@ -98,7 +98,7 @@ class LegacyRequests:
             raise MethodNotFound(f"no method {request.method!r} in {session.revision}")
         if request.method == "logging/setLevel":
             return _set_level(session, request.params)
-        call = self._call(session, request, send, request_id)
+        call = self._call(session, request, send, head)
         call.pause = pause
         result = await self._perform(call)
         if request.method == "resources/subscribe":
@@ -107,7 +107,7 @@ class LegacyRequests:
             session.watched.pop(call.params["uri"], None)
         return result
 
-    def _call(self, session: LegacySession, request: jsonrpc.Request, send: Send, request_id: str) -> Call:
+    def _call(self, session: LegacySession, request: jsonrpc.Request, send: Send, head: Head) -> Call:
         meta = request.params.get("_meta") or {}
         token = meta.get(PROGRESS_TOKEN)
         if token is not None and (isinstance(token, bool) or not isinstance(token, str | int)):
@@ -123,7 +123,8 @@ class LegacyRequests:
             emit=Emitter(send, progress_token=token, log_level=log_level),
             ask=_refuse_to_ask,
             deadline=asyncio.get_running_loop().time() + self._timeout_s,
-            request_id=request_id,
+            request_id=head.request_id,
+            transport=head.transport,
             client_capabilities=session.client_capabilities,
             client_info=session.client_info,
             meta={k: v for k, v in meta.items() if k != PROGRESS_TOKEN and (k in _KEPT_META or "/" in k)},

@@ -17,7 +17,7 @@ from toolyard.gateway.errors import CursorInvalid
 
 PAGE_SIZE = 1000
 ListMethod = Literal["tools/list", "resources/list", "resources/templates/list", "prompts/list"]
-Shape = Callable[[str, Json], Json]
+Shape = Callable[[str, str, Json], Json]
 
 _MEMBERS: dict[str, str] = {
     "tools/list": "tools",
@@ -28,7 +28,7 @@ _MEMBERS: dict[str, str] = {
 
 
 class Lists:
-    """Pages of the four lists. `shape(revision, tool)` makes a tool definition fit for a revision."""
+    """Pages of the four lists. `shape(revision, method, definition)` makes a definition fit for a revision."""
 
     def __init__(self, key: bytes, shape: Shape) -> None:
         self._key = key
@@ -54,8 +54,7 @@ class Lists:
     def _make(self, server: ServerCatalog, method: str, revision: str, offset: int) -> Json:
         definitions = _definitions(server, method)
         chosen = definitions[offset : offset + PAGE_SIZE]
-        if method == "tools/list":
-            chosen = [self._shape(revision, tool) for tool in chosen]
+        chosen = [self._shape(revision, method, definition) for definition in chosen]
         page: Json = {_MEMBERS[method]: msgspec.Raw(msgspec.json.encode(chosen))}
         if offset + PAGE_SIZE < len(definitions):
             page["nextCursor"] = self._cursor(server, method, offset + PAGE_SIZE)

@@ -74,6 +74,7 @@ class ModernRequests:
             ask=SuspendingAsk(envelope.client_capabilities),
             deadline=asyncio.get_running_loop().time() + self._timeout_s,
             request_id=head.request_id,
+            transport=head.transport,
             client_capabilities=envelope.client_capabilities,
             client_info=envelope.client_info,
             meta=envelope.rest,

@@ -11,7 +11,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -24,7 +24,7 @@ class LogSettings:
     (none: standard error only). A file is rotated at `max_bytes`; `backups` old ones are kept, older ones deleted."""
 
     level: str = "info"
-    format: Literal["json", "console", "auto"] = "auto"
+    format: str = "auto"
     directory: Path | None = None
     max_bytes: int = 16 * 1024 * 1024
     backups: int = 5

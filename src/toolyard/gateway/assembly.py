@@ -1,0 +1,151 @@
+"""The data plane put together: every part once, wired by hand, nothing global.
+
+`Gateway` is what a process runs and what a test starts; it serves nothing by itself until its routes are given to a
+server.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolyard.contract.catalog import Catalog
+from toolyard.contract.definitions import Observation
+from toolyard.contract.snapshot import Snapshot, UpstreamSpec
+from toolyard.gateway.call import Answer, Head, Upstream, UpstreamEvents
+from toolyard.gateway.catalog import CatalogHolder
+from toolyard.gateway.dispatch import Dispatch
+from toolyard.gateway.downstream.http import StreamableHttp
+from toolyard.gateway.downstream.routes import client_routes
+from toolyard.gateway.downstream.sse import HttpSse
+from toolyard.gateway.events import Hub
+from toolyard.gateway.exchange import Exchange
+from toolyard.gateway.interceptors.authn import Authenticator
+from toolyard.gateway.interceptors.authz import Authorize
+from toolyard.gateway.interceptors.in_flight import InFlight
+from toolyard.gateway.interceptors.rate_limit import RateLimit
+from toolyard.gateway.interceptors.record import Record
+from toolyard.gateway.journal import Journal
+from toolyard.gateway.legacy import LegacyRequests
+from toolyard.gateway.lists import Lists
+from toolyard.gateway.metrics import Metrics
+from toolyard.gateway.modern import ModernRequests
+from toolyard.gateway.operator import OperatorRoutes
+from toolyard.gateway.pipeline import compose
+from toolyard.gateway.pool import Pool
+from toolyard.gateway.refusal_log import RefusalLog
+from toolyard.gateway.routes import Route
+from toolyard.gateway.sessions import SessionLimits, Sessions
+from toolyard.gateway.state import StateSeal
+from toolyard.gateway.translate import error_answer
+from toolyard.gateway.watching import Watching
+from toolyard.kit.clock import Clock
+from toolyard.kit.errors import PlatformError
+from toolyard.protocol.convert import definition_for
+from toolyard.protocol.revisions import LEGACY, LEGACY_METHODS, MODERN_METHODS
+
+MakeUpstream = Callable[[UpstreamSpec, UpstreamEvents, Clock, str | None], Upstream]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a gateway takes on at once, and how long a call may take that goes to no upstream, in seconds."""
+
+    in_flight: int = 512
+    in_flight_per_upstream: int = 100
+    timeout_s: float = 30.0
+    sessions: SessionLimits = SessionLimits()
+
+
+class Gateway:
+    """One data plane. `start` once, then `offer` newer snapshots; `aclose` at the end."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        make_upstream: MakeUpstream,
+        journal: Journal,
+        clock: Clock,
+        peppers: Callable[[], Mapping[int, bytes]],
+        bounds: Bounds | None = None,
+        seal_key: bytes | None = None,
+        facts: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        bounds = bounds or Bounds()
+        seal_key = seal_key or secrets.token_bytes(32)
+        self._journal = journal
+        self.metrics = Metrics(MODERN_METHODS | LEGACY_METHODS)
+        self.holder = CatalogHolder(snapshot, journal.observations(), journal.names())
+        self.hub = Hub(self._catalog)
+        self.pool = Pool(
+            lambda spec, era: make_upstream(spec, self.hub, clock, era),
+            clock=clock,
+            known=self.holder.observation,
+            on_observation=self._observed,
+        )
+        self.holder.on_change = self.hub.server_changed
+        self.holder.on_names = journal.keep_names
+        self.hub.refresh = self.pool.refresh
+        self.refusals = RefusalLog(journal, self.metrics, clock)
+        self.sessions = Sessions(bounds.sessions, clock)
+        dispatch = Dispatch(self._catalog, self.pool, Lists(seal_key, definition_for), Watching(self.pool.get))
+        perform = compose(
+            [
+                Record(self.metrics),
+                dispatch.resolve,
+                Authorize(),
+                RateLimit(self._catalog, clock),
+                InFlight(bounds.in_flight, bounds.in_flight_per_upstream),
+            ],
+            dispatch,
+        )
+        authenticate = Authenticator(self._catalog, peppers, clock, self.refusals.credential)
+        self.exchange = Exchange(
+            authenticate,
+            ModernRequests(dispatch, perform, StateSeal(seal_key, clock), self.hub, timeout_s=bounds.timeout_s),
+            LegacyRequests(dispatch, perform, self.sessions, self.hub, timeout_s=bounds.timeout_s),
+            self.sessions,
+            self.refusals.error,
+        )
+        self._operator = OperatorRoutes(self._catalog, self.pool, self.sessions, facts)
+
+    def routes(self) -> tuple[Route, ...]:
+        """All routes of clients and operators."""
+        http = StreamableHttp(self.exchange, self.sessions)
+        return (*client_routes(self.exchange, http, HttpSse(self.exchange), self.admit), *self._operator.routes())
+
+    def admit(self, head: Head) -> Answer | None:
+        """Judge a head before its body is read: the refusal, or None with the principal noted on the head."""
+        try:
+            head.principal = self.exchange.authenticate(head)
+        except PlatformError as error:
+            self.refusals.error(head, error)
+            return error_answer(error, None, LEGACY[0])
+        return None
+
+    def start(self) -> None:
+        """Begin to connect to the upstreams."""
+        self.pool.reconcile(self.holder.current.snapshot)
+
+    def offer(self, snapshot: Snapshot) -> None:
+        """Put a newer snapshot in force, whole, without a failed call."""
+        if self.holder.offer(snapshot):
+            self.pool.reconcile(snapshot)
+
+    async def aclose(self) -> None:
+        """End all sessions and upstreams."""
+        self.hub.end_streams()
+        await self.sessions.aclose()
+        await self.pool.aclose()
+
+    def _catalog(self) -> Catalog:
+        return self.holder.current
+
+    def _observed(self, observation: Observation) -> None:
+        known = self.holder.observation(observation.upstream_id)
+        if known is None or known.digest() != observation.digest():
+            self._journal.keep_observation(observation)
+        self.holder.observe(observation)

@@ -1,0 +1,39 @@
+"""The URLs of clients (DESIGN: public URLs), each with its declarations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolyard.gateway.call import Head, MessageSocket
+from toolyard.gateway.downstream.duplex import Duplex
+from toolyard.gateway.downstream.http import StreamableHttp
+from toolyard.gateway.downstream.sse import HttpSse
+from toolyard.gateway.exchange import Exchange
+from toolyard.gateway.routes import Admit, Route
+
+
+def client_routes(exchange: Exchange, http: StreamableHttp, sse: HttpSse, admit: Admit) -> tuple[Route, ...]:
+    """Streamable HTTP, HTTP+SSE and WebSocket, for the default server and for each by its code."""
+
+    async def converse(head: Head, socket: MessageSocket) -> None:
+        head.transport = "websocket"
+        await Duplex(exchange, head, socket).run()
+
+    routes = []
+    for suffix in ("", "/{server_code}"):
+        mcp, events, ws = f"/mcp{suffix}", f"/sse{suffix}", f"/ws/mcp{suffix}"
+        routes += [
+            _route(mcp, "POST", http.post, "mcp.exchange", "call", admit, json_only=True),
+            _route(mcp, "GET", http.get, "mcp.stream", "stream", admit),
+            _route(mcp, "DELETE", http.delete, "mcp.end_session", "call", admit),
+            _route(events, "GET", sse.get, "mcp.stream", "stream", admit),
+            _route(f"{events}/messages", "POST", sse.post, "mcp.exchange", "call", admit, json_only=True),
+            _route(ws, "GET", converse, "mcp.converse", "stream", admit, websocket=True),
+        ]
+    return tuple(routes)
+
+
+def _route(pattern: str, method: str, handler: Any, action: str, limit: Any, admit: Admit, **flags: bool) -> Route:
+    return Route(
+        pattern, (method,), handler, auth="key", action=action, csrf="no-cookies", limit=limit, admit=admit, **flags
+    )

@@ -1,0 +1,338 @@
+"""The composition root: the only module that wires. It makes a gateway of a configuration file and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import json
+import os
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.gateway.assembly import Bounds, Gateway
+from toolyard.gateway.call import Upstream, UpstreamEvents
+from toolyard.gateway.downstream.duplex import Duplex
+from toolyard.gateway.edge import EdgeSettings
+from toolyard.gateway.feed.file import Loaded, load_all
+from toolyard.gateway.feed.keys import KeyStore
+from toolyard.gateway.feed.last_good import load_last_good
+from toolyard.gateway.feed.watch import FileFeed, Watched
+from toolyard.gateway.feed.yaml_marks import ConfigRejected
+from toolyard.gateway.framing import WireLimits
+from toolyard.gateway.journal import Journal
+from toolyard.gateway.operations import operations_routes
+from toolyard.gateway.routes import RouteTable
+from toolyard.gateway.server import GatewayServer
+from toolyard.gateway.sessions import SessionLimits
+from toolyard.gateway.upstream.native import NativeUpstream
+from toolyard.kit.clock import Clock, SystemClock
+from toolyard.kit.files import write_atomically
+from toolyard.kit.logs import LogSettings, configure, get_logger
+from toolyard.kit.tasks import TaskOwner
+from toolyard.settings import Settings, is_loopback
+
+log = get_logger(__name__)
+
+SOCKET_NAME = "gateway.sock"
+FACTS_NAME = "gateway.json"
+JOURNAL_NAME = "journal.sqlite"
+SWEEP_S = 10.0
+DRAIN_GRACE_S = 2.0
+
+
+def make_upstream(spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era_hint: str | None) -> Upstream:
+    """The driver of an upstream, by its kind. Drivers are imported when the first upstream of their kind appears."""
+    if spec.kind == "native":
+        return NativeUpstream(spec, events=events, clock=clock)
+    if spec.kind == "mcp-http":
+        from toolyard.gateway.upstream.mcp_http import McpHttpUpstream  # noqa: PLC0415
+
+        return McpHttpUpstream(spec, events=events, clock=clock, era_hint=era_hint)
+    if spec.kind == "mcp-stdio":
+        from toolyard.gateway.upstream.mcp_stdio import McpStdioUpstream  # noqa: PLC0415
+
+        return McpStdioUpstream(spec, events=events, clock=clock, era_hint=era_hint)
+    if spec.kind == "mcp-sse":
+        from toolyard.gateway.upstream.mcp_sse import McpSseUpstream  # noqa: PLC0415
+
+        return McpSseUpstream(spec, events=events, clock=clock, era_hint=era_hint)
+    from toolyard.gateway.upstream.mcp_websocket import McpWebSocketUpstream  # noqa: PLC0415
+
+    return McpWebSocketUpstream(spec, events=events, clock=clock, era_hint=era_hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a gateway tells when it listens: its URL, the port, and what it serves."""
+
+    url: str
+    port: int
+    loaded: Loaded
+    data_dir: Path
+
+
+OnStarted = Callable[[Started], None]
+
+
+def run(
+    config: Path,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    log_format: str | None = None,
+    on_started: OnStarted = lambda _started: None,
+) -> int:
+    """Run a gateway in the foreground until SIGTERM or SIGINT; the exit code. Raises ConfigRejected."""
+    process = Process.prepare(config, host=host, port=port, log_format=log_format)
+    return _run_loop(process.serve(on_started))
+
+
+def run_stdio(config: Path, server: str = "default") -> int:
+    """Run a gateway inside this process for one client on standard input and output; the exit code."""
+    process = Process.prepare(config, host=None, port=None, log_format="json")
+    return _run_loop(process.serve_stdio(server))
+
+
+@dataclass(slots=True)
+class Process:
+    """One gateway process: its configuration, its keys, its data directory."""
+
+    config: Path
+    loaded: Loaded
+    keys: KeyStore
+    host: str | None
+    port: int | None
+    environ: Mapping[str, str]
+
+    @classmethod
+    def prepare(cls, config: Path, *, host: str | None, port: int | None, log_format: str | None) -> Process:
+        """Read the configuration; a broken one is replaced by the last good one, loudly. Raises ConfigRejected."""
+        environ = dict(os.environ)
+        data_dir = data_dir_of(config, environ)
+        keys = KeyStore(data_dir)
+        rejected: ConfigRejected | None = None
+        try:
+            loaded = load_all(config, environ=environ, keys=keys.records, revision=1, host=host)
+        except ConfigRejected as error:
+            kept = load_last_good(data_dir, config, environ=environ, keys=keys.records, host=host)
+            if kept is None:
+                raise
+            loaded, rejected = kept, error
+        _configure_logs(loaded.settings, log_format)
+        if rejected is not None:
+            log.error("config_rejected_at_start", problems=str(rejected), serving="the last good configuration")
+        return cls(config, loaded, keys, host, port, environ)
+
+    async def serve(self, on_started: OnStarted) -> int:
+        """Listen and serve until told to stop."""
+        stopping = _Stopping()
+        settings = self.loaded.settings.gateway
+        gateway, journal = self._make_gateway()
+        server = self._make_server(gateway)
+        server.on_drain.append(gateway.hub.end_streams)
+        tasks = TaskOwner("platform")
+        try:
+            gateway.start()
+            bound = await server.start(self.host or settings.host, self._wanted_port(), _tls(self.loaded.settings))
+            await server.start_unix(settings.data_dir / SOCKET_NAME)
+            started = Started(self._url(bound), bound, self.loaded, settings.data_dir)
+            self._write_facts(started)
+            tasks.start(self._feed(gateway).run())
+            tasks.start(_sweep(gateway))
+            log.info("listening", url=started.url, servers=sorted(self.loaded.snapshot.servers))
+            gc.freeze()
+            on_started(started)
+            await stopping.first.wait()
+            await self._drain(server, stopping)
+        finally:
+            await tasks.aclose()
+            await gateway.aclose()
+            await server.stop_now()
+            journal.close()
+            for name in (SOCKET_NAME, FACTS_NAME):
+                (settings.data_dir / name).unlink(missing_ok=True)
+        return 0
+
+    async def serve_stdio(self, server_code: str) -> int:
+        """Serve one client on standard input and output."""
+        from toolyard.gateway.downstream.stdio import StdioSocket, operator_head  # noqa: PLC0415
+
+        gateway, journal = self._make_gateway()
+        gateway.start()
+        try:
+            catalog = gateway.holder.current.servers.get(server_code)
+            await gateway.pool.tried(catalog.upstream_ids if catalog is not None else (), 10.0)
+            socket = await StdioSocket.open()
+            await Duplex(gateway.exchange, operator_head(server_code), socket).run()
+        finally:
+            await gateway.aclose()
+            journal.close()
+        return 0
+
+    def _make_gateway(self) -> tuple[Gateway, Journal]:
+        settings = self.loaded.settings
+        journal = Journal(settings.gateway.data_dir / JOURNAL_NAME)
+        gateway = Gateway(
+            self.loaded.snapshot,
+            make_upstream=make_upstream,
+            journal=journal,
+            clock=SystemClock(),
+            peppers=lambda: self.keys.peppers,
+            bounds=bounds_of(settings),
+            facts=lambda: {"pid": os.getpid(), "config": str(self.config)},
+        )
+        return gateway, journal
+
+    def _make_server(self, gateway: Gateway) -> GatewayServer:
+        settings = self.loaded.settings
+        holder: list[GatewayServer] = []
+        operations = operations_routes(
+            lambda: not holder[0].draining,
+            gateway.metrics,
+            metrics_for="anyone" if is_loopback(self.host or settings.gateway.host) else "operator",
+        )
+        server = GatewayServer(
+            RouteTable([*gateway.routes(), *operations]),
+            limits=wire_limits_of(settings),
+            edge=EdgeSettings(
+                public_url=settings.gateway.public_url,
+                allowed_hosts=settings.gateway.allowed_hosts,
+                allowed_origins=settings.gateway.allowed_origins,
+                trusted_proxies=tuple(ipaddress.ip_network(n) for n in settings.gateway.trusted_proxies),
+            ),
+            refused=gateway.metrics.wire_refused,
+        )
+        gateway.metrics.watch("connections", lambda: server.connection_count)
+        gateway.metrics.watch("sessions", lambda: len(gateway.sessions))
+        gateway.metrics.watch("running", lambda: server.running_count)
+        holder.append(server)
+        return server
+
+    def _feed(self, gateway: Gateway) -> FileFeed:
+        def offer(loaded: Loaded) -> None:
+            gateway.offer(loaded.snapshot)
+            log.info("config_in_force", revision=loaded.snapshot.revision, servers=sorted(loaded.snapshot.servers))
+
+        def reject(rejected: ConfigRejected) -> None:
+            log.error("config_rejected", problems=[str(p) for p in rejected.problems], in_force="unchanged")
+
+        watched = Watched(self.config, self.keys, self.environ, self.host)
+        return FileFeed(watched, offer=offer, reject=reject, current=self.loaded)
+
+    async def _drain(self, server: GatewayServer, stopping: _Stopping) -> None:
+        limit_s = self.loaded.settings.gateway.drain_s
+        log.info("draining", limit_s=limit_s)
+        draining = asyncio.ensure_future(server.drain(min(DRAIN_GRACE_S, limit_s), limit_s))
+        again = asyncio.ensure_future(stopping.second.wait())
+        await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (draining, again):
+            waiting.cancel()
+        await asyncio.gather(draining, again, return_exceptions=True)
+
+    def _wanted_port(self) -> int:
+        return self.loaded.settings.gateway.port if self.port is None else self.port
+
+    def _url(self, port: int) -> str:
+        settings = self.loaded.settings.gateway
+        if settings.public_url is not None:
+            return settings.public_url
+        host = self.host or settings.host
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104
+        return f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}"
+
+    def _write_facts(self, started: Started) -> None:
+        facts: dict[str, Any] = {"pid": os.getpid(), "url": started.url, "started_at": time.time()}
+        write_atomically(started.data_dir / FACTS_NAME, json.dumps(facts).encode(), point="facts")
+
+
+class _Stopping:
+    """The signals to stop: the first drains, the second stops at once."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+
+    def _stop(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+def data_dir_of(config: Path, environ: Mapping[str, str]) -> Path:
+    """Where a configuration's data lives, found without the configuration being right."""
+    try:
+        return load_all(config, environ=environ, keys={}, revision=1).settings.gateway.data_dir
+    except ConfigRejected:
+        return config.absolute().parent / (environ.get("TOOLYARD_DATA_DIR") or ".toolyard")
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """The gateway's bounds as the settings say."""
+    return Bounds(
+        in_flight=settings.limits.in_flight,
+        in_flight_per_upstream=settings.limits.in_flight_per_upstream,
+        timeout_s=settings.defaults.timeout_s,
+        sessions=SessionLimits(settings.sessions.max, settings.sessions.per_principal, settings.sessions.idle_s),
+    )
+
+
+def wire_limits_of(settings: Settings) -> WireLimits:
+    """The limits on the wire as the settings say."""
+    limits = settings.limits
+    return WireLimits(
+        body_bytes=limits.body_bytes,
+        head_bytes=limits.header_total_bytes,
+        fields=limits.header_count,
+        field_bytes=limits.header_field_bytes,
+        head_s=limits.header_read_s,
+        body_s=limits.body_read_s,
+        connections=limits.connections,
+        write_bytes=limits.stream_buffer_bytes,
+        message_bytes=limits.body_bytes,
+    )
+
+
+def _configure_logs(settings: Settings, log_format: str | None) -> None:
+    logs = settings.logging
+    configure(
+        LogSettings(
+            level=logs.level,
+            format=log_format or logs.format,
+            directory=logs.dir or settings.gateway.data_dir / "logs",
+            max_bytes=logs.max_file_bytes,
+            backups=logs.files,
+        )
+    )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.gateway.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.gateway.tls_cert, settings.gateway.tls_key)
+    return context
+
+
+async def _sweep(gateway: Gateway) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        await gateway.sessions.end_idle()
+
+
+def _run_loop(work: Coroutine[Any, Any, int]) -> int:
+    if sys.platform == "win32":
+        return asyncio.run(work)
+    import uvloop  # noqa: PLC0415
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
