@@ -1,0 +1,57 @@
+"""The five real servers of the tour: how each is started, and the workspace they look at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.peers.environments import environment, node
+
+COMMIT = "First commit of the tour"
+NOTE = "A note that only the filesystem server knows."
+SERVERS = ("clock", "git", "files", "memory", "everything")
+
+
+def make_workspace(folder: Path) -> Path:
+    """A folder with a note and a git repository of one commit."""
+    folder.mkdir(parents=True)
+    (folder / "note.txt").write_text(NOTE, encoding="utf-8")
+    repository = folder / "repository"
+    repository.mkdir()
+    (repository / "readme").write_text("Read me.", encoding="utf-8")
+    identity = ["-c", "user.name=Tour", "-c", "user.email=tour@example.com", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", COMMIT]):
+        subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True)
+    return folder
+
+
+def command(server: str, workspace: Path) -> list[str]:
+    """The command line that starts one of the servers on standard input and output."""
+    mcp2 = environment("mcp2")
+    if server == "clock":
+        return [str(mcp2.program("mcp-server-time")), "--local-timezone", "UTC"]
+    if server == "git":
+        return [str(mcp2.program("mcp-server-git")), "--repository", str(workspace / "repository")]
+    package = {"files": "filesystem", "memory": "memory", "everything": "everything"}[server]
+    script = environment("servers").folder / f"node_modules/@modelcontextprotocol/server-{package}/dist/index.js"
+    arguments = {"files": [str(workspace)], "memory": [], "everything": ["stdio"]}[server]
+    return [str(node()), str(script), *arguments]
+
+
+def environ(server: str, workspace: Path) -> dict[str, str]:
+    """What a server needs in its environment besides the usual."""
+    return {"MEMORY_FILE_PATH": str(workspace / "memory.jsonl")} if server == "memory" else {}
+
+
+def upstreams(workspace: Path) -> dict[str, Any]:
+    """The five as upstreams of a gateway."""
+    return {
+        server: {
+            "command": command(server, workspace)[0],
+            "args": command(server, workspace)[1:],
+            "env": {"PATH": os.environ["PATH"], **environ(server, workspace)},
+        }
+        for server in SERVERS
+    }
