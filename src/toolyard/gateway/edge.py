@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from toolyard.gateway.refusals import HostRefused, OriginRefused, RequestMalformed
 
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
+_PLAIN_PATH = re.compile(r"/|(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@%/-]*")
 _QUERY = re.compile(r"[!$-~]*")
 _ENCODED = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:2[eEfF]|5[cC]|3[bB])")
