@@ -57,9 +57,9 @@ def make_upstream(spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era_
 
         return McpHttpUpstream(spec, events=events, clock=clock, era_hint=era_hint)
     if spec.kind == "mcp-stdio":
-        from toolyard.gateway.upstream.mcp_stdio import McpStdioUpstream  # noqa: PLC0415
+        from toolyard.gateway.upstream.mcp_stdio import StdioUpstream  # noqa: PLC0415
 
-        return McpStdioUpstream(spec, events=events, clock=clock, era_hint=era_hint)
+        return StdioUpstream(spec, events=events, clock=clock, era_hint=era_hint)
     if spec.kind == "mcp-sse":
         from toolyard.gateway.upstream.mcp_sse import McpSseUpstream  # noqa: PLC0415
 

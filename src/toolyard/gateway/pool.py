@@ -115,6 +115,7 @@ class Pool:
         """For the operator: how every upstream does."""
         return [
             {
+                **e.upstream.status(),
                 "id": e.spec.id,
                 "kind": e.spec.kind,
                 "state": e.state,
@@ -122,7 +123,6 @@ class Pool:
                 "error_code": e.error_code,
                 "failures": e.failures,
                 "observed_at": e.observed_at,
-                **e.upstream.status(),
             }
             for e in self._entries.values()
         ]
