@@ -41,7 +41,7 @@ async def dial(
     try:
         async with asyncio.timeout(timeout_s):
             sock = await open_socket(url, policy=policy, timeout_s=timeout_s, resolver=resolver)
-            with translated_errors():  # from here on the socket belongs to the loop, which closes it also on failure
+            with translated_errors(tls=url.is_tls):  # the socket is the loop's now, which closes it also on failure
                 _, protocol = await loop.create_connection(
                     make_protocol, sock=sock, ssl=context, server_hostname=url.host if context is not None else None
                 )
@@ -51,7 +51,7 @@ async def dial(
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
+def translated_errors(*, tls: bool) -> Iterator[None]:
     """What goes wrong while a connected socket becomes a connection, in the words of this package."""
     try:
         yield
@@ -62,7 +62,7 @@ def translated_errors() -> Iterator[None]:
     except TimeoutError:
         raise
     except OSError as error:
-        raise Unreachable from error
+        raise (TlsRefused("The peer broke off the TLS handshake.") if tls else Unreachable()) from error
 
 
 async def open_socket(

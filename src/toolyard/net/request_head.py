@@ -78,9 +78,14 @@ def check_header(name: str, value: str) -> None:
         raise _bad_value(name)
 
 
+def check_token(text: str) -> None:
+    """Raise Unsendable when `text` is not a token (RFC 9110 section 5.6.2), as header and subprotocol names are."""
+    if not _TOKEN.fullmatch(text):
+        raise Unsendable(f"{text!r} is not a name that HTTP allows.")
+
+
 def _check_name(name: str) -> None:
-    if not _TOKEN.fullmatch(name):
-        raise Unsendable(f"{name!r} is not a header name.")
+    check_token(name)
     if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
         raise Unsendable(f"The header {name} is the client's own and cannot be set.")
 

@@ -11,7 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidHandshake, InvalidMessage, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedOK,
+    InvalidMessage,
+    InvalidStatus,
+    WebSocketException,
+)
 from websockets.typing import Subprotocol
 
 from toolyard.net.dial import open_socket, translated_errors
@@ -25,7 +31,7 @@ from toolyard.net.errors import (
     TooLarge,
 )
 from toolyard.net.guard import AddressPolicy
-from toolyard.net.request_head import check_header
+from toolyard.net.request_head import check_header, check_token
 from toolyard.net.resolver import Resolver, system_resolver
 from toolyard.net.tls import TlsPolicy, ssl_context
 from toolyard.net.url import parse_url
@@ -35,6 +41,13 @@ PING_INTERVAL_S = 20.0
 CLOSE_LIMIT_S = 2.0
 _WAITING_FRAMES = 4
 _TOO_BIG = 1009
+
+
+class _Opening(connect):
+    """The opening of a channel, which takes a redirect for what it is: a refusal."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class WebSocketChannel:
@@ -92,6 +105,8 @@ async def connect_websocket(
         raise InvalidUrl("The URL must begin with ws:// or wss://.")
     for name, value in headers:
         check_header(name, value)
+    for subprotocol in subprotocols:
+        check_token(subprotocol)
     loop = asyncio.get_running_loop()
     left_s = deadline - loop.time()
     context = ssl_context(tls) if parsed.is_tls else None
@@ -101,7 +116,7 @@ async def connect_websocket(
         if left_s < CONNECT_LIMIT_S:
             raise DeadlineExceeded from None
         raise
-    opening = connect(
+    opening = _Opening(
         str(parsed),
         sock=sock,
         ssl=context,
@@ -118,14 +133,14 @@ async def connect_websocket(
         max_size=max_message_bytes,
         max_queue=_WAITING_FRAMES,
     )
-    with _translated_handshake():
+    with _translated_handshake(tls=parsed.is_tls):
         return WebSocketChannel(await opening)
 
 
 @contextmanager
-def _translated_handshake() -> Iterator[None]:
+def _translated_handshake(*, tls: bool) -> Iterator[None]:
     try:
-        with translated_errors():
+        with translated_errors(tls=tls):
             yield
     except TimeoutError:
         raise DeadlineExceeded from None
@@ -135,10 +150,8 @@ def _translated_handshake() -> Iterator[None]:
         ) from error
     except (InvalidMessage, EOFError) as error:
         raise Incomplete("The peer broke off the WebSocket handshake.", answered=False) from error
-    except InvalidHandshake as error:
+    except (WebSocketException, ValueError) as error:
         raise BadResponse("The peer's WebSocket handshake is not valid.", sent=True) from error
-    except ValueError as error:  # a redirect, which cannot be followed on a socket that was handed in
-        raise BadResponse("The peer wants to be looked for elsewhere.", sent=True) from error
 
 
 def _ended(error: ConnectionClosed) -> NetError:

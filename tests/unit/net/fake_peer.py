@@ -95,6 +95,11 @@ def answer(body: bytes = b"{}", status: int = 200, headers: tuple[tuple[str, str
     return script
 
 
+async def silent(exchange: Exchange) -> None:
+    """The script of a peer that never answers."""
+    await exchange.gone()
+
+
 class FakePeer:
     def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
         self._script = script

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from tests.unit.net import fake_peer
-from tests.unit.net.fake_peer import PATIENCE_S, Exchange, FakePeer, Script, answer, response
+from tests.unit.net.fake_peer import PATIENCE_S, Exchange, FakePeer, Script, answer, response, silent
 from toolyard.kit import faults
 from toolyard.net.errors import (
     BadResponse,
@@ -578,10 +578,6 @@ def test_what_came_before_the_stream_broke_off_is_given_out_first() -> None:
 
 
 # Cancellation: the peer learns of it by the closed connection.
-
-
-async def silent(exchange: Exchange) -> None:
-    await exchange.gone()
 
 
 async def head_only(exchange: Exchange) -> None:
