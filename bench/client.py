@@ -17,7 +17,7 @@ META = {
 }
 
 
-class WrongAnswer(OSError):  # noqa: N818  (polled for, like a refused connection)
+class WrongAnswer(OSError):
     """The server answered, but not with what was asked for."""
 
 

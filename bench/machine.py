@@ -19,7 +19,7 @@ LUA_MODULES = (Path("/usr/lib/nginx/modules/ndk_http_module.so"), Path("/usr/lib
 LIBRARIES = ("uvloop", "httptools", "uvicorn", "msgspec", "prometheus-client", "structlog", "websockets")
 
 
-class ToolsMissing(Exception):  # noqa: N818  (read as a sentence by the person at the terminal)
+class ToolsMissing(Exception):
     """A program that the measurement needs is not there and cannot be installed from here."""
 
 

@@ -15,7 +15,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 ECHO_SCRIPT = "stdio_echo.py"
 
 
-class DidNotStart(Exception):  # noqa: N818  (read as a sentence by the person at the terminal)
+class DidNotStart(Exception):
     """A program ended, or did not answer in time, while it was awaited."""
 
 

@@ -100,6 +100,7 @@ class Gateway:
             "XDG_DATA_HOME": str(home / "data"),
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CONFIG_HOME": str(home / "config"),
+            "TOOLYARD_DRAIN": "200ms",
         }
 
     def endpoint(self, key: str) -> Endpoint:

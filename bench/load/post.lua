@@ -2,8 +2,8 @@
 -- BENCH_HEADERS: file of "Name: value" lines. BENCH_BODY: the body with @N@ for the number (in the id and in the text).
 -- BENCH_SESSIONS: file of session ids, one a line, or unset. Each answer must be 200 and carry the same number in both
 -- places, and no number may be answered more often than it was asked.
-local COUNT = 256
-local FIRST = 1000
+local COUNT = 4096
+local FIRST = 100000
 local requests, open, at = {}, {}, 0
 local threads = {}
 bad, first_bad = 0, ""

@@ -1,0 +1,122 @@
+"""Where the gateway's time goes: `python -m bench.profile` samples it with py-spy under load and prints the hot spots.
+
+py-spy is not among the project's dependencies; it is looked for beside the Python that runs this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.machine import ToolsMissing, choose_cores, ensure_tools
+from bench.measure import measure
+from bench.rows import ROWS, staged, toolyard_beside_python
+
+HERE = Path(__file__).resolve().parent
+SAMPLES_PER_S = 400
+WAITING = "Condition.wait (threading.py)"
+"""A thread with nothing to do, which py-spy takes for a busy one."""
+
+
+def main() -> int:
+    options = _options()
+    spy = Path(sys.executable).parent / "py-spy"
+    work = HERE / ".work" / str(os.getpid())
+    work.mkdir(parents=True)
+    try:
+        if not spy.exists():
+            raise ToolsMissing(f"There is no {spy}. Install it with: pip install py-spy")
+        ensure_tools()
+        stacks = _sample(options, work, spy)
+    except ToolsMissing as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    total = stacks.total()
+    print(table("time in the function itself", own_times(stacks), total, options.top))
+    print(table("time in the function and what it calls", whole_times(stacks), total, options.top))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
+    parser.add_argument("--row", default="modern", choices=[row.name for row in ROWS])
+    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--top", type=int, default=40, help="lines of each table")
+    parser.add_argument("--toolyard", type=Path, default=toolyard_beside_python())
+    return parser.parse_args()
+
+
+def _sample(options: argparse.Namespace, work: Path, spy: Path) -> Counter[tuple[str, ...]]:
+    """Samples of the gateway under load, by stack, outermost function first."""
+    cores = choose_cores()
+    row = next(row for row in ROWS if row.name == options.row)
+    with staged(work, cores, options.toolyard) as stage:
+        assert stage.gateway is not None
+        target = next(target for target in stage.targets(row) if target.name == "gateway")
+        measure(target, options.concurrency, 2, cores, stage.upstream)
+        output = work / "stacks"
+        argv = [
+            spy,
+            "record",
+            "-p",
+            stage.gateway.pid,
+            "-d",
+            options.seconds,
+            "-r",
+            SAMPLES_PER_S,
+            "-f",
+            "raw",
+            "-o",
+            output,
+        ]
+        pinned = cores.pinned(cores.load, [str(word) for word in argv])
+        with subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            reading = measure(target, options.concurrency, options.seconds + 2, cores, stage.upstream)
+        print(f"{reading.rps:,.0f} calls/s while sampled, {reading.bad} bad\n")
+        return _read_stacks(output.read_text().splitlines())
+
+
+def _read_stacks(lines: Iterable[str]) -> Counter[tuple[str, ...]]:
+    stacks: Counter[tuple[str, ...]] = Counter()
+    for line in lines:
+        stack, _, count = line.rpartition(" ")
+        frames = tuple(frame.rpartition(":")[0] + ")" for frame in stack.split(";"))
+        if frames[-1] != WAITING:
+            stacks[frames] += int(count)
+    return stacks
+
+
+def own_times(stacks: Counter[tuple[str, ...]]) -> Counter[str]:
+    """Samples in which each function was the innermost."""
+    found: Counter[str] = Counter()
+    for stack, count in stacks.items():
+        found[stack[-1]] += count
+    return found
+
+
+def whole_times(stacks: Counter[tuple[str, ...]]) -> Counter[str]:
+    """Samples in which each function was anywhere on the stack."""
+    found: Counter[str] = Counter()
+    for stack, count in stacks.items():
+        found.update(dict.fromkeys(stack, count))
+    return found
+
+
+def table(title: str, times: Counter[str], total: int, top: int) -> str:
+    """The `top` functions with their share of all samples."""
+    lines = [f"| share | {title} |", "|---|---|"]
+    lines += [f"| {count / total:.1%} | {name} |" for name, count in times.most_common(top)]
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
