@@ -7,7 +7,7 @@ from typing import Protocol
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
 
 
-class ChannelClosed(Exception):  # noqa: N818  (the end of a channel; the peer turns it into an error for each call)
+class ChannelClosed(Exception):
     """The channel has ended. `reason` is for people and free of secrets; `failure` is what pending calls get."""
 
     def __init__(self, reason: str, failure: type[UpstreamError] = UpstreamIncomplete) -> None:

@@ -2,8 +2,8 @@
 
 The child runs under a keeper (`keeper.py`), which takes its whole process tree down. What the child writes is bounded:
 a line at 4 MiB (more ends the child), messages not yet taken at 1 MiB (then reading pauses, and the pipe fills), its
-standard error at the last 64 KiB (always drained; a flood is slowed down, never stopped). What is not a JSON object on a
-line of its own is skipped and counted. Messages offered within one turn of the loop are written with one system call.
+standard error at the last 64 KiB (always drained; a flood is slowed down, never stopped). What is not a JSON object on
+a line of its own is skipped and counted. Messages offered within one turn of the loop are written by one system call.
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ async def start_child(command: Command) -> ChildChannel:
     if shutil.which(command.argv[0], path=_search_path(command)) is None:
         raise UpstreamUnreachable(f"The command of upstream {command.name!r} was not found or cannot be run.")
     ours, lifeline = os.pipe()
+    channel = ChildChannel(command, lifeline)
     try:
-        _, channel = await asyncio.get_running_loop().subprocess_exec(
-            lambda: ChildChannel(command, lifeline),
+        await asyncio.get_running_loop().subprocess_exec(
+            lambda: channel,
             *(sys.executable, "-I", "-S", KEEPER, str(ours), *command.argv),
             env=command.environment,
             cwd=command.cwd,
@@ -101,11 +102,11 @@ async def start_child(command: Command) -> ChildChannel:
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        os.close(lifeline)
+        channel.give_up()
         detail = error.strerror if isinstance(error, OSError) else "its arguments cannot be passed on"
         raise UpstreamUnreachable(f"Upstream {command.name!r} could not be started: {detail}.") from error
     except asyncio.CancelledError:
-        os.close(lifeline)
+        channel.give_up()
         raise
     finally:
         os.close(ours)
@@ -197,7 +198,8 @@ class ChildChannel(asyncio.SubprocessProtocol):
                 async with asyncio.timeout(STOP_S):
                     await self._lost.wait()
         finally:
-            self._finish()
+            self.give_up()
+            self._transport.close()
 
     # -- what asyncio tells --------------------------------------------------------------------------------------------
 
@@ -218,7 +220,7 @@ class ChildChannel(asyncio.SubprocessProtocol):
             self._failure = UpstreamTooLarge
             self._end_of_output()
             self._stop("it sent a line that is too long")
-            self._finish()
+            self.give_up()
             return
         self._take_lines(lines)
 
@@ -242,12 +244,12 @@ class ChildChannel(asyncio.SubprocessProtocol):
         code = self._transport.get_returncode()
         self._reason = f"its process ended with exit code {code}"
         if self._output_ended:
-            self._finish()
+            self.give_up()
         else:
             self._await_last_output()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._finish()
+        self.give_up()
         self._lost.set()
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -296,14 +298,14 @@ class ChildChannel(asyncio.SubprocessProtocol):
     def _end_of_output(self) -> None:
         self._output_ended = True
         if self._transport.get_returncode() is not None:
-            self._finish()
+            self.give_up()
 
     def _await_last_output(self) -> None:
         """The process is gone; what it wrote last may still be in the pipe."""
         if self._reading_paused and not self._closed:
             self._loop.call_later(LAST_OUTPUT_S, self._await_last_output)
         else:
-            self._loop.call_later(LAST_OUTPUT_S, self._finish)
+            self._loop.call_later(LAST_OUTPUT_S, self.give_up)
 
     def _stop(self, reason: str) -> None:
         """Ask the keeper for an orderly end; the child sees the end of its input."""
@@ -316,15 +318,15 @@ class ChildChannel(asyncio.SubprocessProtocol):
             with suppress(OSError):
                 os.write(self._lifeline, b"q")
         if self._output_ended:
-            self._loop.call_later(LAST_OUTPUT_S, self._finish)
+            self._loop.call_later(LAST_OUTPUT_S, self.give_up)
 
     def _close_input(self) -> None:
         stdin = cast(asyncio.WriteTransport | None, self._transport.get_pipe_transport(0))
         if stdin is not None:
             stdin.close()
 
-    def _finish(self) -> None:
-        """The channel is over. Closing the lifeline makes the keeper kill what still lives."""
+    def give_up(self) -> None:
+        """The channel is over, without waiting: the end of the lifeline makes the keeper kill what still lives."""
         if not self._closed:
             self._closed = True
             self._input_ended = True

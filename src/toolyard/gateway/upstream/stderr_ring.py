@@ -1,4 +1,4 @@
-"""What a child wrote to standard error last: kept for diagnosis, logged in part, never with the secrets it was given."""
+"""What a child wrote to standard error last: kept for diagnosis, logged in part, without the secrets it was given."""
 
 from __future__ import annotations
 

@@ -1,0 +1,117 @@
+"""An upstream on two-way channels, whatever they are made of: the `Upstream` port on top of the session pool."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from toolyard.contract.definitions import Era, Json, Observation
+from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.errors import UpstreamError
+from toolyard.gateway.upstream.observe import observe_all
+from toolyard.gateway.upstream.opening import Dialling
+from toolyard.gateway.upstream.restarts import Restarts
+from toolyard.gateway.upstream.sessions_pool import SessionPool, Watched, declared
+from toolyard.kit.clock import Clock
+
+
+class DuplexUpstream:
+    """Requests, observations and subscriptions of one upstream that is spoken to over channels."""
+
+    def __init__(
+        self,
+        spec: UpstreamSpec,
+        dialling: Dialling,
+        *,
+        events: UpstreamEvents,
+        clock: Clock,
+        restarts: Restarts,
+        era_hint: str | None = None,
+    ) -> None:
+        hint: Era | None = "modern" if era_hint == "modern" else "legacy" if era_hint == "legacy" else None
+        self.spec = spec
+        self._clock = clock
+        self._pool = SessionPool(spec, dialling, events=events, clock=clock, restarts=restarts, era_hint=hint)
+
+    async def request(self, call: Call, method: str, params: Json) -> Json:
+        """One request for `call`; tried on a second session only if the first provably never sent it."""
+        try:
+            return await self._request(call, method, params)
+        except UpstreamError as error:
+            if error.may_have_run or asyncio.get_running_loop().time() >= call.deadline:
+                raise
+            if error.code not in {"upstream_exited", "upstream_incomplete"}:
+                raise
+        return await self._request(call, method, params)
+
+    async def _request(self, call: Call, method: str, params: Json) -> Json:
+        session = await self._pool.acquire(call, call.deadline)
+        try:
+            return await session.call(call, method, params)
+        finally:
+            self._pool.release(session)
+
+    async def observe(self) -> Observation:
+        """All definitions, read on the gateway's own session."""
+        session = await self._pool.acquire(None, self._deadline())
+        greeting = session.greeting
+        try:
+            return await observe_all(
+                self.spec.id,
+                lambda method, params: session.own(method, params, self._deadline()),
+                era=greeting.era,
+                revision=greeting.revision,
+                server_info=greeting.server_info,
+                capabilities=greeting.capabilities,
+                instructions=greeting.instructions,
+                clock=self._clock,
+            )
+        finally:
+            self._pool.release(session)
+
+    async def watch(self, call: Call, uri: str) -> None:
+        """Have changes of a resource reported to the caller's session."""
+        session = await self._pool.acquire(call, call.deadline)
+        try:
+            watched = self._pool.watched.setdefault(session.key, Watched(declared(call)))
+            watched.uris[uri] = watched.uris.get(uri, 0) + 1
+            if watched.uris[uri] == 1:
+                await session.watch(tuple(watched.uris), uri, call.deadline, on=True)
+        except BaseException:
+            self._forget(session.key, uri)
+            raise
+        finally:
+            self._pool.release(session)
+
+    async def unwatch(self, call: Call, uri: str) -> None:
+        """The opposite of `watch`."""
+        session = await self._pool.acquire(call, call.deadline)
+        try:
+            if self._forget(session.key, uri):
+                watched = self._pool.watched.get(session.key)
+                await session.watch(tuple(watched.uris) if watched else (), uri, call.deadline, on=False)
+        finally:
+            self._pool.release(session)
+
+    def _forget(self, key: tuple[str | None, bytes], uri: str) -> bool:
+        """Count one watcher less; true if it was the last one of this resource."""
+        watched = self._pool.watched.get(key)
+        if watched is None or uri not in watched.uris:
+            return False
+        watched.uris[uri] -= 1
+        if watched.uris[uri] > 0:
+            return False
+        del watched.uris[uri]
+        if not watched.uris:
+            del self._pool.watched[key]
+        return True
+
+    def status(self) -> dict[str, Any]:
+        return self._pool.status()
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.spec.timeout_s

@@ -1,0 +1,171 @@
+"""One open conversation with an upstream: a process or a connection, greeted, with what it is used for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal
+
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.asking import run_rounds
+from toolyard.gateway.upstream.channel import ChannelClosed
+from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError
+from toolyard.gateway.upstream.handshake import GATEWAY_INFO, Greeting
+from toolyard.gateway.upstream.listening import ACKNOWLEDGED, Listening
+from toolyard.gateway.upstream.peer import Peer
+from toolyard.kit.logs import get_logger
+from toolyard.protocol.envelope import stamp, stamp_legacy
+from toolyard.protocol.errors import RelayedError
+from toolyard.protocol.revisions import LOG_LEVELS, MODERN
+
+log = get_logger(__name__)
+
+Key = tuple[str | None, bytes]
+"""Whose session it is (None: the gateway's own) and the digest of the capabilities it declared."""
+
+_CHANGED: dict[str, Literal["tools", "resources", "prompts"]] = {
+    "notifications/tools/list_changed": "tools",
+    "notifications/resources/list_changed": "resources",
+    "notifications/prompts/list_changed": "prompts",
+}
+
+
+class Session:
+    """A greeted peer. `busy` counts the calls that use it; `idle_since` is a monotonic time; `turn` lets one call in at
+    a time where the upstream may ask the caller (its questions could not be attributed otherwise)."""
+
+    def __init__(self, upstream_id: str, key: Key, events: UpstreamEvents) -> None:
+        self.key = key
+        self.peer: Peer
+        self.greeting: Greeting
+        self.busy = 0
+        self.idle_since = 0.0
+        self.turn: asyncio.Lock | None = None
+        self.retired = False
+        self.on_lost: Callable[[Session, ChannelClosed], None] = _nobody
+        self._upstream_id = upstream_id
+        self._events = events
+        self._listening: Listening | None = None
+        self._level: str | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self.peer.end is None
+
+    def opened(self, *, interactive: bool) -> None:
+        """The handshake is done; `interactive`: the upstream may ask the caller."""
+        if self.greeting.era == "modern":
+            self._listening = Listening(self.peer, self.greeting.capabilities)
+        elif interactive:
+            self.turn = asyncio.Lock()
+            self.peer.may_ask = True
+
+    async def take_turn(self, deadline: float) -> None:
+        """Wait for this call's turn. Raises UpstreamBusy at `deadline` (loop time)."""
+        if self.turn is None:
+            return
+        if not self.turn.locked():
+            await self.turn.acquire()
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.turn.acquire()
+        except TimeoutError:
+            raise UpstreamBusy("Another call of this session did not end in time.") from None
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    async def call(self, call: Call, method: str, params: Json) -> Json:
+        """Do one request for a caller, in the upstream's era."""
+        if self.greeting.era == "modern":
+            return await run_rounds(call, lambda extra: self._call_modern(call, method, {**params, **extra}))
+        if call.log_level is not None and call.log_level != self._level:
+            await self._set_level(call.log_level, call.deadline)
+        request_id = self.peer.mint()
+        token = request_id if call.wants_progress else None
+        stamped = stamp_legacy(params, progress_token=token, rest=call.meta)
+        return await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call)
+
+    async def own(self, method: str, params: Json, deadline: float) -> Json:
+        """Do one request of the gateway's own."""
+        if self.greeting.era == "modern":
+            params = stamp(params, revision=MODERN, client_capabilities={}, client_info=GATEWAY_INFO)
+        return await self.peer.request(self.peer.mint(), method, params, deadline=deadline)
+
+    async def _call_modern(self, call: Call, method: str, params: Json) -> Json:
+        request_id = self.peer.mint()
+        stamped = stamp(
+            params,
+            revision=MODERN,
+            client_capabilities=call.client_capabilities,
+            client_info=call.client_info or GATEWAY_INFO,
+            log_level=call.log_level,
+            progress_token=request_id if call.wants_progress else None,
+            rest=call.meta,
+        )
+        return await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call)
+
+    async def _set_level(self, wanted: str, deadline: float) -> None:
+        """A legacy upstream has one level a session: the lowest anybody asked for; each call is filtered by its own."""
+        known = self._level is not None and LOG_LEVELS.index(self._level) <= LOG_LEVELS.index(wanted)
+        if known or "logging" not in self.greeting.capabilities:
+            return
+        self._level = wanted
+        try:
+            await self.own("logging/setLevel", {"level": wanted}, deadline)
+        except RelayedError as refused:
+            log.info("upstream_log_level_refused", upstream=self._upstream_id, code=refused.rpc_code)
+
+    # -- what changes --------------------------------------------------------------------------------------------------
+
+    async def watch(self, uris: tuple[str, ...], changed: str, deadline: float, *, on: bool) -> None:
+        """Watch one resource more or less; `uris` are all that are watched from now on."""
+        if self._listening is not None:
+            await self._listening.update(uris, deadline)
+        else:
+            await self.own(f"resources/{'subscribe' if on else 'unsubscribe'}", {"uri": changed}, deadline)
+
+    async def hear_changes(self, uris: tuple[str, ...], deadline: float) -> None:
+        """Begin to listen on a new session. A refusal costs the changes only, so it is logged."""
+        try:
+            if self._listening is not None:
+                await self._listening.update(uris, deadline)
+                return
+            for uri in uris:
+                await self.own("resources/subscribe", {"uri": uri}, deadline)
+        except (RelayedError, UpstreamError) as error:
+            log.warning("upstream_watch_failed", upstream=self._upstream_id, code=error.code)
+
+    def notified(self, method: str, params: Json) -> None:
+        if method in _CHANGED:
+            self._events.lists_changed(self._upstream_id, _CHANGED[method])
+        elif method == "notifications/resources/updated":
+            self._events.resource_updated(self._upstream_id, self.key[0], params)
+        elif method == ACKNOWLEDGED and self._listening is not None:
+            self._listening.acknowledged(params)
+
+    def ended(self, end: ChannelClosed) -> None:
+        if not self.retired:
+            self.on_lost(self, end)
+
+    def facts(self) -> dict[str, Any]:
+        """For the operator."""
+        return {
+            "owner": self.key[0],
+            "busy": self.busy,
+            "waiting": self.peer.waiting,
+            "dropped": dict(self.peer.dropped),
+            "junk_lines": getattr(self.peer.channel, "junk_lines", 0),
+        }
+
+    async def aclose(self) -> None:
+        """End it on purpose, which is no loss."""
+        self.retired = True
+        if self._listening is not None:
+            await self._listening.aclose()
+        await self.peer.aclose()
+
+
+def _nobody(session: Session, end: ChannelClosed) -> None:
+    """Nobody has to be told."""

@@ -1,0 +1,291 @@
+"""The sessions of one upstream that is spoken to over channels: who gets which, how many there are, when they end.
+
+A modern upstream has no sessions: one connection serves everybody. A legacy session belongs to one principal (to all,
+if the upstream is stateless) and one set of declared capabilities; it is never given to anybody else. The gateway's own
+session, opened to list the definitions, declares nothing and has seen nobody, so the first caller that declares nothing
+adopts it. The number of sessions is bounded: the one that idled longest makes room, and if all are busy the caller
+waits a little, then is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from toolyard.contract.definitions import Era, Json
+from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamTimedOut, UpstreamUnreachable
+from toolyard.gateway.upstream.opening import SOON_S, Dialling, Opener
+from toolyard.gateway.upstream.restarts import Restarts
+from toolyard.gateway.upstream.session import Key, Session
+from toolyard.kit.clock import Clock
+from toolyard.kit.tasks import TaskOwner
+
+IDLE_S = 600.0
+SWEEP_S = 30.0
+QUEUE_S = 5.0
+HEAR_S = 10.0
+
+NOTHING = b""
+GATEWAY: Key = (None, NOTHING)
+MODERN: Key = (None, b"modern")
+
+
+@dataclass(slots=True)
+class Watched:
+    """The resources watched through one session, how often each, and what the session declares."""
+
+    capabilities: Json
+    uris: dict[str, int] = field(default_factory=dict)
+
+
+class SessionPool:
+    """Opens, lends and ends the sessions of one upstream. `era` is what was found last."""
+
+    def __init__(
+        self,
+        spec: UpstreamSpec,
+        dialling: Dialling,
+        *,
+        events: UpstreamEvents,
+        clock: Clock,
+        restarts: Restarts,
+        era_hint: Era | None,
+    ) -> None:
+        self.era: Era | None = dialling.only_era or era_hint
+        self.restarts = restarts
+        self.watched: dict[Key, Watched] = {}
+        self._spec = spec
+        self._clock = clock
+        self._opener = Opener(spec.id, dialling, events, restarts)
+        self._max_sessions = dialling.max_sessions
+        self._sessions: dict[Key, Session] = {}
+        self._starting: dict[Key, asyncio.Task[UpstreamError | None]] = {}
+        self._being_opened = 0
+        self._freed = asyncio.Event()
+        self._tasks = TaskOwner(f"sessions of {spec.id}")
+        self._ending: set[Session] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    # -- lending -------------------------------------------------------------------------------------------------------
+
+    async def acquire(self, call: Call | None, deadline: float) -> Session:
+        """The session for `call` (None: the gateway itself), greeted, with the call's turn on it; give it back with
+        `release`. Raises UpstreamError, always before anything of the call was sent."""
+        while True:
+            key = self._key(call)
+            session = self._sessions.get(key) or await self._obtain(key, call, deadline)
+            if session is None:
+                continue
+            session.busy += 1
+            try:
+                await session.take_turn(deadline)
+            except BaseException:
+                self._give_back(session)
+                raise
+            if session.alive:
+                return session
+            self.release(session)
+
+    def release(self, session: Session) -> None:
+        """Give back what `acquire` lent."""
+        if session.turn is not None:
+            session.turn.release()
+        self._give_back(session)
+
+    def _give_back(self, session: Session) -> None:
+        session.busy -= 1
+        if session.busy == 0:
+            session.idle_since = self._clock.monotonic()
+            self._freed.set()
+
+    def _key(self, call: Call | None) -> Key:
+        if self.era == "modern":
+            return MODERN
+        if call is None:
+            return ("", NOTHING) if self._spec.stateless else GATEWAY
+        capabilities = declared(call)
+        return (call.isolation, _digest(capabilities) if capabilities else NOTHING)
+
+    async def _obtain(self, key: Key, call: Call | None, deadline: float) -> Session | None:
+        """Have the session of `key` opened or adopted. None: look again, more is known now."""
+        if self.era is None:
+            await self._started(GATEWAY, {}, deadline)
+            return None
+        if key[0] is not None and key[1] == NOTHING and (own := self._sessions.pop(GATEWAY, None)) is not None:
+            own.key = key
+            self._sessions[key] = own
+            return own
+        await self._started(key, declared(call) if call is not None and key != MODERN else {}, deadline)
+        return self._sessions.get(key)
+
+    async def _started(self, key: Key, capabilities: Json, deadline: float) -> None:
+        """Wait until a session was opened for `key`; many callers may wait for one opening. Raises UpstreamError."""
+        task = self._start(key, capabilities)
+        left = deadline - asyncio.get_running_loop().time()
+        await asyncio.wait({task}, timeout=max(0.0, left))
+        if not task.done():
+            raise _unsent(UpstreamTimedOut(f"Upstream {self._spec.id!r} did not start in time."))
+        error = self._closing() if task.cancelled() else task.result()
+        if error is not None:
+            raise _unsent(type(error)(error.message, **error.context))
+
+    def _start(self, key: Key, capabilities: Json) -> asyncio.Task[UpstreamError | None]:
+        if self._closed:
+            raise self._closing()
+        task = self._starting.get(key)
+        if task is None:
+            task = self._starting[key] = self._tasks.start(self._open(key, capabilities))
+        return task
+
+    def _closing(self) -> UpstreamError:
+        return UpstreamUnreachable(f"Upstream {self._spec.id!r} is being closed.")
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    async def _open(self, key: Key, capabilities: Json) -> UpstreamError | None:
+        """Open a session and file it under what it turned out to be; the error if that fails."""
+        try:
+            await self._make_room()
+        except UpstreamBusy as busy:
+            self._starting.pop(key, None)
+            return busy
+        try:
+            session = await self._opener.open(key, capabilities, self.era, self._lost)
+        except UpstreamError as error:
+            return error
+        else:
+            self._file(session, key)
+            return None
+        finally:
+            self._starting.pop(key, None)
+            self._being_opened -= 1
+            self._freed.set()
+
+    def _file(self, session: Session, key: Key) -> None:
+        modern = session.greeting.era == "modern"
+        self.era = session.greeting.era
+        session.key = MODERN if modern else GATEWAY if key == MODERN else key
+        session.idle_since = self._clock.monotonic()
+        if session.key in self._sessions:
+            self._end_later(session)
+            return
+        self._sessions[session.key] = session
+        watched = self.watched.get(session.key)
+        if modern or watched is not None:
+            uris = tuple(watched.uris) if watched is not None else ()
+            self._tasks.start(session.hear_changes(uris, asyncio.get_running_loop().time() + HEAR_S))
+        self._sweep_later()
+
+    async def _make_room(self) -> None:
+        """Wait until one more session may exist, and count it. Raises UpstreamBusy."""
+        until = asyncio.get_running_loop().time() + QUEUE_S
+        while len(self._sessions) + self._being_opened >= self._max_sessions:
+            idle = [session for session in self._sessions.values() if session.busy == 0]
+            if idle:
+                await self._replace(min(idle, key=lambda session: (session.key in self.watched, session.idle_since)))
+                return
+            self._freed.clear()
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._freed.wait()
+            except TimeoutError:
+                raise UpstreamBusy from None
+        self._being_opened += 1
+
+    async def _replace(self, session: Session) -> None:
+        """End a session; its place goes to the one that is being opened."""
+        del self._sessions[session.key]
+        self._being_opened += 1
+        try:
+            await session.aclose()
+        except BaseException:
+            self._being_opened -= 1
+            raise
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def _lost(self, session: Session) -> None:
+        """A session ended that nobody ended."""
+        self._end_later(session)
+        if self._sessions.get(session.key) is session:
+            del self._sessions[session.key]
+            self._freed.set()
+            if session.key in self.watched and not self._closed:
+                self._tasks.start(self._revive(session.key))
+
+    async def _revive(self, key: Key) -> None:
+        """Open the session again for those who watch resources through it, until it is there."""
+        while (watched := self.watched.get(key)) is not None and key not in self._sessions and not self._closed:
+            await asyncio.sleep(self.restarts.wait_s())
+            if key not in self._sessions:
+                await asyncio.wait({self._start(key, watched.capabilities)})
+            await asyncio.sleep(SOON_S)
+
+    def _end_later(self, session: Session) -> None:
+        self._ending.add(session)
+        self._tasks.start(self._end(session))
+
+    async def _end(self, session: Session) -> None:
+        await session.aclose()
+        self._ending.discard(session)
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None and not self._closed:
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self.sweep)
+
+    def sweep(self) -> None:
+        """End the sessions that nobody used for ten minutes and nobody watches resources through."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        too_old = self._clock.monotonic() - IDLE_S
+        for session in list(self._sessions.values()):
+            if session.busy == 0 and session.idle_since <= too_old and session.key not in self.watched:
+                del self._sessions[session.key]
+                self._end_later(session)
+        if self._sessions:
+            self._sweep_later()
+
+    async def aclose(self) -> None:
+        """End all sessions; callers that still wait get an error at once."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        sessions = {*self._sessions.values(), *self._ending}
+        self._sessions.clear()
+        await asyncio.gather(*(session.aclose() for session in sessions))
+        await self._tasks.aclose()
+
+    def status(self) -> dict[str, Any]:
+        """For the operator: how it goes, and what was said last if it went wrong."""
+        return {
+            "era": self.era,
+            "state": "serving" if self._sessions else self.restarts.state,
+            "restarts": self.restarts.total,
+            "retry_in_s": round(self.restarts.wait_s(), 1),
+            "starting": len(self._starting),
+            "diagnosis": self._opener.diagnosis,
+            "sessions": [session.facts() for session in self._sessions.values()],
+        }
+
+
+def declared(call: Call) -> Json:
+    """The capabilities that a legacy session declares for this caller: exactly the caller's, and none for a modern
+    caller, which cannot be asked while its call runs."""
+    return call.client_capabilities if call.era == "legacy" else {}
+
+
+def _digest(capabilities: Json) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(capabilities, order="sorted")).digest()
+
+
+def _unsent(error: UpstreamError) -> UpstreamError:
+    error.may_have_run = False
+    return error
