@@ -76,18 +76,20 @@ class HttpConnection(asyncio.Protocol):
         return response
 
     def is_stale(self) -> bool:
-        """Has the peer closed this idle connection? Asks the socket itself where the loop has had no time to look."""
+        """Has the peer closed this idle connection, or said something unasked? Asks the socket itself, because the loop
+        may have had no time to look."""
         transport = self._transport
         if not self.usable or transport is None or transport.is_closing():
             return True
         if self.sock is None or self._loop.time() - self.idle_since < PEEK_AFTER_IDLE_S:
             return False
         try:
-            return self.sock.recv(1, socket.MSG_PEEK) == b""
+            self.sock.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
             return True
+        return True
 
     def pause(self) -> None:
         if self._transport is not None and not self._ended and not self._paused:

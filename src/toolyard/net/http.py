@@ -77,14 +77,14 @@ class HttpClient:
         connection = self._take_idle() or await self._acquire(deadline)
         was_reused = connection.reused
         try:
-            return await _exchange(connection, data, deadline)
+            return await connection.exchange(data, deadline).with_head()
         except Incomplete as broken:
             may_repeat = method in IDEMPOTENT_METHODS if idempotent is None else idempotent
             if broken.answered or not was_reused or (broken.sent and not may_repeat):
                 raise
         self._counts["retries"] += 1
         connection = await self._acquire(deadline, fresh=True)
-        return await _exchange(connection, data, deadline)
+        return await connection.exchange(data, deadline).with_head()
 
     def status(self) -> dict[str, int]:
         """Counts for operators: connections now, waiting requests, totals since the start."""
@@ -239,9 +239,3 @@ class HttpClient:
         for connection in [idle for idle in self._idle if idle.idle_since <= oldest]:
             connection.close()
         self._sweep = loop.call_later(IDLE_LIMIT_S, self._sweep_idle) if self._idle else None
-
-
-async def _exchange(connection: HttpConnection, data: bytes, deadline: float) -> HttpResponse:
-    response = connection.exchange(data, deadline)
-    await response.head()
-    return response

@@ -1,4 +1,4 @@
-"""Request heads as bytes. What never changes for an origin is encoded once; what does is checked and encoded here."""
+"""Request heads as bytes: checked, so that no value can become a second header or a second request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from toolyard.net.url import Url
 
 IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE", "OPTIONS"})
 
-_METHODS = IDEMPOTENT_METHODS | {"POST", "PATCH"}
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TARGET = re.compile(r"/[!-~]*")
 _FORBIDDEN_IN_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -27,55 +27,47 @@ _OURS = frozenset(
         "upgrade",
     }
 )
-_MAX_KNOWN = 512
+_MAX_KNOWN = 256
+_MAX_KNOWN_BYTES = 4_096
 
 
 class RequestHeads:
-    """Encodes the heads of one origin's requests; remembers what it has already checked, up to 512 of each."""
+    """Encodes the heads of one origin's requests. Heads repeat: up to 256 different ones are kept as bytes."""
 
     def __init__(self, origin: Url) -> None:
         self._fixed = f" HTTP/1.1\r\nhost: {origin.authority}\r\naccept-encoding: identity\r\n"
-        self._names: set[str] = set()
-        self._lines: dict[tuple[str, str], str] = {}
+        self._known: dict[tuple[str, str, tuple[tuple[str, str], ...]], bytes] = {}
 
     def encode(self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> bytes:
         """The head with its blank line, and the body. Raises Unsendable."""
-        start = self._lines.get((method, target)) or self._start_line(method, target)
-        known = self._names
-        parts = [start]
-        for name, value in headers:
-            if name not in known:
-                self._learn_name(name)
-            if _FORBIDDEN_IN_VALUE.search(value):
-                raise _bad_value(name)
-            parts.append(f"{name}: {value}\r\n")
-        if body is None:
-            parts.append("content-length: 0\r\n\r\n" if method in ("POST", "PUT", "PATCH") else "\r\n")
-            return "".join(parts).encode("latin-1")
-        parts.append(f"content-length: {len(body)}\r\n\r\n")
-        return "".join(parts).encode("latin-1") + body
+        key = (method, target, tuple(headers))
+        head = self._known.get(key) or self._learn(key)
+        if body is not None:
+            return b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)
+        return head + (b"content-length: 0\r\n\r\n" if method in _WITH_BODY else b"\r\n")
 
-    def _start_line(self, method: str, target: str) -> str:
-        if method not in _METHODS:
+    def _learn(self, key: tuple[str, str, tuple[tuple[str, str], ...]]) -> bytes:
+        method, target, headers = key
+        if method not in IDEMPOTENT_METHODS and method not in _WITH_BODY:
             raise Unsendable(f"The method {method!r} is not one that this client sends.")
         if not _TARGET.fullmatch(target) or "#" in target:
             raise Unsendable("The request's target has a character that HTTP does not allow there.")
-        line = f"{method} {target}{self._fixed}"
-        if len(self._lines) < _MAX_KNOWN:
-            self._lines[method, target] = line
-        return line
-
-    def _learn_name(self, name: str) -> None:
-        _check_name(name)
-        if len(self._names) < _MAX_KNOWN:
-            self._names.add(name)
+        for name, value in headers:
+            check_header(name, value)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+        head = f"{method} {target}{self._fixed}{lines}".encode("latin-1")
+        if len(head) <= _MAX_KNOWN_BYTES:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = head
+        return head
 
 
 def check_header(name: str, value: str) -> None:
     """Raise Unsendable when a caller may not set this header, or not to this value."""
     _check_name(name)
     if _FORBIDDEN_IN_VALUE.search(value):
-        raise _bad_value(name)
+        raise Unsendable(f"The value of the header {name} has a character that HTTP does not allow.")
 
 
 def check_token(text: str) -> None:
@@ -88,7 +80,3 @@ def _check_name(name: str) -> None:
     check_token(name)
     if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
         raise Unsendable(f"The header {name} is the client's own and cannot be set.")
-
-
-def _bad_value(name: str) -> Unsendable:
-    return Unsendable(f"The value of the header {name} has a character that HTTP does not allow.")

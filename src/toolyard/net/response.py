@@ -147,10 +147,11 @@ class HttpResponse:
             self._error = error
             self._wake()
 
-    async def head(self) -> None:
-        """Wait for status and headers."""
+    async def with_head(self) -> HttpResponse:
+        """Itself, when status and headers are there. Cancelled: closes the connection at once."""
         while not self.status:
             await self._arrival()
+        return self
 
     def _wake(self) -> None:
         waiter = self._waiter

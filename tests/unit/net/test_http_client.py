@@ -672,6 +672,18 @@ def test_an_idle_connection_that_the_peer_closed_is_not_used() -> None:
     run(answer(), use)
 
 
+def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolyard.net.http.IDLE_LIMIT_S", 0.02)
+
+    async def use(peer: FakePeer, client: HttpClient) -> None:
+        for _ in range(2):
+            await asyncio.gather(*(post(client) for _ in range(3)))
+            await peer.all_gone()
+            assert client.status()["connections"] == 0
+
+    run(answer(), use)
+
+
 def closes_instead_of_a_second_answer(how: str = "close") -> Script:
     """Answers the first request of the peer; the first connection's second one gets a closed connection."""
 
