@@ -16,7 +16,7 @@ from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.gateway.upstream.errors import UpstreamInvalid, UpstreamTimedOut
 from toolyard.kit.clock import Clock
 from toolyard.protocol.errors import RelayedError
-from toolyard.protocol.headers import InvalidToolHeaders, header_parameters
+from toolyard.protocol.header_parameters import InvalidToolHeaders, header_parameters
 
 Send = Callable[[str, Json], Awaitable[Json]]
 
@@ -65,7 +65,7 @@ async def observe_all(  # noqa: PLR0913 (all that an observation says)
             for listing in _promised(capabilities):
                 found[listing.member] = await reader.read(listing)
     except TimeoutError:
-        if reader.pages == 0:
+        if reader.bytes == 0:
             raise UpstreamTimedOut(f"Upstream {upstream_id!r} did not list its definitions in time.") from None
         found[reader.reading] = tuple(reader.entries.values())
         reader.warn(f"listing took longer than {MAX_SECONDS:.0f} s; what came later is missing")

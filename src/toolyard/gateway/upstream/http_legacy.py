@@ -1,0 +1,286 @@
+"""The driver of 2025-03-26 to 2025-11-25 over HTTP: sessions, kept so that callers never meet.
+
+A session belongs to one isolation key and one set of declared capabilities; the gateway's own is that of no key and no
+capabilities, lists definitions and is never given up. A session that the server has forgotten is opened again once, and
+the request that found out is repeated only where that is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from toolyard.contract.definitions import Json, Observation
+from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
+from toolyard.gateway.upstream.http_delivery import UPDATED, Announcer
+from toolyard.gateway.upstream.http_era import EraContradicted
+from toolyard.gateway.upstream.http_exchange import Endpoint
+from toolyard.gateway.upstream.http_session import LegacySession, SessionLost
+from toolyard.gateway.upstream.http_session_stream import keep_listening
+from toolyard.gateway.upstream.http_shared import shared
+from toolyard.gateway.upstream.http_tools import KnownTools
+from toolyard.gateway.upstream.observe import observe_all
+from toolyard.kit.clock import Clock
+from toolyard.protocol.errors import RelayedError
+from toolyard.protocol.jsonrpc import Notification
+from toolyard.protocol.revisions import LEGACY
+
+MAX_SESSIONS: Final = 1_000
+IDLE_S: Final = 600.0
+SWEEP_S: Final = 60.0
+
+
+class SessionKey(NamedTuple):
+    """Whose session, and what it declared (as text)."""
+
+    isolation: str
+    capabilities: str
+
+
+OWN: Final = SessionKey("", "{}")
+
+
+@dataclass(slots=True)
+class Place:
+    """Where the session of one key lives: it outlasts a lost session, with the watches that are to be kept."""
+
+    key: SessionKey
+    session: LegacySession | None = None
+    opening: asyncio.Task[LegacySession] | None = None
+    watches: dict[str, int] = field(default_factory=dict)
+    listening: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return (
+            self.key != OWN
+            and self.opening is None
+            and not self.watches
+            and not (self.session and self.session.running)
+        )
+
+
+class LegacyDriver:
+    """Speaks legacy revisions with one endpoint. Raises EraContradicted where the server shows that it is modern."""
+
+    era: Final = "legacy"
+
+    def __init__(
+        self, endpoint: Endpoint, *, events: UpstreamEvents, clock: Clock, timeout_s: float, max_streams: int
+    ) -> None:
+        self.revision: str = LEGACY[0]
+        self.tools = KnownTools()
+        self._endpoint = endpoint
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._max_streams = max_streams
+        self._announcer = Announcer(endpoint.upstream_id, events, clock)
+        self._places: dict[SessionKey, Place] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> None:
+        """Open the gateway's own session. Raises EraContradicted, UpstreamError, RelayedError."""
+        await self._session(self._place(OWN), asyncio.get_running_loop().time() + self._timeout_s)
+
+    async def observe(self) -> Observation:
+        """All definitions, as the gateway's own session sees them."""
+        loop = asyncio.get_running_loop()
+        session = await self._session(self._place(OWN), loop.time() + self._timeout_s)
+
+        async def send(method: str, params: Json) -> Json:
+            return await self._request(self._place(OWN), None, method, params, loop.time() + self._timeout_s)
+
+        observation = await observe_all(
+            self._endpoint.upstream_id,
+            send,
+            era="legacy",
+            revision=session.revision,
+            server_info=session.server_info,
+            capabilities=session.server_capabilities,
+            instructions=session.instructions,
+            clock=self._clock,
+            over_http=True,
+        )
+        self.tools.learn(observation.tools)
+        return observation
+
+    async def request(self, call: Call, method: str, params: Json) -> Json:
+        """One request for `call`, on the session of its principal and capabilities."""
+        return await self._request(self._place(_key(call)), call, method, params, call.deadline)
+
+    async def watch(self, call: Call, uri: str) -> None:
+        """From the return on, changes of `uri` are announced. Raises RelayedError, UpstreamError."""
+        place = self._place(_key(call))
+        if uri not in place.watches:
+            await self._request(place, call, "resources/subscribe", {"uri": uri}, call.deadline)
+        place.watches[uri] = place.watches.get(uri, 0) + 1
+        self._listen(place)
+
+    async def unwatch(self, call: Call, uri: str) -> None:
+        """One watcher less; the last one ends the subscription as far as the server lets us."""
+        place = self._place(_key(call))
+        if not _count_down(place, uri) or place.session is None:
+            return
+        try:
+            await self._request(place, call, "resources/unsubscribe", {"uri": uri}, call.deadline)
+        except (RelayedError, UpstreamError):
+            pass
+
+    @property
+    def running(self) -> int:
+        """How many requests are at work."""
+        return sum(len(place.session.running) for place in self._places.values() if place.session)
+
+    def status(self) -> dict[str, Any]:
+        open_places = [place for place in self._places.values() if place.session is not None]
+        return {**self._announcer.counts, "sessions": len(open_places), "running": self.running}
+
+    async def aclose(self) -> None:
+        """End all sessions, here and on the server."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        tasks: list[asyncio.Task[Any]] = [*self._tasks, *(p.opening for p in self._places.values() if p.opening)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        places, self._places = list(self._places.values()), {}
+        await asyncio.gather(*(_close(place) for place in places), return_exceptions=True)
+
+    # Sessions
+
+    def _place(self, key: SessionKey) -> Place:
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= MAX_SESSIONS:
+                self._give_up_one()
+            place = self._places[key] = Place(key)
+            if self._sweep is None:
+                self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_idle)
+        return place
+
+    async def _session(self, place: Place, deadline: float) -> LegacySession:
+        """The session of `place`, opened if need be; whoever needs it at the same time waits for the same handshake."""
+        if place.session is not None and not place.session.is_lost:
+            return place.session
+        if place.opening is None:
+            place.opening = asyncio.get_running_loop().create_task(self._open(place))
+        return await shared(place.opening, deadline, self._endpoint.upstream_id)
+
+    async def _open(self, place: Place) -> LegacySession:
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        session = LegacySession(
+            self._endpoint, self._announcer, json.loads(place.key.capabilities), place.key.isolation or None
+        )
+        try:
+            await session.initialize(deadline)
+            if place.watches:
+                await self._watch_again(session, place, deadline)
+            lost, place.session = place.session, session
+            if lost is not None:
+                await lost.aclose()
+        except SessionLost:
+            raise UpstreamIncomplete(f"Upstream {self._endpoint.upstream_id!r} forgets its sessions at once.") from None
+        finally:
+            place.opening = None
+        self.revision = session.revision
+        if place.key == OWN or session.capabilities or place.watches:
+            self._listen(place)
+        return session
+
+    async def _watch_again(self, session: LegacySession, place: Place, deadline: float) -> None:
+        """A new session knows nothing of the old one's subscriptions, and changes may have been missed."""
+        for uri in list(place.watches):
+            try:
+                await session.request(None, "resources/subscribe", {"uri": uri}, deadline, safe=True)
+            except RelayedError:
+                continue
+            self._announcer.announce(Notification(UPDATED, {"uri": uri}), session.principal_id)
+
+    async def _request(self, place: Place, call: Call | None, method: str, params: Json, deadline: float) -> Json:
+        safe = self.tools.repeatable(method, params)
+        session = await self._session(place, deadline)
+        try:
+            return await session.request(call, method, params, deadline, safe=safe)
+        except SessionLost:
+            if not safe:
+                raise UpstreamIncomplete(f"Upstream {self._endpoint.upstream_id!r} lost its session.") from None
+        session = await self._session(place, deadline)
+        try:
+            return await session.request(call, method, params, deadline, safe=safe)
+        except SessionLost:
+            raise UpstreamIncomplete(f"Upstream {self._endpoint.upstream_id!r} lost its session twice.") from None
+
+    # Streams
+
+    def _listen(self, place: Place) -> None:
+        """Open the GET stream of the session, if it has none and there is room for one more."""
+        session, streams = place.session, sum(place.listening is not None for place in self._places.values())
+        if session is None or place.listening is not None or (streams >= self._max_streams and place.key != OWN):
+            return
+        task = place.listening = session.spawn(keep_listening(session, lambda _: self._revive(place)))
+        task.add_done_callback(lambda _: self._stopped_listening(place, task))
+
+    def _stopped_listening(self, place: Place, task: asyncio.Task[None]) -> None:
+        if place.listening is task:
+            place.listening = None
+
+    def _revive(self, place: Place) -> None:
+        """Open a lost session again where somebody listens to it though nobody calls."""
+        if place.key != OWN and not place.watches:
+            return
+        task = asyncio.get_running_loop().create_task(self._reopen(place))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reopen(self, place: Place) -> None:
+        try:
+            await self._session(place, asyncio.get_running_loop().time() + self._timeout_s)
+        except (UpstreamError, RelayedError, EraContradicted):
+            pass
+
+    # Bounds
+
+    def _sweep_idle(self) -> None:
+        oldest_s = self._clock.monotonic() - IDLE_S
+        for place in [place for place in self._places.values() if place.is_idle]:
+            if place.session is None or place.session.last_used_s <= oldest_s:
+                self._retire(place)
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_idle) if self._places else None
+
+    def _give_up_one(self) -> None:
+        """Make room: the session that has been idle longest goes."""
+        idle = [place for place in self._places.values() if place.is_idle]
+        if not idle:
+            raise UpstreamBusy(f"All sessions with upstream {self._endpoint.upstream_id!r} are in use.")
+        self._retire(min(idle, key=lambda place: place.session.last_used_s if place.session else 0.0))
+
+    def _retire(self, place: Place) -> None:
+        del self._places[place.key]
+        task = asyncio.get_running_loop().create_task(_close(place))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _key(call: Call) -> SessionKey:
+    """Modern callers cannot be asked by a legacy server, so their sessions declare nothing."""
+    declared: Mapping[str, Any] = {} if call.era == "modern" else call.client_capabilities
+    return SessionKey(call.isolation, json.dumps(declared, sort_keys=True) if declared else "{}")
+
+
+def _count_down(place: Place, uri: str) -> bool:
+    """One watcher less; true if it was the last."""
+    left = place.watches.get(uri, 0) - 1
+    if left > 0:
+        place.watches[uri] = left
+        return False
+    return place.watches.pop(uri, None) is not None
+
+
+async def _close(place: Place) -> None:
+    if place.session is not None:
+        await place.session.aclose()

@@ -1,0 +1,260 @@
+"""The driver of 2026-07-28 over HTTP: every request stands alone, one POST each, nothing is remembered between them.
+
+Headers are made from the body that goes up; request ids and progress tokens are the gateway's own and fresh for every
+POST. A caller that goes away closes the connection of its POST, which is how a server of this era learns of it.
+Source: 2026-07-28 basic/transports/streamable-http, basic/patterns/mrtr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any, Final
+
+from toolyard import __version__
+from toolyard.contract.definitions import Json, Observation
+from toolyard.gateway.call import AskRefused, Call, UpstreamEvents
+from toolyard.gateway.upstream.asking import run_rounds
+from toolyard.gateway.upstream.errors import UpstreamIncomplete
+from toolyard.gateway.upstream.http_delivery import Announcer, Courier
+from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
+from toolyard.gateway.upstream.http_exchange import MAX_EVENT_BYTES, Endpoint, kind_of, let_end
+from toolyard.gateway.upstream.http_listen import Listener
+from toolyard.gateway.upstream.http_tools import KnownTools
+from toolyard.gateway.upstream.observe import observe_all
+from toolyard.kit.clock import Clock
+from toolyard.net.response import HttpResponse
+from toolyard.protocol.envelope import stamp
+from toolyard.protocol.errors import RelayedError, RequestId
+from toolyard.protocol.headers import request_headers
+from toolyard.protocol.jsonrpc import Message, Notification, Reply, request
+from toolyard.protocol.revisions import META_SERVER_INFO, MODERN
+from toolyard.protocol.sse import SseParser
+
+HEADER_MISMATCH: Final = -32020
+UNSUPPORTED_REVISION: Final = -32022
+INTERNAL_ERROR: Final = -32603
+GATEWAY_INFO: Final[Json] = {"name": "toolyard", "version": __version__}
+MAY_ASK: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
+POST_HEADERS: Final = (("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream"))
+
+
+class ModernDriver:
+    """Speaks `revision` with one endpoint. Raises EraContradicted where the server shows that it is of another era."""
+
+    era: Final = "modern"
+
+    def __init__(
+        self, endpoint: Endpoint, *, events: UpstreamEvents, clock: Clock, timeout_s: float, revision: str = MODERN
+    ) -> None:
+        self.revision = revision
+        self.tools = KnownTools()
+        self.running = 0
+        self._endpoint = endpoint
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._ids = itertools.count(1)
+        self._announcer = Announcer(endpoint.upstream_id, events, clock)
+        self._listener = Listener(self._open_listen, endpoint, self._announcer)
+
+    async def discover(self, deadline: float) -> Json:
+        """The server's DiscoverResult. Raises RelayedError, UpstreamError."""
+        return await self._round(None, "server/discover", {}, deadline)
+
+    async def observe(self) -> Observation:
+        """All definitions; from then on the server's announcements are listened to."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await self.discover(loop.time() + self._timeout_s)
+        except RelayedError as error:
+            raise EraContradicted(error) from error
+        offered = found.get("supportedVersions")
+        if not isinstance(offered, list) or self.revision not in offered:
+            raise EraContradicted(self._endpoint.invalid("no longer offers the revision it was spoken to in"))
+        capabilities, instructions = found.get("capabilities"), found.get("instructions")
+        observation = await observe_all(
+            self._endpoint.upstream_id,
+            self._send,
+            era="modern",
+            revision=self.revision,
+            server_info=_server_info(found),
+            capabilities=capabilities if isinstance(capabilities, dict) else {},
+            instructions=instructions if isinstance(instructions, str) else None,
+            clock=self._clock,
+            over_http=True,
+        )
+        self.tools.learn(observation.tools)
+        self._listener.listen_to(observation.capabilities)
+        return observation
+
+    async def request(self, call: Call, method: str, params: Json) -> Json:
+        """One request for `call`, with as many rounds of questions as the upstream has."""
+        if method not in MAY_ASK:
+            result = await self._round(call, method, params, call.deadline)
+            if result.get("resultType", "complete") != "complete":
+                raise self._endpoint.invalid("answered with a result type that this method does not have")
+            return result
+
+        async def send(extra: Json) -> Json:
+            return await self._with_fresh_headers(call, method, {**params, **extra} if extra else params)
+
+        try:
+            return await run_rounds(call, send)
+        except AskRefused as refusal:
+            raise RelayedError(INTERNAL_ERROR, refusal.message) from refusal
+
+    async def watch(self, call: Call, uri: str) -> None:
+        """From the return on, changes of `uri` are announced. Raises RelayedError, UpstreamTimedOut."""
+        await self._listener.watch(uri, call.deadline)
+
+    async def unwatch(self, call: Call, uri: str) -> None:
+        self._listener.unwatch(uri)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            **self._announcer.counts,
+            "running": self.running,
+            "listening": self._listener.is_open,
+            "watched": self._listener.watched,
+        }
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        await self._listener.aclose()
+
+    async def _send(self, method: str, params: Json) -> Json:
+        return await self._round(None, method, params, asyncio.get_running_loop().time() + self._timeout_s)
+
+    async def _with_fresh_headers(self, call: Call, method: str, params: Json) -> Json:
+        """One round; where the server says that the headers are not those of its tool, the tools are read again."""
+        try:
+            return await self._round(call, method, params, call.deadline)
+        except RelayedError as error:
+            if error.rpc_code != HEADER_MISMATCH or method != "tools/call":
+                raise
+        await self._relearn_tools()
+        return await self._round(call, method, params, call.deadline)
+
+    async def _relearn_tools(self) -> None:
+        observation = await observe_all(
+            self._endpoint.upstream_id,
+            self._send,
+            era="modern",
+            revision=self.revision,
+            server_info={},
+            capabilities={"tools": {}},
+            instructions=None,
+            clock=self._clock,
+            over_http=True,
+        )
+        self.tools.learn(observation.tools)
+        self._announcer.announce(Notification("notifications/tools/list_changed", {}))
+
+    async def _round(self, call: Call | None, method: str, params: Json, deadline: float) -> Json:
+        """One POST and its answer. `call` is None for the gateway's own requests."""
+        request_id = next(self._ids)
+        stamped = self._stamped(call, params, request_id)
+        headers = request_headers(method, stamped, self.tools.parameters(method, params))
+        response = await self._endpoint.open(
+            "POST",
+            [*POST_HEADERS, *headers],
+            request(request_id, method, stamped),
+            deadline=deadline,
+            idempotent=self.tools.repeatable(method, params),
+        )
+        courier = None if call is None else Courier(call, request_id, self._announcer)
+        self.running += 1
+        try:
+            return self._outcome(await self._reply(response, request_id, courier))
+        except BaseException:
+            response.abort()
+            raise
+        finally:
+            self.running -= 1
+
+    def _stamped(self, call: Call | None, params: Json, request_id: RequestId) -> Json:
+        if call is None:
+            return stamp(params, revision=self.revision, client_capabilities={}, client_info=GATEWAY_INFO)
+        return stamp(
+            params,
+            revision=self.revision,
+            client_capabilities=call.client_capabilities,
+            client_info=call.client_info,
+            log_level=call.log_level,
+            progress_token=request_id if call.wants_progress else None,
+            rest={name: value for name, value in call.meta.items() if name != "baggage"} if call.meta else None,
+        )
+
+    async def _reply(self, response: HttpResponse, request_id: RequestId, courier: Courier | None) -> Reply:
+        if response.status != 200:
+            return await self._rejection(response, request_id)
+        kind = kind_of(response)
+        if kind == "json":
+            message: Message | None = await self._endpoint.message(response)
+            if not isinstance(message, Reply) or message.id != request_id:
+                raise self._endpoint.invalid("answered another request than the one it was sent")
+            return message
+        if kind == "sse":
+            return await self._streamed(response, request_id, courier)
+        raise self._endpoint.invalid("answered with something that is not MCP")
+
+    async def _streamed(self, response: HttpResponse, request_id: RequestId, courier: Courier | None) -> Reply:
+        """The first reply of the stream to this request; what else comes is delivered, or dropped and counted."""
+        async for event in self._endpoint.events(response, SseParser(MAX_EVENT_BYTES)):
+            if not event.data or (courier is not None and courier.drops_unread(event.data)):
+                continue
+            message = self._endpoint.decode(event.data)
+            if isinstance(message, Reply) and message.id == request_id:
+                let_end(response)
+                return message
+            if isinstance(message, Notification):
+                if courier is not None:
+                    await courier.deliver(message)
+            else:
+                self._announcer.counts["strays"] += 1
+        raise UpstreamIncomplete(f"Upstream {self._endpoint.upstream_id!r} ended its answer before the result.")
+
+    async def _rejection(self, response: HttpResponse, request_id: RequestId) -> Reply:
+        """The error in a body with an error status, if it is one of this era. Raises UpstreamError, EraContradicted."""
+        refusal = self._endpoint.refusal(response)
+        if response.status not in ERA_STATUSES and response.status < 500:
+            response.abort()
+            raise refusal
+        reply = await self._endpoint.reply_if_any(response)
+        error = reply.error if reply is not None else None
+        if reply is not None and error is not None and (reply.id == request_id or error["code"] in MODERN_CODES):
+            return reply
+        raise EraContradicted(refusal) if response.status in ERA_STATUSES else refusal
+
+    def _outcome(self, reply: Reply) -> Json:
+        if reply.error is None:
+            return reply.result or {}
+        error = RelayedError(reply.error["code"], reply.error["message"], reply.error.get("data"))
+        raise EraContradicted(error) if error.rpc_code == UNSUPPORTED_REVISION else error
+
+    async def _open_listen(self, request_id: RequestId, wanted: Json, deadline: float) -> HttpResponse:
+        """The open stream of one `subscriptions/listen`. Raises RelayedError, UpstreamError."""
+        stamped = self._stamped(None, {"notifications": wanted}, request_id)
+        response = await self._endpoint.open(
+            "POST",
+            [*POST_HEADERS, *request_headers("subscriptions/listen", stamped)],
+            request(request_id, "subscriptions/listen", stamped),
+            deadline=deadline,
+            idempotent=True,
+        )
+        if response.status == 200 and kind_of(response) == "sse":
+            return response
+        try:
+            self._outcome(await self._reply(response, request_id, None))
+        except EraContradicted as contradiction:
+            raise contradiction.error from contradiction
+        finally:
+            response.abort()
+        raise self._endpoint.invalid("does not answer subscriptions/listen with a stream")
+
+
+def _server_info(found: Json) -> Json:
+    meta = found.get("_meta")
+    info = meta.get(META_SERVER_INFO) if isinstance(meta, dict) else None
+    info = found.get("serverInfo") if info is None else info
+    return info if isinstance(info, dict) else {}

@@ -1,0 +1,397 @@
+"""One session with a legacy server over Streamable HTTP (2025-03-26 to 2025-11-25, basic/transports).
+
+Every message is a POST of its own. What arrives on a POST's stream belongs to the call of that POST, so calls share a
+session without meeting; what arrives on the session's GET stream belongs to the gateway, or to a call only where
+exactly one is running. A broken connection cancels nothing here: who gives up says so with `notifications/cancelled`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import AskRefused, Call, Suspended
+from toolyard.gateway.upstream.asking import may_ask
+from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
+from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announcer, Courier
+from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
+from toolyard.gateway.upstream.http_exchange import MAX_EVENT_BYTES, Endpoint, kind_of, let_end
+from toolyard.gateway.upstream.http_modern import GATEWAY_INFO, POST_HEADERS
+from toolyard.kit.errors import PlatformError
+from toolyard.net.response import HttpResponse
+from toolyard.protocol import jsonrpc
+from toolyard.protocol.envelope import stamp_legacy
+from toolyard.protocol.errors import RelayedError
+from toolyard.protocol.jsonrpc import Message, Notification, Reply, Request
+from toolyard.protocol.revisions import LEGACY, LOG_LEVELS
+from toolyard.protocol.sse import SseParser
+
+METHOD_NOT_FOUND: Final = -32601
+CLEAN_UP_S: Final = 5.0
+FIRST_RETRY_MS, LEAST_RETRY_MS, MOST_RETRY_MS = 1_000, 100, 60_000
+_SESSION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
+
+
+class SessionLost(Exception):
+    """The server does not know the session any more."""
+
+
+class Running:
+    """One call at work on a session: where its notifications go, and what the server asked on its behalf."""
+
+    def __init__(self, request_id: int, call: Call | None, courier: Courier | None) -> None:
+        self.request_id = request_id
+        self.call = call
+        self.courier = courier
+        self.asks: dict[int | str, asyncio.Task[None]] = {}
+        self.deliveries: set[asyncio.Task[None]] = set()
+        self.failure: Exception | None = None
+        self._task = asyncio.current_task()
+
+    def fail(self, failure: Exception) -> None:
+        """End the call with `failure`, wherever it waits."""
+        if self.failure is None and self._task is not None:
+            self.failure = failure
+            self._task.cancel()
+
+    def own_failure(self) -> Exception | None:
+        """To be asked when cancelled: the failure if the cancellation was ours alone."""
+        if self.failure is None or self._task is None or self._task.uncancel() > 0:
+            return None
+        if isinstance(self.failure, UpstreamError):
+            self.failure.may_have_run = True
+        return self.failure
+
+
+class LegacySession:
+    """A session that declared `capabilities`. `principal_id` owns it; None: the gateway (or everyone, if stateless)."""
+
+    def __init__(self, endpoint: Endpoint, announcer: Announcer, capabilities: Json, principal_id: str | None) -> None:
+        self.capabilities = capabilities
+        self.principal_id = principal_id
+        self.revision = LEGACY[0]
+        self.server_info: Json = {}
+        self.server_capabilities: Json = {}
+        self.instructions: str | None = None
+        self.is_lost = False
+        self.last_used_s = announcer.clock.monotonic()
+        self.running: dict[int, Running] = {}
+        self.endpoint = endpoint
+        self.announcer = announcer
+        self._session_id: str | None = None
+        self._level: str | None = None
+        self._ids = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Opening and closing
+
+    async def initialize(self, deadline: float) -> None:
+        """The handshake. Raises EraContradicted where the server does not take it, UpstreamError, RelayedError."""
+        params = {"protocolVersion": LEGACY[0], "capabilities": self.capabilities, "clientInfo": GATEWAY_INFO}
+        request_id = next(self._ids)
+        message = jsonrpc.request(request_id, "initialize", params)
+        response = await self.endpoint.open("POST", POST_HEADERS, message, deadline=deadline)
+        try:
+            if response.status != 200:
+                raise await self._handshake_refusal(response)
+            reply = await self._answer(response, Running(request_id, None, None), deadline)
+        except BaseException:
+            response.abort()
+            raise
+        if reply.error is not None:
+            raise EraContradicted(_error(reply))
+        self._accept(_result(reply), response.headers.get("mcp-session-id"))
+        await self.post(jsonrpc.notification("notifications/initialized"), deadline)
+
+    async def _handshake_refusal(self, response: HttpResponse) -> Exception:
+        refusal = self.endpoint.refusal(response)
+        if response.status not in ERA_STATUSES:
+            response.abort()
+            return refusal
+        reply = await self.endpoint.reply_if_any(response)
+        if reply is not None and reply.error is not None and reply.error["code"] in MODERN_CODES:
+            return EraContradicted(_error(reply))
+        return EraContradicted(refusal)
+
+    def _accept(self, result: Json, session_id: str | None) -> None:
+        revision, info = result.get("protocolVersion"), result.get("serverInfo")
+        capabilities, instructions = result.get("capabilities"), result.get("instructions")
+        if revision not in LEGACY:
+            raise self.endpoint.invalid("answered the handshake with a revision that was not offered")
+        if session_id is not None and not _SESSION_ID.fullmatch(session_id):
+            raise self.endpoint.invalid("gave a session id that is not visible ASCII")
+        self.revision = str(revision)
+        self.server_info = info if isinstance(info, dict) else {}
+        self.server_capabilities = capabilities if isinstance(capabilities, dict) else {}
+        self.instructions = instructions if isinstance(instructions, str) else None
+        self._session_id = session_id
+
+    async def aclose(self) -> None:
+        """End the session on the server too, as far as it lets us."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session_id is None or self.is_lost:
+            return
+        try:
+            _discard(await self.open("DELETE", None, asyncio.get_running_loop().time() + CLEAN_UP_S))
+        except (UpstreamError, SessionLost):
+            pass
+
+    # Requests
+
+    async def request(self, call: Call | None, method: str, params: Json, deadline: float, *, safe: bool) -> Json:
+        """The result of one request; `safe` allows sending it twice. `call` is None for the gateway's own.
+
+        Raises RelayedError, UpstreamError, SessionLost, EraContradicted, and what `call.ask` and `call.emit` raise."""
+        request_id = next(self._ids)
+        courier = None if call is None else Courier(call, request_id, self.announcer, self.principal_id)
+        running = self.running[request_id] = Running(request_id, call, courier)
+        try:
+            return await self._request(running, method, params, deadline, safe=safe)
+        except (RelayedError, SessionLost, EraContradicted):
+            raise
+        except asyncio.CancelledError:
+            self._tell_cancelled(request_id)
+            failure = running.own_failure()
+            if failure is None:
+                raise
+            raise failure from None
+        except (PlatformError, Suspended) as error:
+            if not isinstance(error, UpstreamError) or error.may_have_run:
+                self._tell_cancelled(request_id)
+            raise
+        finally:
+            del self.running[request_id]
+            self.last_used_s = self.announcer.clock.monotonic()
+            for task in running.asks.values():
+                task.cancel()
+
+    async def _request(self, running: Running, method: str, params: Json, deadline: float, *, safe: bool) -> Json:
+        call = running.call
+        if call is not None and call.log_level is not None:
+            await self._lower_level(call.log_level, deadline)
+        token = running.request_id if call is not None and call.wants_progress else None
+        rest = {name: value for name, value in call.meta.items() if name != "baggage"} if call and call.meta else None
+        stamped = stamp_legacy(params, progress_token=token, rest=rest)
+        message = jsonrpc.request(running.request_id, method, stamped)
+        response = await self.open("POST", message, deadline, safe=safe)
+        try:
+            if response.status != 200:
+                return _result(await self._rejection(response, running.request_id))
+            return _result(await self._answer(response, running, deadline))
+        except BaseException as error:
+            response.abort()
+            if isinstance(error, UpstreamError) and response.status == 200:
+                error.may_have_run = True
+            raise
+
+    async def _lower_level(self, level: str, deadline: float) -> None:
+        """Logging is the session's (logging/setLevel): it is set to the lowest level that any call asked for."""
+        if "logging" not in self.server_capabilities or level not in LOG_LEVELS:
+            return
+        if self._level is not None and LOG_LEVELS.index(self._level) <= LOG_LEVELS.index(level):
+            return
+        try:
+            await self.request(None, "logging/setLevel", {"level": level}, deadline, safe=True)
+        except RelayedError:
+            pass
+        self._level = level
+
+    async def _rejection(self, response: HttpResponse, request_id: int) -> Reply:
+        """The error in a body with an error status. Raises SessionLost, EraContradicted, UpstreamError."""
+        refusal = self.endpoint.refusal(response)
+        if response.status not in ERA_STATUSES and response.status < 500:
+            response.abort()
+            raise refusal
+        reply = await self.endpoint.reply_if_any(response)
+        if reply is not None and reply.error is not None:
+            if reply.error["code"] in MODERN_CODES:
+                raise EraContradicted(_error(reply))
+            if reply.id == request_id:
+                return reply
+        if self._session_id is not None and (response.status == 404 or (response.status == 400 and reply is not None)):
+            self.is_lost = True
+            raise SessionLost
+        raise EraContradicted(refusal) if response.status in ERA_STATUSES else refusal
+
+    async def _answer(self, response: HttpResponse, running: Running, deadline: float) -> Reply:
+        kind = kind_of(response)
+        if kind == "json":
+            message: Message = await self.endpoint.message(response)
+            if not isinstance(message, Reply) or message.id != running.request_id:
+                raise self.endpoint.invalid("answered another request than the one it was sent")
+            return message
+        if kind == "sse":
+            return await self._streamed(response, running, deadline)
+        raise self.endpoint.invalid("answered with something that is not MCP")
+
+    async def _streamed(self, response: HttpResponse, running: Running, deadline: float) -> Reply:
+        """The first reply to this request. A stream that ends before it is resumed where the server numbered its events
+        (2025-11-25, basic/transports, resumability and polling), until the deadline."""
+        event_id, retry_ms = "", FIRST_RETRY_MS
+        while True:
+            parser = SseParser(MAX_EVENT_BYTES)
+            try:
+                async for event in self.endpoint.events(response, parser):
+                    reply = await self._take(event.data, running)
+                    if reply is not None:
+                        let_end(response)
+                        return reply
+            except UpstreamIncomplete:
+                if not (parser.last_event_id or event_id):
+                    raise
+            except BaseException:
+                response.abort()
+                raise
+            event_id = parser.last_event_id or event_id
+            retry_ms = parser.retry_ms if parser.retry_ms is not None else retry_ms
+            if not event_id:
+                raise UpstreamIncomplete(f"Upstream {self.endpoint.upstream_id!r} ended its answer before the result.")
+            response = await self._resumed(event_id, retry_ms, deadline)
+
+    async def _resumed(self, event_id: str, retry_ms: int, deadline: float) -> HttpResponse:
+        await asyncio.sleep(clamped_s(retry_ms))
+        response = await self.open("GET", None, deadline, event_id=event_id)
+        if response.status != 200 or kind_of(response) != "sse":
+            response.abort()
+            raise UpstreamIncomplete(
+                f"Upstream {self.endpoint.upstream_id!r} broke off its answer and does not resume it."
+            )
+        return response
+
+    async def _take(self, data: bytes, running: Running) -> Reply | None:
+        """One event of a call's stream; the reply if it is the one that is waited for."""
+        courier = running.courier
+        if not data or (courier is not None and courier.drops_unread(data)):
+            return None
+        message = self.endpoint.decode(data)
+        if isinstance(message, Reply):
+            if message.id == running.request_id:
+                return message
+            self.announcer.counts["strays"] += 1
+        elif isinstance(message, Request):
+            self.ask(message, running)
+        elif message.method == CANCELLED:
+            self.withdraw(message)
+        elif courier is not None:
+            await courier.deliver(message)
+        return None
+
+    # What the server asks
+
+    def ask(self, request: Request, running: Running | None) -> None:
+        """Begin to answer a request of the server, on behalf of `running` if it is known whose it is."""
+        task = self.spawn(self._reply_to(request, running))
+        if running is not None:
+            running.asks[request.id] = task
+
+    def withdraw(self, notification: Notification) -> None:
+        """The server needs no answer any more."""
+        for running in self.running.values():
+            task = running.asks.pop(notification.params.get("requestId", ""), None)
+            if task is not None:
+                task.cancel()
+
+    async def _reply_to(self, request: Request, running: Running | None) -> None:
+        try:
+            answer = await self._answer_of(request, running.call if running is not None else None)
+            await self.post(answer, asyncio.get_running_loop().time() + CLEAN_UP_S)
+        except (Suspended, PlatformError, SessionLost) as failure:
+            if running is not None:
+                lost = UpstreamIncomplete(f"Upstream {self.endpoint.upstream_id!r} lost its session.")
+                running.fail(lost if isinstance(failure, SessionLost) else failure)
+
+    async def _answer_of(self, request: Request, call: Call | None) -> Json:
+        if request.method == "ping":
+            return jsonrpc.result(request.id, {})
+        if call is None or not may_ask(self.capabilities, request.method, request.params):
+            return jsonrpc.error(request.id, METHOD_NOT_FOUND, "Method not found")
+        try:
+            answers = await call.ask({"k": {"method": request.method, "params": request.params}})
+        except AskRefused as refusal:
+            code = refusal.context.get("rpc_code")
+            return jsonrpc.error(request.id, code if isinstance(code, int) else METHOD_NOT_FOUND, refusal.message)
+        return jsonrpc.result(request.id, answers["k"])
+
+    def owner_of(self, message: Notification) -> Running | None:
+        """Whose a notification of the GET stream is: by its progress token, else the only running call's."""
+        if message.method == PROGRESS:
+            token = message.params.get("progressToken")
+            return self.running.get(token) if type(token) is int else None
+        return self.only_running()
+
+    def only_running(self) -> Running | None:
+        calls = [running for running in self.running.values() if running.call is not None]
+        return calls[0] if len(calls) == 1 else None
+
+    # Messages
+
+    async def open(
+        self, method: str, message: Json | None, deadline: float, *, safe: bool = False, event_id: str | None = None
+    ) -> HttpResponse:
+        """One HTTP request of this session."""
+        headers = [*POST_HEADERS] if method == "POST" else [("Accept", "text/event-stream")]
+        headers.append(("MCP-Protocol-Version", self.revision))
+        if self._session_id is not None:
+            headers.append(("Mcp-Session-Id", self._session_id))
+        if event_id:
+            headers.append(("Last-Event-ID", event_id))
+        return await self.endpoint.open(method, headers, message, deadline=deadline, idempotent=safe)
+
+    async def post(self, message: Json, deadline: float) -> None:
+        """Send a notification or a reply. Raises SessionLost, UpstreamError."""
+        response = await self.open("POST", message, deadline)
+        if response.status == 404 and self._session_id is not None:
+            response.abort()
+            self.is_lost = True
+            raise SessionLost
+        if response.status >= 300:
+            response.abort()
+            raise self.endpoint.refusal(response)
+        _discard(response)
+
+    def _tell_cancelled(self, request_id: int) -> None:
+        params = {"requestId": request_id, "reason": "The caller gave up."}
+        self.spawn(self._post_quietly(jsonrpc.notification(CANCELLED, params)))
+
+    async def _post_quietly(self, message: Json) -> None:
+        try:
+            await self.post(message, asyncio.get_running_loop().time() + CLEAN_UP_S)
+        except (UpstreamError, SessionLost):
+            pass
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that ends with the session at the latest."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def clamped_s(retry_ms: int) -> float:
+    """The pause a server asked for, from 0.1 to 60 seconds."""
+    return min(max(retry_ms, LEAST_RETRY_MS), MOST_RETRY_MS) / 1000
+
+
+def _discard(response: HttpResponse) -> None:
+    """Nobody reads the body: let it end, within bounds, so that the connection can be kept."""
+    if kind_of(response) == "sse":
+        response.abort()
+    else:
+        let_end(response)
+
+
+def _result(reply: Reply) -> Json:
+    if reply.error is not None:
+        raise _error(reply)
+    return reply.result or {}
+
+
+def _error(reply: Reply) -> RelayedError:
+    error = reply.error or {}
+    return RelayedError(error.get("code", METHOD_NOT_FOUND), error.get("message", ""), error.get("data"))

@@ -1,0 +1,91 @@
+"""The GET stream of a legacy session: what the server says outside any call (2025-11-25, basic/transports).
+
+A server may refuse it (405), end it, and break it; it is opened again with growing pauses, from the last numbered event
+on where there was one. After a gap without numbers, list changes are announced once: one may have been missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from toolyard.gateway.upstream.errors import UpstreamError
+from toolyard.gateway.upstream.http_delivery import CANCELLED, LISTS
+from toolyard.gateway.upstream.http_exchange import MAX_EVENT_BYTES, STREAM_S, kind_of
+from toolyard.gateway.upstream.http_session import FIRST_RETRY_MS, LegacySession, Running, clamped_s
+from toolyard.kit.errors import PlatformError
+from toolyard.protocol.jsonrpc import Notification, Reply, Request
+from toolyard.protocol.sse import SseParser
+
+LONGEST_PAUSE_S = 60.0
+STEADY_S = 5.0
+
+
+async def keep_listening(session: LegacySession, on_lost: Callable[[LegacySession], None]) -> None:
+    """Keep the session's GET stream open until the server refuses it. `on_lost` is told when the session is gone."""
+    event_id, retry_ms, failures = "", FIRST_RETRY_MS, 0
+    loop = asyncio.get_running_loop()
+    while True:
+        began_s, parser = loop.time(), SseParser(MAX_EVENT_BYTES)
+        try:
+            if not await _listen(session, parser, event_id, reopened=failures > 0 and not event_id):
+                break
+        except UpstreamError:
+            pass
+        event_id = parser.last_event_id or event_id
+        retry_ms = parser.retry_ms if parser.retry_ms is not None else retry_ms
+        failures = 1 if loop.time() - began_s >= STEADY_S else failures + 1
+        pause_s = min(LONGEST_PAUSE_S, clamped_s(retry_ms) * 2 ** min(failures - 1, 10))
+        await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
+    if session.is_lost:
+        on_lost(session)
+
+
+async def _listen(session: LegacySession, parser: SseParser, event_id: str, *, reopened: bool) -> bool:
+    """One stream until its end; false where there is none to be had."""
+    deadline = asyncio.get_running_loop().time() + STREAM_S
+    response = await session.open("GET", None, deadline, safe=True, event_id=event_id or None)
+    with response:
+        if response.status >= 500 or response.status == 429:
+            return True
+        if response.status != 200 or kind_of(response) != "sse":
+            session.is_lost = session.is_lost or response.status == 404
+            return False
+        if reopened:
+            for method in LISTS:
+                session.announcer.announce(Notification(method, {}), session.principal_id)
+        async for event in session.endpoint.events(response, parser):
+            if event.data:
+                _take(session, event.data)
+    return True
+
+
+def _take(session: LegacySession, data: bytes) -> None:
+    """One message that is no part of any call's stream. Never waits: the stream is everyone's."""
+    message = session.endpoint.decode(data)
+    if isinstance(message, Request):
+        session.ask(message, session.only_running())
+    elif isinstance(message, Reply):
+        session.announcer.counts["strays"] += 1
+    elif message.method == CANCELLED:
+        session.withdraw(message)
+    elif not session.announcer.announce(message, session.principal_id):
+        owner = session.owner_of(message)
+        if owner is not None and len(owner.deliveries) < MAX_WAITING:
+            task = session.spawn(_deliver(owner, message))
+            owner.deliveries.add(task)
+            task.add_done_callback(owner.deliveries.discard)
+
+
+MAX_WAITING = 64
+
+
+async def _deliver(owner: Running, message: Notification) -> None:
+    """Bring a call what came for it outside its own stream."""
+    if owner.courier is None:
+        return
+    try:
+        await owner.courier.deliver(message)
+    except PlatformError as failure:
+        owner.fail(failure)

@@ -1,0 +1,189 @@
+"""The `mcp-http` upstream: Streamable HTTP of either era.
+
+The era is found out by probing, remembered, and found out again when the server contradicts it (a redeployment may
+change it), but not more often than every five seconds. A request whose refusal showed the contradiction did not run, so
+it is sent again by the driver of the other era.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from toolyard.contract.definitions import Era, Json, Observation
+from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.era_probe import probe
+from toolyard.gateway.upstream.http_era import EraContradicted
+from toolyard.gateway.upstream.http_exchange import Endpoint
+from toolyard.gateway.upstream.http_legacy import LegacyDriver
+from toolyard.gateway.upstream.http_modern import ModernDriver
+from toolyard.gateway.upstream.http_shared import shared
+from toolyard.kit.clock import Clock
+
+PROBE_PAUSE_S = 5.0
+LEGACY_BELIEVED_S = 300.0
+DRAIN_S = 600.0
+DRAIN_POLL_S = 0.25
+
+Driver = ModernDriver | LegacyDriver
+
+
+class McpHttpUpstream:
+    """One upstream at one URL. `era_hint` is what the journal remembers; without it the first request probes.
+
+    Raises InvalidUrl or EgressDenied for a specification that cannot be used, HttpSseExpected (from any request) where
+    HTTP+SSE should be tried instead."""
+
+    def __init__(
+        self, spec: UpstreamSpec, *, events: UpstreamEvents, clock: Clock, era_hint: Era | None = None
+    ) -> None:
+        self.spec = spec
+        self._events = events
+        self._clock = clock
+        self._endpoint = Endpoint(spec, clock=clock)
+        self._driver: Driver | None = self._modern() if era_hint == "modern" else None
+        if era_hint == "legacy":
+            self._driver = self._legacy()
+        self._probing: asyncio.Task[Driver] | None = None
+        self._probed_at_s: float | None = None
+        self._calls = 0
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def era(self) -> Era | None:
+        """The era, once known."""
+        return self._driver.era if self._driver is not None else None
+
+    @property
+    def revision(self) -> str | None:
+        """The revision spoken, once known."""
+        return self._driver.revision if self._driver is not None else None
+
+    async def observe(self) -> Observation:
+        """All definitions. A legacy server is asked again now and then whether it has become modern."""
+        driver = await self._current(self._far())
+        if driver.era == "legacy" and self._may_probe(LEGACY_BELIEVED_S):
+            driver = await self._probed(self._far())
+        try:
+            return await driver.observe()
+        except EraContradicted as contradiction:
+            driver = await self._other(driver, contradiction, self._far())
+            try:
+                return await driver.observe()
+            except EraContradicted as again:
+                raise again.error from again
+
+    async def request(self, call: Call, method: str, params: Json) -> Json:
+        """One request for `call`. Raises RelayedError, UpstreamError, Suspended."""
+        driver = self._driver if self._driver is not None else await self._current(call.deadline)
+        self._calls += 1
+        try:
+            return await driver.request(call, method, params)
+        except EraContradicted as contradiction:
+            driver = await self._other(driver, contradiction, call.deadline)
+        try:
+            return await driver.request(call, method, params)
+        except EraContradicted as contradiction:
+            raise contradiction.error from contradiction
+
+    async def watch(self, call: Call, uri: str) -> None:
+        """Announce changes of `uri` from now on, until as many `unwatch`. Raises RelayedError, UpstreamError."""
+        driver = await self._current(call.deadline)
+        try:
+            await driver.watch(call, uri)
+        except EraContradicted as contradiction:
+            raise contradiction.error from contradiction
+
+    async def unwatch(self, call: Call, uri: str) -> None:
+        if self._driver is not None:
+            await self._driver.unwatch(call, uri)
+
+    def status(self) -> dict[str, Any]:
+        driver = self._driver
+        known = {} if driver is None else driver.status()
+        return {"era": self.era, "revision": self.revision, "calls": self._calls, **known, **self._endpoint.status()}
+
+    async def aclose(self) -> None:
+        """End sessions and streams, then all connections."""
+        tasks: list[asyncio.Task[Any]] = [*self._retiring]
+        if self._probing is not None:
+            tasks.append(self._probing)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._driver is not None:
+            await self._driver.aclose()
+        await self._endpoint.aclose()
+
+    # Eras
+
+    def _far(self) -> float:
+        return asyncio.get_running_loop().time() + 2 * self.spec.timeout_s
+
+    async def _current(self, deadline: float) -> Driver:
+        return self._driver if self._driver is not None else await self._probed(deadline)
+
+    async def _other(self, driver: Driver, contradiction: EraContradicted, deadline: float) -> Driver:
+        """The driver to use instead. Raises the contradiction's error if there is none."""
+        if self._driver is not driver and self._driver is not None:
+            return self._driver
+        if self._probing is None and not self._may_probe(PROBE_PAUSE_S):
+            raise contradiction.error from contradiction
+        found = await self._probed(deadline)
+        if found.era == driver.era:
+            raise contradiction.error from contradiction
+        return found
+
+    def _may_probe(self, pause_s: float) -> bool:
+        return self._probed_at_s is None or self._clock.monotonic() - self._probed_at_s >= pause_s
+
+    async def _probed(self, deadline: float) -> Driver:
+        """What a probe finds; whoever needs it at the same time waits for the same probe."""
+        if self._probing is None:
+            self._probed_at_s = self._clock.monotonic()
+            self._probing = asyncio.get_running_loop().create_task(self._probe())
+        return await shared(self._probing, deadline, self.spec.id)
+
+    async def _probe(self) -> Driver:
+        old = self._driver
+        modern = old if isinstance(old, ModernDriver) else self._modern()
+        legacy = old if isinstance(old, LegacyDriver) else self._legacy()
+        found: Driver | None = None
+        try:
+            found = await probe(modern, legacy, self.spec.id)
+        finally:
+            self._probing = None
+            for driver in (modern, legacy):
+                if driver is not found and (found is not None or driver is not old):
+                    self._retire(driver)
+        self._driver = found
+        return found
+
+    def _retire(self, driver: Driver) -> None:
+        task = asyncio.get_running_loop().create_task(_close_when_idle(driver))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def _modern(self) -> ModernDriver:
+        return ModernDriver(self._endpoint, events=self._events, clock=self._clock, timeout_s=self.spec.timeout_s)
+
+    def _legacy(self) -> LegacyDriver:
+        return LegacyDriver(
+            self._endpoint,
+            events=self._events,
+            clock=self._clock,
+            timeout_s=self.spec.timeout_s,
+            max_streams=max(1, self.spec.max_connections // 2),
+        )
+
+
+async def _close_when_idle(driver: Driver) -> None:
+    """What still runs in the old era may end in it."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + DRAIN_S
+    try:
+        while driver.running and loop.time() < end:  # noqa: ASYNC110  (once in a redeployment)
+            await asyncio.sleep(DRAIN_POLL_S)
+    finally:
+        await driver.aclose()
