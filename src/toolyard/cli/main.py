@@ -1,58 +1,92 @@
-"""The `toolyard` command."""
+"""The command `toolyard`. Each command imports what it needs when it runs, so that help and completion stay quick."""
 
 from __future__ import annotations
 
-import json
-import time
-from pathlib import Path
+import os
+import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True)
-key_app = typer.Typer()
+from toolyard.cli import ask, calling, connect, doctor, edit, keys, run
+from toolyard.kit.errors import PlatformError
+
+app = typer.Typer(
+    name="toolyard",
+    help="One URL for every team or agent; any client, any MCP server behind it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+key_app = typer.Typer(help="API keys for virtual servers.", no_args_is_help=True)
+config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
+
+app.command("up")(run.up)
+app.command("add")(edit.add)
+app.command("import")(edit.import_clients)
+app.command("connect")(connect.connect)
+app.command("servers")(ask.servers)
+app.command("upstreams")(ask.upstreams)
+app.command("tools")(ask.tools)
+app.command("call")(calling.call)
+app.command("resources")(ask.resources)
+app.command("prompts")(ask.prompts)
 app.add_typer(key_app, name="key")
-Config = Annotated[Path, typer.Option("--config")]
+app.command("status")(ask.status)
+app.command("doctor")(doctor.doctor)
+app.command("stdio")(run.stdio)
+app.add_typer(config_app, name="config")
+app.command("version")(run.version)
+key_app.command("create")(keys.create)
+key_app.command("list")(keys.list_keys)
+key_app.command("revoke")(keys.revoke)
+key_app.command("rotate")(keys.rotate)
+config_app.command("validate")(edit.validate)
 
 
-@app.command()
-def up(
-    config: Config = Path("toolyard.yaml"),
-    host: Annotated[str | None, typer.Option()] = None,
-    port: Annotated[int | None, typer.Option()] = None,
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        run.version()
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
-    """Run a gateway."""
-    from toolyard.platform import run
-
-    raise typer.Exit(run(config, host=host, port=port))
+    """One URL for every team or agent; any client, any MCP server behind it."""
 
 
-@key_app.command()
-def create(
-    server: str = "default",
-    config: Config = Path("toolyard.yaml"),
-    output: Annotated[str, typer.Option("-o")] = "json",
-) -> None:
-    """Create a key."""
-    import os
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 1 failed, 2 wrongly used, 130 interrupted."""
+    try:
+        app(args=arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except PlatformError as error:
+        from toolyard.cli.output import complain
 
-    from toolyard.gateway.feed.keys import KeyStore
-    from toolyard.platform import data_dir_of
+        complain(error)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        from toolyard.cli.output import say
 
-    plain, record = KeyStore(data_dir_of(config, os.environ)).create(server, now=time.time())
-    print(json.dumps({"key": plain, "id": record.id}))
-
-
-@app.command()
-def stdio(config: Config = Path("toolyard.yaml"), server: str = "default") -> None:
-    """Serve one client on standard input and output."""
-    from toolyard.platform import run_stdio
-
-    raise typer.Exit(run_stdio(config, server))
+        say(f"error [system]: {error}")
+        return 1
+    return 0
 
 
 def main() -> None:
-    app()
+    """The entry point of the installed command."""
+    sys.exit(execute())
 
 
 if __name__ == "__main__":

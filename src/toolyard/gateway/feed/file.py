@@ -72,6 +72,13 @@ def load_text(
     return Loaded(snapshot, settings)
 
 
+def settings_of(path: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings of a file that may be broken, for finding its data directory: what cannot be read is at its default.
+    Raises ConfigRejected only if there is no readable file at all."""
+    document = Document(path, environ, [])
+    return _settings(document.section(read_marked(read_text(path), str(path), []) or Marked({}, 1), ""), document)
+
+
 def read_text(path: Path) -> str:
     """The file's text, at most 4 MiB of UTF-8. Raises ConfigRejected."""
     try:

@@ -1,0 +1,77 @@
+"""Changes to the operator's file that keep everything else in it: comments, order, quotes."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolyard.kit.errors import PlatformError
+
+
+class FileNotEditable(PlatformError):
+    """The configuration file cannot be changed by a command; edit it by hand."""
+
+    code = "file_not_editable"
+    status = 409
+
+
+def with_upstreams(text: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """The text of a configuration file with further entries under `upstreams`. Raises FileNotEditable."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.util import load_yaml_guess_indent
+
+    try:
+        content, indent, sequence_indent = load_yaml_guess_indent(text, preserve_quotes=True)
+    except (YAMLError, ValueError) as error:
+        raise FileNotEditable(f"the file cannot be changed by a command: {error}") from None
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    sequence_indent = sequence_indent or 0
+    yaml.indent(mapping=indent if indent and indent > 1 else 2, sequence=sequence_indent + 2, offset=sequence_indent)
+    if content is None:
+        return _joined(text, _dumped(yaml, {"upstreams": _plain(entries)}))
+    if not isinstance(content, dict):
+        raise FileNotEditable
+    if content.get("upstreams") is None:
+        content["upstreams"] = {}
+    content["upstreams"].update(_plain(entries))
+    return _dumped(yaml, content)
+
+
+def upstream_ids(text: str) -> list[str]:
+    """The ids under `upstreams` in a configuration file, as far as it can be read."""
+    from toolyard.gateway.feed.yaml_marks import read_marked
+
+    root = read_marked(text, "", [])
+    upstreams = root.value.get("upstreams") if root and isinstance(root.value, Mapping) else None
+    return list(upstreams.value) if upstreams and isinstance(upstreams.value, Mapping) else []
+
+
+def write_config(path: Path, text: str) -> None:
+    """Put a text that is a valid configuration into `path`. Raises ConfigRejected and then changes nothing."""
+    from toolyard.gateway.feed.file import load_text
+    from toolyard.kit.files import write_atomically
+
+    load_text(text, path, environ=os.environ, keys={}, revision=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    write_atomically(path, text.encode(), mode=mode, point="config")
+
+
+def _dumped(yaml: Any, content: Any) -> str:
+    stream = io.StringIO()
+    yaml.dump(content, stream)
+    return stream.getvalue()
+
+
+def _joined(text: str, addition: str) -> str:
+    return (text.rstrip("\n") + "\n\n" if text.strip() else "") + addition
+
+
+def _plain(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: dict(entry) for name, entry in entries.items()}
