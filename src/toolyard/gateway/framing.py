@@ -24,6 +24,7 @@ from toolyard.gateway.refusals import (
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([!-~]+) HTTP/([0-9])\.([0-9])\r\n")
 _TARGET = re.compile(rb"[A-Z]{1,20} ([!-~]+)")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[\t !-~]*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _MAX_CHUNK_LINE = 256
 _MAX_TRAILERS = 8 * 1024
@@ -231,14 +232,16 @@ class ChunkedBody:
             raise BodyTooLarge
 
     def _end(self, buffer: bytearray) -> bytes | None:
-        end = 0 if buffer[:2] == b"\r\n" else buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(buffer) > _MAX_TRAILERS:
-                raise HeadersTooLarge
+        """The trailers, which are judged and dropped, and the empty line that ends them."""
+        end = 0 if buffer[:2] == b"\r\n" else buffer.find(b"\r\n\r\n") + 2
+        whole = end != 1
+        if (end if whole else len(buffer)) > _MAX_TRAILERS:
+            raise HeadersTooLarge
+        if not whole:
             if buffer.count(b"\n") != buffer.count(b"\r\n"):
                 raise RequestMalformed
             return None
-        if end > _MAX_TRAILERS:
-            raise HeadersTooLarge
-        del buffer[: end + (4 if end else 2)]
+        if end and not all(map(_TRAILER.fullmatch, bytes(buffer[: end - 2]).split(b"\r\n"))):
+            raise RequestMalformed
+        del buffer[: end + 2]
         return bytes(self._body)
