@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import isinf
 
 MIN_INTEGER = -(2**63)
@@ -36,9 +36,16 @@ def real(literal: str) -> float:
     plain = "e" not in literal and "E" not in literal
     if plain and len(literal) <= _SAFE_REAL_LENGTH:
         return value
-    if isinf(value) or Decimal(literal) != Decimal(repr(value)):
+    if isinf(value) or not _equal(literal, repr(value)):
         raise NumberRefused
     return value
+
+
+def _equal(literal: str, written: str) -> bool:
+    try:
+        return Decimal(literal) == Decimal(written)
+    except InvalidOperation:  # an exponent beyond what even Decimal can hold
+        return False
 
 
 def constant(literal: str) -> float:

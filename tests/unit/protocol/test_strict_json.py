@@ -76,7 +76,15 @@ def test_floats_that_a_double_gives_back_are_accepted(literal: str) -> None:
 
 @pytest.mark.parametrize(
     "literal",
-    ["1e309", "-1e999", "1e-400", "0.1000000000000000055511151231257827", "9007199254740993.0", "1.0e1000000000"],
+    [
+        "1e309",
+        "-1e999",
+        "1e-400",
+        "0.1000000000000000055511151231257827",
+        "9007199254740993.0",
+        "1.0e1000000000",
+        "1e-7123456789012345678901",
+    ],
 )
 def test_floats_whose_value_would_change_are_refused(literal: str) -> None:
     error = refused(with_value(literal))
