@@ -25,6 +25,7 @@ from toolyard.gateway.exchange import Exchange
 from toolyard.gateway.interceptors.authn import Authenticator
 from toolyard.gateway.interceptors.authz import Authorize
 from toolyard.gateway.interceptors.in_flight import InFlight
+from toolyard.gateway.interceptors.patience import Patience
 from toolyard.gateway.interceptors.rate_limit import RateLimit
 from toolyard.gateway.interceptors.record import Record
 from toolyard.gateway.journal import Journal
@@ -99,6 +100,7 @@ class Gateway:
                 Authorize(),
                 RateLimit(self._catalog, clock),
                 InFlight(bounds.in_flight, bounds.in_flight_per_upstream),
+                Patience(),
             ],
             dispatch,
         )

@@ -156,6 +156,8 @@ class Call:
     upstream_state: str | None = None
     target: Target | None = None
     pause: Pause | None = None
+    asking: int = 0
+    asked_s: float = 0.0
 
 
 class UpstreamEvents(Protocol):

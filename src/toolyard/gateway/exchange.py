@@ -16,10 +16,11 @@ from toolyard.gateway.errors import SessionRequired
 from toolyard.gateway.legacy import LegacyRequests, cancelled_answer
 from toolyard.gateway.modern import ModernRequests
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
+from toolyard.gateway.streams import RETRY_MS
 from toolyard.gateway.translate import error_answer, error_object
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol import jsonrpc
-from toolyard.protocol.errors import HeaderMismatch, InvalidRequest, ProtocolError, RequestId
+from toolyard.protocol.errors import HeaderMismatch, InvalidRequest, ProtocolError, RequestId, UnsupportedRevision
 from toolyard.protocol.revisions import (
     ASSUMED_WITHOUT_HEADER,
     BATCH_REVISION,
@@ -101,7 +102,7 @@ class Exchange:
         """End an exchange with an error."""
         self._on_refusal(head, error)
         known = error.request_id if isinstance(error, ProtocolError) else request_id
-        modern = head.headers.get("mcp-protocol-version") not in (None, *LEGACY)
+        modern = isinstance(error, HeaderMismatch | UnsupportedRevision) or _says_modern(head)
         sink.finish(error_answer(error, known, MODERN if modern else LEGACY[0]))
 
     async def _post(self, head: Head, message: Messages, sink: Sink) -> None:
@@ -147,7 +148,7 @@ class Exchange:
             answer = await self._batch(session, message, stream.send, head)
             await stream.finish(answer)
             return
-        await stream.open()
+        await stream.open(RETRY_MS)
         answer_or_none = await self._legacy.answer(session, message, stream.send, stream.pause, head)
         await stream.finish(answer_or_none or cancelled_answer(message))
 
@@ -239,6 +240,10 @@ class Exchange:
         if head.principal is None:
             head.principal = self.authenticate(head)
         return head.principal
+
+
+def _says_modern(head: Head) -> bool:
+    return head.headers.get("mcp-protocol-version") not in (None, *LEGACY)
 
 
 def _is_modern_post(head: Head, message: Messages) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Answer, AskRefused, Call, Head, Principal
 from toolyard.gateway.caller import Emitter
 from toolyard.gateway.dispatch import Dispatch, Perform, capabilities_of, server_info
 from toolyard.gateway.events import Hub
+from toolyard.gateway.interceptors.patience import ASK_LIMIT_S
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
 from toolyard.gateway.translate import error_answer
 from toolyard.kit.errors import PlatformError
@@ -19,7 +21,6 @@ from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFou
 from toolyard.protocol.revisions import LEGACY_METHODS, LOG_LEVELS, PROGRESS_TOKEN, negotiate
 from toolyard.protocol.strict_json import encode
 
-ASK_LIMIT_S = 600.0
 CALL_CANCELLED = 499
 _KEPT_META = frozenset({"traceparent", "tracestate"})
 
@@ -156,16 +157,16 @@ class PushingAsk:
 
     async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
         del state
-        loop = asyncio.get_running_loop()
-        left_s = self._call.deadline - loop.time()
-        self._call.deadline += ASK_LIMIT_S
+        began = monotonic()
+        self._call.asking += 1
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
                 return await self._session.ask(self._send, requests)
         except TimeoutError:
             raise AskRefused(f"nobody answered within {ASK_LIMIT_S:.0f} seconds") from None
         finally:
-            self._call.deadline = loop.time() + left_s
+            self._call.asking -= 1
+            self._call.asked_s += monotonic() - began
 
 
 def cancelled_answer(request: jsonrpc.Request) -> Answer:

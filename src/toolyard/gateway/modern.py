@@ -40,7 +40,7 @@ class ModernRequests:
     async def answer(self, head: Head, principal: Principal, request: jsonrpc.Request, sink: Sink) -> None:
         """Judge one request, carry it out and write its answer. Raises PlatformError."""
         server = self._dispatch.server(head.server_code)
-        if head.transport in ("http", "sse"):
+        if head.transport == "http":
             check_request_headers(head.headers, head.repeated, request, _parameters_of(server))
         if request.method not in MODERN_METHODS:
             raise MethodNotFound(f"no method {request.method!r} in {MODERN}", request_id=request.id)

@@ -20,6 +20,7 @@ from toolyard.gateway.framing import WireLimits
 from toolyard.gateway.reception import Listener
 from toolyard.gateway.routes import RouteTable
 from toolyard.gateway.wire import WireProtocol, WireService
+from toolyard.kit.unix_path import socket_address
 
 _BACKLOG = 2048
 _TLS_HANDSHAKE_S = 10.0

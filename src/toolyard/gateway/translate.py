@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Answer
-from toolyard.gateway.errors import RateLimited
+from toolyard.gateway.errors import RateLimited, Unauthenticated
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol import jsonrpc
@@ -18,6 +18,17 @@ from toolyard.protocol.revisions import MODERN
 from toolyard.protocol.strict_json import encode
 
 _RELAYED_STATUS = {-32600: 400, -32602: 400, -32601: 404, -32020: 400, -32021: 400, -32022: 400}
+_ABOUT_THE_CONNECTION = frozenset(
+    {
+        "unauthenticated",
+        "server_unknown",
+        "session_required",
+        "session_unknown",
+        "too_many_sessions",
+        "not_acceptable",
+    }
+)
+_INVALID_REQUEST = frozenset({"session_required", "session_unknown"})
 _INVALID_PARAMS = frozenset(
     {
         "tool_unknown",
@@ -42,7 +53,8 @@ def error_object(error: PlatformError, revision: str) -> Json:
     elif error.code in _INVALID_PARAMS:
         found = {"code": -32602, "message": error.message, "data": {"reason": error.code, **getattr(error, "data", {})}}
     else:
-        found = {"code": error.status, "message": error.message, "data": {"reason": error.code, **_shown(error)}}
+        code = -32600 if error.code in _INVALID_REQUEST else error.status
+        found = {"code": code, "message": error.message, "data": {"reason": error.code, **_shown(error)}}
     return error_to_client(revision, found)
 
 
@@ -51,7 +63,9 @@ def error_answer(error: PlatformError, request_id: RequestId | None, revision: s
     they take other statuses for a fault of the transport or the end of the session."""
     message = jsonrpc.error(request_id, **error_object(error, revision))
     headers: tuple[tuple[str, str], ...] = ()
-    if isinstance(error, RateLimited):
+    if isinstance(error, Unauthenticated):
+        headers = (("www-authenticate", 'Bearer realm="toolyard"'),)
+    elif isinstance(error, RateLimited):
         headers = (("retry-after", str(max(1, round(error.retry_after_s + 0.5)))),)
     return Answer(_status(error, request_id, revision), encode(message), headers)
 
@@ -61,7 +75,7 @@ def _status(error: PlatformError, request_id: RequestId | None, revision: str) -
         return 200
     if revision != MODERN:
         about_one_request = request_id is not None and not isinstance(error, ParseError | InvalidRequest)
-        return 200 if about_one_request else error.status
+        return 200 if about_one_request and error.code not in _ABOUT_THE_CONNECTION else error.status
     if isinstance(error, RelayedError):
         return _RELAYED_STATUS.get(error.rpc_code, 200)
     return 400 if error.code in _INVALID_PARAMS else error.status

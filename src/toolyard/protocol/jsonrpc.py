@@ -21,9 +21,6 @@ _NEEDED_STRINGS: Final = {
     "tools/call": "name",
     "prompts/get": "name",
     "resources/read": "uri",
-    "resources/subscribe": "uri",
-    "resources/unsubscribe": "uri",
-    "logging/setLevel": "level",
 }
 _TAKES_ARGUMENTS: Final = frozenset({"tools/call", "prompts/get"})
 _NO_PARAMS: Final[Json] = {}

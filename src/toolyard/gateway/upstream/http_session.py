@@ -252,6 +252,8 @@ class LegacySession:
             retry_ms = parser.retry_ms if parser.retry_ms is not None else retry_ms
             if not event_id:
                 raise UpstreamIncomplete(f"Upstream {self.endpoint.upstream_id!r} ended its answer before the result.")
+            if running.call is not None and running.call.pause is not None and parser.retry_ms is not None:
+                await running.call.pause(parser.retry_ms)
             response = await self._resumed(event_id, retry_ms, deadline)
 
     async def _resumed(self, event_id: str, retry_ms: int, deadline: float) -> HttpResponse:

@@ -1,0 +1,24 @@
+"""Addresses of Unix sockets whose path is longer than the 107 bytes a socket address can hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MAX_BYTES = 100
+
+
+@contextmanager
+def socket_address(path: Path) -> Iterator[str]:
+    """An address to bind or connect to within the block: the path, or on Linux a short name of it through its open
+    directory. Raises OSError if the directory cannot be opened or the path is too long elsewhere."""
+    if len(os.fsencode(path)) <= MAX_BYTES:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
