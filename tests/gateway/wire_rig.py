@@ -56,6 +56,7 @@ class Rig:
     port: int
     clock: ManualClock
     refused: list[str] = field(default_factory=list)
+    clients: list[Client] = field(default_factory=list)
 
     def pass_time(self, seconds: float) -> None:
         """Let the server believe that this much time has passed."""
@@ -63,8 +64,10 @@ class Rig:
         self.server.tick()
 
     async def client(self) -> Client:
-        """A new connection."""
-        return Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=64 * 1024 * 1024))
+        """A new connection, closed with the server if not before."""
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=64 * 1024 * 1024))
+        self.clients.append(client)
+        return client
 
 
 @dataclass
@@ -187,9 +190,12 @@ async def serving(
         RouteTable(routes or STANDARD), limits=wire, edge=edge, refused=refused.append, now=clock.monotonic
     )
     port = await server.start("127.0.0.1", 0)
+    rig = Rig(server, port, clock, refused)
     try:
-        yield Rig(server, port, clock, refused)
+        yield rig
     finally:
+        for client in rig.clients:
+            client.close()
         await within(server.stop_now())
 
 
