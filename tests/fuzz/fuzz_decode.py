@@ -185,8 +185,15 @@ def _run_plain(runs: int, seed: int) -> None:
 
 
 def _run_guided(runs: int, seed: int) -> None:
-    atheris.Setup([sys.argv[0], f"-runs={runs}", f"-seed={seed}", "-max_len=8192"], lambda body: check_decoding(body))
+    arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", "-max_len=8192"]
+    atheris.Setup(arguments, lambda body: check_decoding(body) and None, custom_mutator=_guided_mutation)
     atheris.Fuzz()
+
+
+def _guided_mutation(body: bytes, max_size: int, seed: int) -> bytes:
+    chance = random.Random(seed)
+    start = chance.choice(SEEDS) if chance.random() < 0.1 else bytes(body)
+    return mutated(chance, start)[:max_size]
 
 
 def main() -> None:
