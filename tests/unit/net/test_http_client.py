@@ -361,6 +361,30 @@ def test_a_deadline_in_the_past_sends_nothing() -> None:
     run(answer(), use)
 
 
+def test_the_deadline_of_a_finished_exchange_does_not_touch_the_next() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(response(length=4, body=b"ok"))
+        if exchange.number == 2:
+            await long_after.wait()
+        await exchange.send(b"ok")
+
+    long_after = asyncio.Event()
+
+    async def use(peer: FakePeer, client: HttpClient) -> None:
+        first = await post(client, within_s=0.2)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + 0.2
+        assert await first.read(10) == b"okok"
+        second = await post(client)
+        while loop.time() < deadline + 0.05:
+            await asyncio.sleep(0.01)
+        long_after.set()
+        assert await second.read(10) == b"okok"
+        assert peer.connections_seen == 1
+
+    run(script, use)
+
+
 @pytest.mark.parametrize(
     "beginning",
     [
