@@ -36,7 +36,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 STEP_S = 0.05
 
 
-class ToolFailed(Exception):  # noqa: N818  (named like the project's conditions)
+class ToolFailed(Exception):
     """The tool says that it failed."""
 
 

@@ -17,7 +17,7 @@ MODERN = "2026-07-28"
 LEGACY = "legacy"
 
 
-class TourFailed(Exception):  # noqa: N818  (named like the project's conditions)
+class TourFailed(Exception):
     """A client could not even take the tour; the text has what it wrote."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ def upstreams(workspace: Path) -> dict[str, Any]:
         server: {
             "command": command(server, workspace)[0],
             "args": command(server, workspace)[1:],
-            "env": {"PATH": os.environ["PATH"], **environ(server, workspace)},
+            "env": environ(server, workspace),
         }
         for server in SERVERS
     }

@@ -33,7 +33,7 @@ class Guide(Protocol):
     async def ping(self) -> bool: ...
 
 
-class Refused(Exception):  # noqa: N818  (named like the project's conditions)
+class Refused(Exception):
     """The server answered with a JSON-RPC error."""
 
     def __init__(self, code: int, message: str) -> None:

@@ -47,7 +47,7 @@ LOCK_TIMEOUT_S = 900.0
 STAMP = "stamp.json"
 
 
-class EnvironmentUnavailable(Exception):  # noqa: N818  (named like the project's conditions)
+class EnvironmentUnavailable(Exception):
     """A peer's environment could not be built; the text says which step failed and how."""
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -23,7 +24,7 @@ STOP_TIMEOUT_S = 20.0
 MODERN = "2026-07-28"
 
 
-class NotStarted(Exception):  # noqa: N818  (named like the project's conditions)
+class NotStarted(Exception):
     """A program did not come up; the text has the end of what it wrote."""
 
 
@@ -110,31 +111,28 @@ def modern_request(url: str, method: str, params: dict[str, Any] | None = None, 
 
 @contextlib.contextmanager
 def gateway(folder: Path, configuration: dict[str, Any], **environ: str) -> Iterator[Gateway]:
-    """Run `toolyard up` from that configuration until the block ends. `folder` receives its data and its log."""
+    """Run `toolyard up` from that configuration until the block ends. `folder` receives its log."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "toolyard.yaml"
     config.write_text(json.dumps(configuration, indent=2), encoding="utf-8")  # JSON is YAML
     port = free_port()
-    running = Gateway(
-        folder,
-        port,
-        {
-            **os.environ,
-            "TOOLYARD_DATA_DIR": str(folder / "data"),
-            "TOOLYARD_URL": f"http://localhost:{port}",
-            **environ,
-        },
-    )
-    command = running.command("up", "--config", str(config), "--port", str(port))
     with (
+        tempfile.TemporaryDirectory(prefix="toolyard-", ignore_cleanup_errors=True) as data,  # short: it has a socket
         (folder / "gateway.log").open("wb") as log,
-        subprocess.Popen(command, cwd=folder, env=running.environ, stdout=log, stderr=log) as process,
     ):
-        try:
-            _wait_until_ready(running, process)
-            yield running
-        finally:
-            _end(process)
+        own = {
+            "TOOLYARD_CONFIG": str(config),
+            "TOOLYARD_DATA_DIR": data,
+            "TOOLYARD_URL": f"http://localhost:{port}",
+        }
+        running = Gateway(folder, port, {**os.environ, **own, **environ})
+        command = running.command("up", "--config", str(config), "--port", str(port))
+        with subprocess.Popen(command, cwd=folder, env=running.environ, stdout=log, stderr=log) as process:
+            try:
+                _wait_until_ready(running, process)
+                yield running
+            finally:
+                _end(process)
 
 
 @contextlib.contextmanager
