@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from toolyard import __version__
+from toolyard.cli.place import open_socket
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol.envelope import stamp
 from toolyard.protocol.header_parameters import HeaderParameter
@@ -165,23 +164,14 @@ class _Answer:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket. A path too long for a socket address is reached through its directory."""
+    """HTTP over a Unix socket."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=ANSWER_S)
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(CONNECT_S)
-        if len(os.fsencode(self._path)) < 100:
-            self.sock.connect(str(self._path))
-        else:
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                self.sock.connect(f"/proc/self/fd/{directory}/{self._path.name}")
-            finally:
-                os.close(directory)
+        self.sock = open_socket(self._path, timeout_s=CONNECT_S)
         self.sock.settimeout(ANSWER_S)
 
 

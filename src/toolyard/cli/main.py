@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -80,6 +81,8 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         from toolyard.cli.output import say
 
         say(f"error [system]: {error}")
+        if error.errno == errno.EADDRINUSE:
+            say("  Something else uses that port: stop it, or choose another: toolyard up --port 8001")
         return 1
     return 0
 

@@ -34,7 +34,7 @@ MENDS: Mapping[str, str] = {
     "client_file_commented": "Paste what `toolyard connect CLIENT --print` shows, or remove the comments.",
     "already_running": "Stop it first, or run another with a configuration file of its own.",
     "server_unknown": "See the codes with `toolyard servers`.",
-    "operator_only": "Run the command on the gateway's machine, in the directory of its toolyard.yaml or with --config.",
+    "operator_only": "Run the command on the gateway's machine, beside its toolyard.yaml or with --config.",
 }
 
 

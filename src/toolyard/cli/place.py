@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SOCKET_FILE = "gateway.sock"
 GATEWAY_FILE = "gateway.json"
+MAX_SOCKET_PATH = 100
 
 
 class ConfigMissing(PlatformError):
@@ -61,15 +63,12 @@ class Place:
         return load_all(self.config, environ=os.environ, keys={}, revision=1, host=host)
 
     def running(self) -> dict[str, Any] | None:
-        """What a gateway wrote about itself (pid, url, started_at), if its process is still there."""
+        """What a gateway wrote about itself (pid, url, started_at), if one answers on the socket."""
         try:
-            content = json.loads((self.data_dir / GATEWAY_FILE).read_bytes())
-            os.kill(int(content["pid"]), 0)
-        except PermissionError:
-            return dict(content)
-        except (OSError, ValueError, KeyError, TypeError):
+            open_socket(self.socket, timeout_s=1.0).close()
+            return dict(json.loads((self.data_dir / GATEWAY_FILE).read_bytes()))
+        except (OSError, ValueError, TypeError):
             return None
-        return dict(content)
 
     def url(self) -> str:
         """Where clients reach the gateway, without a path: as it runs, else as it is configured."""
@@ -82,6 +81,25 @@ class Place:
         scheme = "https" if gateway.tls_cert else "http"
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(gateway.host, gateway.host)  # noqa: S104  (never bound here)
         return f"{scheme}://{f'[{host}]' if ':' in host and '[' not in host else host}:{gateway.port}"
+
+
+def open_socket(path: Path, *, timeout_s: float) -> socket.socket:
+    """A connection to a Unix socket; a path too long for an address goes through its directory. Raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout_s)
+    try:
+        if len(os.fsencode(path)) < MAX_SOCKET_PATH:
+            connection.connect(str(path))
+            return connection
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/{path.name}")
+        finally:
+            os.close(directory)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def server_path(code: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Callable
@@ -78,7 +77,7 @@ def _check_free(place: Place) -> None:
     from toolyard.cli.welcome import AlreadyRunning
 
     running = place.running()
-    if running and running.get("pid") != os.getpid() and place.socket.exists():
+    if running:
         raise AlreadyRunning(f"a gateway (process {running['pid']}) is already running at {running.get('url')}")
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from toolyard.kit.errors import PlatformError
+
+_UNDER_A_KEY = r"^( *)[^ #\n-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:[ ]*(?:#[^\n]*)?\n)*\1"
 
 
 class FileNotEditable(PlatformError):
@@ -22,17 +25,16 @@ def with_upstreams(text: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
     """The text of a configuration file with further entries under `upstreams`. Raises FileNotEditable."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.util import load_yaml_guess_indent
 
-    try:
-        content, indent, sequence_indent = load_yaml_guess_indent(text, preserve_quotes=True)
-    except (YAMLError, ValueError) as error:
-        raise FileNotEditable(f"the file cannot be changed by a command: {error}") from None
+    mapping, offset = _indents(text)
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
-    sequence_indent = sequence_indent or 0
-    yaml.indent(mapping=indent if indent and indent > 1 else 2, sequence=sequence_indent + 2, offset=sequence_indent)
+    yaml.indent(mapping=mapping, sequence=offset + 2, offset=offset)
+    try:
+        content = yaml.load(text)
+    except (YAMLError, ValueError) as error:
+        raise FileNotEditable(f"the file cannot be changed by a command: {error}") from None
     if content is None:
         return _joined(text, _dumped(yaml, {"upstreams": _plain(entries)}))
     if not isinstance(content, dict):
@@ -61,6 +63,13 @@ def write_config(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     write_atomically(path, text.encode(), mode=mode, point="config")
+
+
+def _indents(text: str) -> tuple[int, int]:
+    """How far the file indents a mapping under its key, and the dash of a list under its key."""
+    mapping = re.search(_UNDER_A_KEY + r"( +)[^ #\n-]", text, re.MULTILINE)
+    dashes = re.search(_UNDER_A_KEY + r"( *)- ", text, re.MULTILINE)
+    return (len(mapping[2]) if mapping else 2), (len(dashes[2]) if dashes else 2)
 
 
 def _dumped(yaml: Any, content: Any) -> str:

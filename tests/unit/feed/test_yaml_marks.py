@@ -32,6 +32,13 @@ def test_json_with_tabs_and_comments_is_read_as_it_stands():
     assert root.value["d"].line == 5
 
 
+def test_yaml_in_braces_may_have_urls_without_quotes():
+    assert plain(read("{a: {url: https://h/x}, b: [http://i/]} # end\n")[0]) == {
+        "a": {"url": "https://h/x"},
+        "b": ["http://i/"],
+    }
+
+
 def test_merge_keys_are_followed_and_own_entries_win():
     root, problems = read("base: &b {x: 1, y: 2}\na: {<<: *b, y: 3}\n")
     assert problems == []

@@ -27,7 +27,7 @@ _PLAIN_TAGS = frozenset(
 )
 _OPENING = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _CLOSING = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|\t', re.DOTALL)
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![^\s,{}\[\]"])//[^\n]*|/\*.*?\*/|\t', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Marked:
     line: int
 
 
-class _Refused(Exception):  # noqa: N818  (ends the reading of a file; becomes a Problem)
+class _Refused(Exception):
     def __init__(self, line: int, message: str) -> None:
         self.line = line
         self.message = message
