@@ -64,7 +64,7 @@ def root(
 def execute(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 failed, 2 wrongly used, 130 interrupted."""
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name="toolyard")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except PlatformError as error:

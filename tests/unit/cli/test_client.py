@@ -1,0 +1,169 @@
+"""The command line's MCP client against answers of every kind, over a Unix socket."""
+
+import http.server
+import json
+import socketserver
+import threading
+from pathlib import Path
+
+import pytest
+
+from toolyard.cli.client import (
+    GatewayAbsent,
+    GatewayClient,
+    GatewayUnreachable,
+    KeyRefused,
+    OperatorOnly,
+    RemoteError,
+    Target,
+)
+
+
+class FakeGateway(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Answers each request with the next of `answers`: (status, content type, body); keeps what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, path):
+        super().__init__(str(path), Handler)
+        self.asked = []
+        self.answers = []
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append((self.path, self.headers, json.loads(body) if body else None))
+        status, kind, answer = self.server.answers.pop(0)
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST  # noqa: N815  (the name that http.server calls)
+
+    def address_string(self):
+        return "unix"
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    with FakeGateway(tmp_path / "gateway.sock") as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def client(gateway):
+    return GatewayClient(Target(socket=Path(gateway.server_address)))
+
+
+def reply(**message):
+    return (200, "application/json", json.dumps({"jsonrpc": "2.0", "id": 1, **message}).encode())
+
+
+def stream(*messages):
+    events = "".join(f": beat\r\n\r\nevent: message\r\ndata: {json.dumps(message)}\r\n\r\n" for message in messages)
+    return (200, "text/event-stream", events.encode())
+
+
+def test_a_request_carries_the_envelope_and_the_mirrored_headers(gateway, client):
+    gateway.answers = [reply(result={"ok": 1})]
+    assert client.request("team", "tools/call", {"name": "天气", "arguments": {}}) == {"ok": 1}
+    path, headers, body = gateway.asked[0]
+    assert path == "/mcp/team"
+    assert headers["MCP-Protocol-Version"] == body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"]
+    assert headers["Mcp-Method"] == body["method"] == "tools/call"
+    assert headers["Mcp-Name"] == "=?base64?5aSp5rCU?="
+    assert body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] == {}
+
+
+def test_notifications_of_a_stream_come_before_its_result(gateway, client):
+    progress = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}}
+    gateway.answers = [stream(progress, progress, {"jsonrpc": "2.0", "id": 1, "result": {"done": True}})]
+    seen = []
+    assert client.request(None, "tools/call", {"name": "x"}, on_notification=seen.append) == {"done": True}
+    assert seen == [progress, progress]
+    assert gateway.asked[0][2]["params"]["_meta"]["progressToken"] == 1
+
+
+def test_a_list_is_read_to_its_last_page(gateway, client):
+    gateway.answers = [
+        reply(result={"tools": [{"name": "a"}], "nextCursor": "2"}),
+        reply(result={"tools": [{"name": "b"}]}),
+    ]
+    assert [tool["name"] for tool in client.list_all(None, "tools/list", "tools")] == ["a", "b"]
+    assert gateway.asked[1][2]["params"]["cursor"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (reply(error={"code": -32602, "message": "no such thing"}), RemoteError, "no such thing"),
+        ((404, *reply(error={"code": -32601, "message": "gone"})[1:]), RemoteError, "gone"),
+        (stream({"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": "late"}}), RemoteError, "late"),
+        ((401, "application/json", b'{"error": "x"}'), KeyRefused, "key"),
+        ((404, "text/plain", b"nothing here"), RemoteError, "status 404: nothing here"),
+        ((200, "application/json", b"<html>"), RemoteError, "not JSON"),
+        ((200, "application/json", b"[]"), GatewayUnreachable, "ended before the result"),
+        ((200, "application/json", b""), RemoteError, "not JSON"),
+        (stream({"jsonrpc": "2.0", "method": "notifications/progress"}), GatewayUnreachable, "ended before the result"),
+    ],
+)
+def test_an_answer_that_is_no_result_is_one_clear_error(gateway, client, answer, error, says):
+    gateway.answers = [answer]
+    with pytest.raises(error, match=says):
+        client.request(None, "tools/list", {})
+
+
+def test_a_socket_without_a_gateway_is_an_absent_gateway(tmp_path):
+    with pytest.raises(GatewayAbsent):
+        GatewayClient(Target(socket=tmp_path / "none.sock")).request(None, "ping", {})
+
+
+def test_a_socket_deep_in_long_directories_is_reached(tmp_path):
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    short = tmp_path / "s"
+    short.symlink_to(deep)
+    with FakeGateway(short / "gateway.sock") as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        server.answers = [reply(result={})]
+        assert GatewayClient(Target(socket=deep / "gateway.sock")).request(None, "x", {}) == {}
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("url", "server", "path"),
+    [
+        ("http://h:1", None, "/mcp"),
+        ("http://h:1/", "team", "/mcp/team"),
+        ("http://h:1/mcp/alpha", None, "/mcp/alpha"),
+        ("http://h:1/mcp/alpha", "beta", "/mcp/beta"),
+        ("http://h:1/base/mcp", "default", "/base/mcp"),
+        ("http://h:1/base", "a/b", "/base/mcp/a%2Fb"),
+    ],
+)
+def test_the_path_of_a_server_follows_from_the_url(url, server, path):
+    assert Target(url=url).path(server) == path
+
+
+def test_operators_answers_come_through_the_socket_only(gateway, client):
+    gateway.answers = [(200, "application/json", b'[{"id": "x"}]')]
+    assert client.operator("/operator/upstreams") == [{"id": "x"}]
+    with pytest.raises(OperatorOnly):
+        GatewayClient(Target(url="http://127.0.0.1:1")).operator("/operator/upstreams")
+
+
+@pytest.mark.parametrize("url", ["ftp://h", "h:1", "http://", "http://127.0.0.1:1"])
+def test_a_url_that_leads_nowhere_is_named(url):
+    with pytest.raises(GatewayUnreachable):
+        GatewayClient(Target(url=url)).request(None, "ping", {})
