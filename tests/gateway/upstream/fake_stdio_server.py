@@ -92,7 +92,7 @@ def on_listen(request_id: object, params: dict) -> None:
 TOOLS: dict = {}
 
 
-def tool(function):  # noqa: ANN001, ANN201
+def tool(function):
     TOOLS[function.__name__] = function
     return function
 

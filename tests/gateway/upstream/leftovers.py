@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import uvloop
 
 
-def run_clean(make: Callable[[], Coroutine[Any, Any, Any]], *, limit_s: float = 60.0) -> Any:
-    """The result of `make()`, which must end within `limit_s` and close what it opened."""
+def run_clean(make: Callable[[], Coroutine[Any, Any, Any]], *, limit_s: float = 60.0, plain: bool = False) -> Any:
+    """The result of `make()`, which must end in time and close what it opened. On uvloop, or `plain` asyncio."""
+    factory = asyncio.new_event_loop if plain else uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as warm:
+        warm.run(asyncio.sleep(0))
     children = {p.pid for p in psutil.Process().children(recursive=True)}
     descriptors = open_descriptors()
     threads = threading.active_count()
@@ -28,7 +32,8 @@ def run_clean(make: Callable[[], Coroutine[Any, Any, Any]], *, limit_s: float = 
         assert not others, f"tasks left: {others}"
         return result
 
-    result = asyncio.run(whole())
+    with asyncio.Runner(loop_factory=factory) as runner:
+        result = runner.run(whole())
     eventually(lambda: {p.pid for p in psutil.Process().children(recursive=True)} <= children, "children left")
     eventually(lambda: open_descriptors() <= descriptors, "file descriptors left")
     eventually(lambda: threading.active_count() <= threads, "threads left")

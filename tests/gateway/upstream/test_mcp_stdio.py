@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from toolyard.protocol.errors import RelayedError
 from .callers import Caller, RecordedEvents, said
 from .leftovers import alive, eventually, run_clean
 
+TREE = str(Path(__file__).with_name("fake_stdio_tree.py"))
 FAKE = str(Path(__file__).with_name("fake_stdio_server.py"))
 
 
@@ -48,6 +50,7 @@ def drive(
     *arguments: str,
     events: RecordedEvents | None = None,
     hint: str | None = None,
+    plain: bool = False,
     **more: Any,
 ) -> Any:
     """Run `use` with an upstream on the fake server, and see that nothing is left afterwards."""
@@ -62,7 +65,7 @@ def drive(
         finally:
             await upstream.aclose()
 
-    return run_clean(whole)
+    return run_clean(whole, plain=plain)
 
 
 async def tool(upstream: StdioUpstream, caller: Caller, name: str, /, seconds: float = 20.0, **arguments: Any) -> Any:
@@ -124,13 +127,14 @@ def test_a_slow_modern_server_that_refuses_to_initialize_is_modern(monkeypatch: 
 # -- what travels ------------------------------------------------------------------------------------------------------
 
 
-def test_many_calls_at_once_each_get_their_own_answer() -> None:
+@pytest.mark.parametrize("plain", [True, False])
+def test_many_calls_at_once_each_get_their_own_answer(plain: bool) -> None:
     async def use(upstream: StdioUpstream) -> None:
         callers = [Caller(f"key:{n}") for n in range(3)]
         answers = await asyncio.gather(*(tool(upstream, callers[n % 3], "echo", n=n) for n in range(300)))
         assert answers == [{"n": n} for n in range(300)]
 
-    drive(use)
+    drive(use, plain=plain)
 
 
 def test_a_modern_upstream_gets_the_callers_own_capabilities_and_our_progress_token() -> None:
@@ -392,7 +396,8 @@ def test_a_cancelled_call_is_cancelled_upstream(tmp_path: Path, era: str) -> Non
     drive(use, "--log", str(log), "--era", era)
 
 
-def test_all_running_calls_fail_at_once_when_the_child_dies_and_the_next_call_is_served() -> None:
+@pytest.mark.parametrize("plain", [True, False])
+def test_all_running_calls_fail_at_once_when_the_child_dies_and_the_next_call_is_served(plain: bool) -> None:
     async def use(upstream: StdioUpstream) -> None:
         caller = Caller()
         await tool(upstream, caller, "echo")
@@ -406,7 +411,7 @@ def test_all_running_calls_fail_at_once_when_the_child_dies_and_the_next_call_is
         assert status["restarts"] == 1
         assert "last words: farewell ****" in status["diagnosis"]
 
-    drive(use, env=(("TOKEN", Secret("SEKRET-ENV-3")),))
+    drive(use, env=(("TOKEN", Secret("SEKRET-ENV-3")),), plain=plain)
 
 
 def test_a_child_that_keeps_dying_is_failed_until_five_minutes_have_passed() -> None:
@@ -431,7 +436,8 @@ def test_a_child_that_keeps_dying_is_failed_until_five_minutes_have_passed() -> 
     run_clean(whole)
 
 
-def test_a_flood_on_standard_error_is_drained_and_its_end_kept() -> None:
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_flood_on_standard_error_is_drained_and_its_end_kept(plain: bool) -> None:
     async def use(upstream: StdioUpstream) -> None:
         assert await tool(upstream, Caller(), "stderr", bytes=8 * 1024 * 1024, seconds=60) == "done"
         with pytest.raises(UpstreamExited):
@@ -440,7 +446,7 @@ def test_a_flood_on_standard_error_is_drained_and_its_end_kept() -> None:
         assert "last words: bye" in kept
         assert len(kept) <= 64 * 1024
 
-    drive(use)
+    drive(use, plain=plain)
 
 
 def test_a_flood_of_notifications_is_cut_and_the_answer_arrives() -> None:
@@ -497,10 +503,8 @@ def test_a_child_that_closes_its_output_is_ended() -> None:
 
 
 def test_the_whole_tree_is_gone_when_the_upstream_is_closed() -> None:
-    tree = str(Path(__file__).with_name("fake_stdio_tree.py"))
-
     async def whole() -> list[int]:
-        stubborn = UpstreamSpec(id="tree", kind="mcp-stdio", command=(sys.executable, tree))
+        stubborn = UpstreamSpec(id="tree", kind="mcp-stdio", command=(sys.executable, TREE))
         upstream = StdioUpstream(stubborn, events=RecordedEvents(), clock=SystemClock(), era_hint="legacy")
         with pytest.raises(UpstreamTimedOut):
             await upstream.request(Caller().call(0.5), "tools/call", {"name": "x"})
@@ -511,15 +515,14 @@ def test_the_whole_tree_is_gone_when_the_upstream_is_closed() -> None:
 
 
 def test_nothing_survives_a_gateway_that_is_killed(tmp_path: Path) -> None:
-    import subprocess
-
     script = tmp_path / "gateway.py"
     script.write_text(
         "import asyncio, sys\n"
         "from toolyard.contract.snapshot import UpstreamSpec\n"
-        "from toolyard.gateway.upstream.child import Command, start_child\n"
+        "from toolyard.gateway.upstream.child import start_child\n"
+        "from toolyard.gateway.upstream.child_process import Command\n"
         "async def main():\n"
-        f"    spec = UpstreamSpec(id='x', kind='mcp-stdio', command=(sys.executable, {str(Path(__file__).with_name('fake_stdio_tree.py'))!r}))\n"
+        f"    spec = UpstreamSpec(id='x', kind='mcp-stdio', command=(sys.executable, {TREE!r}))\n"
         "    child = await start_child(Command.of(spec))\n"
         "    print((await child.receive()).decode(), flush=True)\n"
         "    await asyncio.sleep(600)\n"

@@ -9,21 +9,14 @@ a line of its own is skipped and counted. Messages offered within one turn of th
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import sys
 from collections import deque
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import cast
+from typing import Any
 
-from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.upstream.channel import ChannelClosed
-from toolyard.gateway.upstream.environment import child_environment
-from toolyard.gateway.upstream.errors import UpstreamError, UpstreamExited, UpstreamTooLarge, UpstreamUnreachable
+from toolyard.gateway.upstream.child_process import Command, KeptProcess
+from toolyard.gateway.upstream.errors import UpstreamError, UpstreamExited, UpstreamTooLarge
+from toolyard.gateway.upstream.lines import Lines, LineTooLongError
 from toolyard.gateway.upstream.stderr_ring import StderrRing
-from toolyard.kit import faults
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_WAITING_BYTES = 1024 * 1024
@@ -31,100 +24,26 @@ MAX_UNWRITTEN_BYTES = 1024 * 1024
 STDERR_BURST_BYTES = 256 * 1024
 STDERR_PAUSE_S = 0.05
 STOP_S = 5.0
-LAST_OUTPUT_S = 0.5
-KEEPER = str(Path(__file__).with_name("keeper.py"))
-
-
-class LineTooLongError(ValueError):
-    """A line is longer than allowed."""
-
-
-class Lines:
-    """Cuts a stream of bytes into lines of at most `max_bytes`. `feed` raises LineTooLongError."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        lines = data.split(b"\n")
-        tail = lines.pop()
-        if lines:
-            if self._parts:
-                self._parts.append(lines[0])
-                lines[0] = b"".join(self._parts)
-                self._parts, self._size = [], 0
-            if len(lines[0]) > self._max_bytes:
-                raise LineTooLongError
-        if tail:
-            self._parts.append(tail)
-            self._size += len(tail)
-            if self._size > self._max_bytes:
-                raise LineTooLongError
-        return lines
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What to run: arguments as they are, the whole environment, the folder, and what must not be shown of it."""
-
-    name: str
-    argv: tuple[str, ...]
-    environment: dict[str, str]
-    cwd: str | None
-    secrets: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, spec: UpstreamSpec) -> Command:
-        """The command of a stdio upstream. Raises RefusedEnvironment, UpstreamUnreachable."""
-        environment = child_environment(spec.env, os.environ)
-        if not spec.command or any("\0" in part for part in spec.command):
-            raise UpstreamUnreachable("The upstream's command is empty or has a zero byte.")
-        secrets = tuple(value.reveal() for _, value in spec.env)
-        return cls(spec.id, spec.command, environment, spec.cwd, secrets)
+LAST_WORDS_S = 0.5
 
 
 async def start_child(command: Command) -> ChildChannel:
     """Run `command` under a keeper. Raises UpstreamUnreachable if that cannot be done."""
-    faults.hit("child.start")
-    if shutil.which(command.argv[0], path=_search_path(command)) is None:
-        raise UpstreamUnreachable(f"The command of upstream {command.name!r} was not found or cannot be run.")
-    ours, lifeline = os.pipe()
-    channel = ChildChannel(command, lifeline)
+    channel = ChildChannel(command)
     try:
-        await asyncio.get_running_loop().subprocess_exec(
-            lambda: channel,
-            *(sys.executable, "-I", "-S", KEEPER, str(ours), *command.argv),
-            env=command.environment,
-            cwd=command.cwd,
-            pass_fds=(ours,),
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        channel.give_up()
-        detail = error.strerror if isinstance(error, OSError) else "its arguments cannot be passed on"
-        raise UpstreamUnreachable(f"Upstream {command.name!r} could not be started: {detail}.") from error
-    except asyncio.CancelledError:
+        await channel.connect()
+    except BaseException:
         channel.give_up()
         raise
-    finally:
-        os.close(ours)
     return channel
 
 
-def _search_path(command: Command) -> str | None:
-    if command.cwd and "/" in command.argv[0] and not command.argv[0].startswith("/"):
-        return None
-    return command.environment.get("PATH")
+class ChildChannel:
+    """The channel to one child. Made by `start_child`, which raises UpstreamUnreachable."""
 
-
-class ChildChannel(asyncio.SubprocessProtocol):
-    """The channel to one child. Made by `start_child`."""
-
-    def __init__(self, command: Command, lifeline: int) -> None:
+    def __init__(self, command: Command) -> None:
+        self.junk_lines = 0
         self._loop = asyncio.get_running_loop()
-        self._lifeline: int | None = lifeline
         self._lines = Lines(MAX_LINE_BYTES)
         self._stderr = StderrRing(command.name, command.secrets)
         self._stderr_bytes = 0
@@ -136,13 +55,24 @@ class ChildChannel(asyncio.SubprocessProtocol):
         self._unwritten_bytes = 0
         self._writing_paused = False
         self._senders: list[asyncio.Future[None]] = []
-        self._output_ended = False
+        self._open_streams = 2
         self._input_ended = False
-        self._failure: type[UpstreamError] = UpstreamExited
         self._reason = ""
+        self._failure: type[UpstreamError] = UpstreamExited
         self._closed = False
-        self._lost = asyncio.Event()
-        self.junk_lines = 0
+        self._transports: list[Any] = []
+        self._process = KeptProcess(command, self._exited)
+
+    async def connect(self) -> None:
+        """Take over the pipes."""
+        stdin, stdout, stderr = self._process.pipes
+        self._stdin, _ = await self._loop.connect_write_pipe(lambda: _Input(self), stdin)
+        self._transports.append(self._stdin)
+        self._stdin.set_write_buffer_limits(high=MAX_UNWRITTEN_BYTES)
+        self._stdout, _ = await self._loop.connect_read_pipe(lambda: _Output(self, self.take_output), stdout)
+        self._transports.append(self._stdout)
+        self._stderr_pipe, _ = await self._loop.connect_read_pipe(lambda: _Output(self, self.take_errors), stderr)
+        self._transports.append(self._stderr_pipe)
 
     # -- the channel ---------------------------------------------------------------------------------------------------
 
@@ -175,99 +105,33 @@ class ChildChannel(asyncio.SubprocessProtocol):
         self._waiting_bytes -= len(line)
         if self._reading_paused and not self._waiting:
             self._reading_paused = False
-            self._pipe(1).resume_reading()
+            self._stdout.resume_reading()
         return line
 
     def diagnosis(self) -> str:
         return self._stderr.text()
 
-    @property
-    def pid(self) -> int:
-        """The keeper's process id."""
-        return self._transport.get_pid()
-
     async def aclose(self) -> None:
         """Stop the child with everything below it: within 5 s nothing is left."""
-        self._stop("it was stopped")
+        self.stop("it was stopped")
         try:
-            async with asyncio.timeout(STOP_S):
-                await self._lost.wait()
-        except TimeoutError:
-            self._transport.kill()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
-                    await self._lost.wait()
+            if not await self._process.wait(STOP_S):
+                self._process.kill()
+                await self._process.wait(STOP_S)
         finally:
             self.give_up()
-            self._transport.close()
 
-    # -- what asyncio tells --------------------------------------------------------------------------------------------
+    # -- what the pipes tell -------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.SubprocessTransport, transport)
-        stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
-        stdin.set_write_buffer_limits(high=MAX_UNWRITTEN_BYTES)
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd != 1:
-            self._take_stderr(data)
-            return
+    def take_output(self, data: bytes) -> None:
         if self._closed:
             return
         try:
             lines = self._lines.feed(data)
         except LineTooLongError:
-            self._failure = UpstreamTooLarge
-            self._end_of_output()
-            self._stop("it sent a line that is too long")
+            self._failure, self._reason = UpstreamTooLarge, "it sent a line that is too long"
             self.give_up()
             return
-        self._take_lines(lines)
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        if fd == 0:
-            self._input_ended = True
-            self._wake_senders()
-        elif fd == 1:
-            self._end_of_output()
-        if fd != 2:
-            self._stop("it closed its standard input or output")
-
-    def pause_writing(self) -> None:
-        self._writing_paused = True
-
-    def resume_writing(self) -> None:
-        self._writing_paused = False
-        self._wake_senders()
-
-    def process_exited(self) -> None:
-        code = self._transport.get_returncode()
-        self._reason = f"its process ended with exit code {code}"
-        if self._output_ended:
-            self.give_up()
-        else:
-            self._await_last_output()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.give_up()
-        self._lost.set()
-
-    # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _pipe(self, fd: int) -> asyncio.ReadTransport:
-        return cast(asyncio.ReadTransport, self._transport.get_pipe_transport(fd))
-
-    def _flush(self) -> None:
-        if not self._unwritten:
-            return
-        self._unwritten.append(b"")
-        data = b"\n".join(self._unwritten)
-        self._unwritten = []
-        self._unwritten_bytes = 0
-        if not self._input_ended:
-            cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0)).write(data)
-
-    def _take_lines(self, lines: list[bytes]) -> None:
         for line in lines:
             stripped = line.strip()
             if stripped.startswith(b"{"):
@@ -277,64 +141,93 @@ class ChildChannel(asyncio.SubprocessProtocol):
                 self.junk_lines += 1
         if self._waiting_bytes > MAX_WAITING_BYTES and not self._reading_paused:
             self._reading_paused = True
-            self._pipe(1).pause_reading()
+            self._stdout.pause_reading()
         if self._waiting:
             self._wake_receiver()
 
-    def _take_stderr(self, data: bytes) -> None:
+    def take_errors(self, data: bytes) -> None:
         self._stderr.feed(data)
         if self._stderr_bytes == 0:
             self._loop.call_later(STDERR_PAUSE_S, self._resume_stderr)
         before, self._stderr_bytes = self._stderr_bytes, self._stderr_bytes + len(data)
         if before <= STDERR_BURST_BYTES < self._stderr_bytes:
-            self._pipe(2).pause_reading()
+            self._stderr_pipe.pause_reading()
+
+    def output_ended(self) -> None:
+        """One of the two output streams is at its end."""
+        self._open_streams -= 1
+        self._finish_if_over()
+        self.stop("it closed its standard output or error")
+
+    def input_ended(self) -> None:
+        """The child reads nothing more."""
+        self._input_ended = True
+        self._wake_senders()
+        self.stop("it closed its standard input")
+
+    def writing(self, *, paused: bool) -> None:
+        """The pipe to the child is full, or has room again."""
+        self._writing_paused = paused
+        if not paused:
+            self._wake_senders()
+
+    def _exited(self) -> None:
+        """The process is gone; what it wrote last may still be in the pipes."""
+        self._reason = f"its process ended with exit code {self._process.exit_code}"
+        self._resume_stderr()
+        self._finish_if_over()
+        self._loop.call_later(LAST_WORDS_S, self._finish_when_taken)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if not self._unwritten:
+            return
+        self._unwritten.append(b"")
+        data = b"\n".join(self._unwritten)
+        self._unwritten = []
+        self._unwritten_bytes = 0
+        if not self._input_ended:
+            self._stdin.write(data)
 
     def _resume_stderr(self) -> None:
         paused = self._stderr_bytes > STDERR_BURST_BYTES
         self._stderr_bytes = 0
         if paused and not self._closed:
-            self._pipe(2).resume_reading()
+            self._stderr_pipe.resume_reading()
 
-    def _end_of_output(self) -> None:
-        self._output_ended = True
-        if self._transport.get_returncode() is not None:
+    def _finish_if_over(self) -> None:
+        if self._open_streams <= 0 and self._process.exit_code is not None:
             self.give_up()
 
-    def _await_last_output(self) -> None:
-        """The process is gone; what it wrote last may still be in the pipe."""
+    def _finish_when_taken(self) -> None:
         if self._reading_paused and not self._closed:
-            self._loop.call_later(LAST_OUTPUT_S, self._await_last_output)
+            self._loop.call_later(LAST_WORDS_S, self._finish_when_taken)
         else:
-            self._loop.call_later(LAST_OUTPUT_S, self.give_up)
+            self.give_up()
 
-    def _stop(self, reason: str) -> None:
-        """Ask the keeper for an orderly end; the child sees the end of its input."""
+    def stop(self, reason: str) -> None:
+        """Begin an orderly end: what was sent is still delivered, then the child sees the end of its input."""
+        if self._closed:
+            return
         self._reason = self._reason or reason
         self._flush()
         self._input_ended = True
         self._wake_senders()
-        if self._lifeline is not None:
-            self._close_input()
-            with suppress(OSError):
-                os.write(self._lifeline, b"q")
-        if self._output_ended:
-            self._loop.call_later(LAST_OUTPUT_S, self.give_up)
-
-    def _close_input(self) -> None:
-        stdin = cast(asyncio.WriteTransport | None, self._transport.get_pipe_transport(0))
-        if stdin is not None:
-            stdin.close()
+        self._stdin.close()
+        self._process.ask_to_end()
 
     def give_up(self) -> None:
-        """The channel is over, without waiting: the end of the lifeline makes the keeper kill what still lives."""
-        if not self._closed:
-            self._closed = True
-            self._input_ended = True
-            self._wake_senders()
-            self._wake_receiver()
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
+        """The channel is over, without waiting: the keeper kills what still lives."""
+        if self._closed:
+            return
+        self._closed = True
+        self._input_ended = True
+        self._wake_senders()
+        self._wake_receiver()
+        self._process.let_go()
+        for transport in self._transports:
+            transport.abort() if transport is self._stdin else transport.close()
 
     def _wake_receiver(self) -> None:
         if self._receiver is not None and not self._receiver.done():
@@ -345,3 +238,30 @@ class ChildChannel(asyncio.SubprocessProtocol):
         for sender in senders:
             if not sender.done():
                 sender.set_result(None)
+
+
+class _Input(asyncio.BaseProtocol):
+    """The pipe to the child's standard input."""
+
+    def __init__(self, channel: ChildChannel) -> None:
+        self._channel = channel
+
+    def pause_writing(self) -> None:
+        self._channel.writing(paused=True)
+
+    def resume_writing(self) -> None:
+        self._channel.writing(paused=False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._channel.input_ended()
+
+
+class _Output(asyncio.Protocol):
+    """A pipe from the child."""
+
+    def __init__(self, channel: ChildChannel, take: Any) -> None:
+        self._channel = channel
+        self.data_received = take  # type: ignore[method-assign]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._channel.output_ended()

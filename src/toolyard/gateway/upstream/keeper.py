@@ -41,9 +41,10 @@ def main(lifeline: int, command: list[str]) -> int:
     if LINUX:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
         _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    keeper = os.getpid()
     child = os.fork()
     if child == 0:
-        _become(command, lifeline)
+        _become(command, lifeline, keeper)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -155,7 +156,7 @@ def _parent(pid: str) -> int:
     return 0 if state in b"ZX" else int(parent)
 
 
-def _become(command: list[str], lifeline: int) -> None:
+def _become(command: list[str], lifeline: int, keeper: int) -> None:
     """In the forked child: undo what Python and the keeper set up, and turn into the command."""
     try:
         os.setsid()
@@ -164,6 +165,8 @@ def _become(command: list[str], lifeline: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         if LINUX:
             _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != keeper:
+            os._exit(CANNOT_RUN)
         os.close(lifeline)
         os.execvp(command[0], command)  # noqa: S606 (no shell, and that is the point)
     except OSError as error:

@@ -6,7 +6,8 @@ import random
 
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import UpstreamEvents
-from toolyard.gateway.upstream.child import ChildChannel, Command, start_child
+from toolyard.gateway.upstream.child import ChildChannel, start_child
+from toolyard.gateway.upstream.child_process import Command
 from toolyard.gateway.upstream.duplex import DuplexUpstream
 from toolyard.gateway.upstream.opening import Dialling
 from toolyard.gateway.upstream.restarts import Restarts

@@ -18,7 +18,7 @@ State = Literal["ready", "waiting", "failed"]
 
 class Restarts:
     """Counts deaths. After the n-th in a row the next start waits a random part of 2^(n-1) seconds, 60 at most; after
-    five within 60 s none happens for five minutes, unless `gives_up` is false. A minute without death makes all good."""
+    five within 60 s none happens for five minutes, unless `gives_up` is false. A minute without one makes all good."""
 
     def __init__(
         self,
