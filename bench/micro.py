@@ -28,12 +28,16 @@ Step = tuple[str, Callable[[], object]]
 
 
 def main() -> None:
-    core = choose_cores().gateway
-    if core is not None:
-        os.sched_setaffinity(0, {core})
+    pin(choose_cores().gateway)
     print("| step | µs |\n|---|---|")
     for name, step in steps():
         print(f"| {name} | {cost_us(step):.2f} |", flush=True)
+
+
+def pin(core: int | None) -> None:
+    """Keep this process on one core."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
 
 
 def cost_us(step: Callable[[], object]) -> float:
