@@ -29,6 +29,9 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 _MAX_CHUNK_LINE = 256
 _MAX_TRAILERS = 8 * 1024
 _CHUNK_ALLOWANCE = 64 * 1024
+_MAX_NAMES = 1024
+_names: dict[bytes, str] = {}
+_NONE_REPEATED: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class _Fields:
         self.repeated: set[str] = set()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.decode("latin-1").lower()
+        key = _names.get(name) or _field_name(name)
         if "_" in key:
             return
         text = value.decode("latin-1").strip(" \t")
@@ -87,6 +90,14 @@ class _Fields:
             self.repeated.add(key)
             text = f"{self.headers[key]}, {text}"
         self.headers[key] = text
+
+
+def _field_name(name: bytes) -> str:
+    """The name as `Head` has it. The first ones seen are remembered: names are few unless someone invents them."""
+    key = name.decode("latin-1").lower()
+    if len(_names) < _MAX_NAMES:
+        _names[name] = key
+    return key
 
 
 def find_head(buffer: bytearray, start: int, limits: WireLimits) -> int:
@@ -133,7 +144,7 @@ def read_head(raw: bytes, limits: WireLimits) -> RequestHead:
         target=line[2].decode(),
         http11=http11,
         headers=fields.headers,
-        repeated=frozenset(fields.repeated),
+        repeated=frozenset(fields.repeated) if fields.repeated else _NONE_REPEATED,
         length=_body_length(fields, http11=http11),
         keep_alive=http11 and "close" not in fields.headers.get("connection", "").lower(),
     )

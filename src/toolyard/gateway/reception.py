@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from secrets import token_hex
 
 from toolyard.gateway import edge
 from toolyard.gateway.call import Answer, Head
@@ -20,7 +21,6 @@ from toolyard.gateway.refusals import (
     UpgradeNeeded,
 )
 from toolyard.gateway.routes import Match, MethodNotAllowed, RouteTable
-from toolyard.kit.ids import short_id
 
 _JSON_TYPE = "application/json"
 _PREFLIGHT = (
@@ -52,7 +52,7 @@ class Peer:
     local_authority: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reception:
     """A request that may be served. `headers` go with every answer to it."""
 
@@ -80,7 +80,7 @@ def receive(
         query=query,
         server_code=match.params.get("server_code", "default"),
         client=edge.client_address(peer.client, request.headers, listener.rules.trusted_proxies),
-        request_id=short_id(),
+        request_id=token_hex(6),
         operator=listener.operator,
     )
     if match.route.websocket:

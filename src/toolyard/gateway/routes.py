@@ -139,6 +139,10 @@ def _check_declared(route: Route) -> None:
     if missing:
         raise RouteUndeclared(f"{route.pattern} does not declare {', '.join(missing)}")
     segments = route.pattern.split("/")
-    good = segments.pop(0) == "" and bool(segments) and (segments == [""] or all(_SEGMENT.fullmatch(one) for one in segments))
+    good = (
+        segments.pop(0) == ""
+        and bool(segments)
+        and (segments == [""] or all(_SEGMENT.fullmatch(one) for one in segments))
+    )
     if not good or not route.methods:
         raise RouteUndeclared(f"{route.pattern!r} is not a route pattern with methods")

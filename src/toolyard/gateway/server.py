@@ -165,7 +165,8 @@ def _bind_private(path: Path) -> socket:
     listening = socket(AF_UNIX, SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        listening.bind(str(path))
+        with socket_address(path) as address:
+            listening.bind(address)
     except OSError:
         listening.close()
         raise

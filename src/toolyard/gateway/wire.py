@@ -258,7 +258,7 @@ class WireProtocol(asyncio.Protocol):
 
     async def _run(self, reception: Reception, body: bytes, sink: HttpSink) -> None:
         """The supervisor of one exchange: whatever happens in the handler, the client gets an end."""
-        failure: PlatformError = Failed()
+        failure: PlatformError | None = None
         try:
             await reception.match.route.handler(reception.head, body, sink)
         except ClientGone:
@@ -272,7 +272,7 @@ class WireProtocol(asyncio.Protocol):
             _log.exception("request failed", request_id=reception.head.request_id, path=reception.head.path)
         finally:
             if not sink.ended:
-                sink.settle(error_answer(failure, (("x-request-id", reception.head.request_id),)))
+                sink.settle(error_answer(failure or Failed(), (("x-request-id", reception.head.request_id),)))
 
     def _refuse(self, refusal: WireRefusal) -> None:
         self._service.refused(refusal.code)
