@@ -40,10 +40,10 @@ class ModernRequests:
     async def answer(self, head: Head, principal: Principal, request: jsonrpc.Request, sink: Sink) -> None:
         """Judge one request, carry it out and write its answer. Raises PlatformError."""
         server = self._dispatch.server(head.server_code)
-        if head.transport == "http":
-            check_request_headers(head.headers, head.repeated, request, _parameters_of(server))
         if request.method not in MODERN_METHODS:
             raise MethodNotFound(f"no method {request.method!r} in {MODERN}", request_id=request.id)
+        if head.transport == "http":
+            check_request_headers(head.headers, head.repeated, request, _parameters_of(server))
         envelope = read_envelope(request.params)
         if envelope.revision != MODERN:
             raise unsupported(envelope.revision)
@@ -58,9 +58,7 @@ class ModernRequests:
         result["_meta"] = {**(result.get("_meta") or {}), META_SERVER_INFO: server_info(server.spec)}
         sink.finish(Answer(200, encode(jsonrpc.result(request.id, result))))
 
-    def _call(
-        self, head: Head, principal: Principal, request: jsonrpc.Request, envelope: Envelope, sink: Sink
-    ) -> Call:
+    def _call(self, head: Head, principal: Principal, request: jsonrpc.Request, envelope: Envelope, sink: Sink) -> Call:
         if envelope.log_level is not None and envelope.log_level not in LOG_LEVELS:
             raise InvalidParams(f"unknown log level {envelope.log_level!r}", request_id=request.id)
         call = Call(
