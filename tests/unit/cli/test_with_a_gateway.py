@@ -1,5 +1,7 @@
-"""The command line as its users run it: one gateway of its own, every command a process."""
+"""The command line as its users run it, against a gateway of its own."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -8,6 +10,8 @@ import sys
 import time
 
 import pytest
+
+from toolyard.cli.main import execute
 
 TOOLYARD = [sys.executable, "-m", "toolyard.cli.main"]
 WAIT_S = 60
@@ -41,10 +45,24 @@ class Yard:
         raise AssertionError("".join(lines) + self.log.read())
 
     def run(self, *words, **environ):
+        """A command in this process, as quick as tests should be."""
+        out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
+        os.environ.clear()
+        os.environ.update({**self.environ, **environ})
+        try:
+            with contextlib.chdir(self.directory), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = execute(words)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    def run_process(self, *words):
+        """A command in a process of its own."""
         return subprocess.run(
             [*TOOLYARD, *words],
             cwd=self.directory,
-            env={**self.environ, **environ},
+            env=self.environ,
             capture_output=True,
             text=True,
             timeout=WAIT_S,
@@ -117,11 +135,12 @@ def test_arguments_are_typed_by_the_tools_schema(yard):
 
 
 def test_the_exit_code_tells_a_tools_error_from_wrong_use(yard):
-    failed = yard.run("call", "demo__add", "--json", '{"a": 1}')
+    failed = yard.run_process("call", "demo__add", "--json", '{"a": 1}')
     assert failed.returncode == 1
     unknown = yard.run("call", "demo__ech", "text=x")
     assert unknown.returncode == 1
     assert "did you mean demo__echo" in unknown.stderr
+    assert yard.run_process("nonsense").returncode == 2
     for words in (["call"], ["call", "demo__echo", "text"], ["call", "demo__add", "a=one"], ["nonsense"]):
         assert yard.run(*words).returncode == 2
 
@@ -171,6 +190,6 @@ def test_where_no_gateway_runs_the_file_is_told_and_calls_say_how_to_start_one(y
 
 
 def test_help_and_version_answer_at_once(yard):
-    assert yard.run("--version").stdout == yard.run("version").stdout
+    assert yard.run_process("--version").stdout == yard.run("version").stdout
     for words in ([], ["key"], ["call"], ["connect"]):
         assert "Usage: toolyard" in yard.run(*words, "--help").stdout
