@@ -85,17 +85,17 @@ class SseParser:
             return True
         self._after_cr = chunk.endswith(b"\r")
         rest = b"" if chunk.endswith((b"\r", b"\n")) else lines.pop()
+        if lines and self._partial:
+            lines[0] = b"".join((*self._partial, lines[0]))
+            self._partial.clear()
+            self._partial_bytes = 0
         for line in lines:
-            if self._partial:
-                line = b"".join((*self._partial, line))
-                self._partial.clear()
-                self._partial_bytes = 0
+            if not line:
+                self._dispatch(events)
+                continue
             if self._held_bytes + len(line) > self._max_event_bytes:
                 return False
-            if line:
-                self._field(line)
-            else:
-                self._dispatch(events)
+            self._field(line)
         if rest:
             self._partial.append(rest)
             self._partial_bytes += len(rest)
@@ -103,7 +103,8 @@ class SseParser:
 
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
+        if value[:1] == b" ":
+            value = value[1:]
         if name == b"data":
             self._data.append(value)
         elif name == b"event":
