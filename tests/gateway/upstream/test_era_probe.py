@@ -7,8 +7,21 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.upstream.fake_http_upstream import Legacy, Modern, Reply, Request, Script, error, result
-from tests.gateway.upstream.http_rig import rig, run
+from tests.gateway.upstream.fake_http_upstream import (
+    Json,
+    Legacy,
+    Modern,
+    Reply,
+    Request,
+    Script,
+    error,
+    result,
+    serving,
+)
+from tests.gateway.upstream.http_rig import Caller, Events, rig, run
+from toolyard.contract.definitions import Observation
+from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.gateway.call import Call
 from toolyard.gateway.upstream.errors import (
     UpstreamBusy,
     UpstreamError,
@@ -16,6 +29,7 @@ from toolyard.gateway.upstream.errors import (
     UpstreamRefused,
 )
 from toolyard.gateway.upstream.http_era import HttpSseExpected
+from toolyard.gateway.upstream.mcp_http import McpHttpUpstream
 from toolyard.kit.clock import ManualClock
 from toolyard.protocol.errors import RelayedError
 
@@ -233,5 +247,47 @@ def test_an_error_of_the_right_era_is_no_contradiction():
             with pytest.raises(RelayedError):
                 await r.echo()
             assert len(r.fake.of("server/discover")) == 1
+
+    run(work)
+
+
+class OverSse:
+    """Stands for the upstream that speaks HTTP+SSE."""
+
+    spec = UpstreamSpec("fake", "mcp-sse")
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def observe(self) -> Observation:
+        return Observation("fake", "legacy", "2024-11-05", {}, {}, None, (), (), (), (), 0.0)
+
+    async def request(self, call: Call, method: str, params: Json) -> Json:
+        return {"over": "sse"}
+
+    async def watch(self, call: Call, uri: str) -> None: ...
+    async def unwatch(self, call: Call, uri: str) -> None: ...
+
+    def status(self) -> dict[str, Any]:
+        return {}
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def test_a_server_that_speaks_http_sse_only_is_served_by_the_upstream_for_that_until_it_speaks_more():
+    async def work() -> None:
+        clock, sse = ManualClock(), OverSse()
+        async with serving(answer(status=405)) as fake:
+            spec = UpstreamSpec("fake", "mcp-http", url=fake.url)
+            upstream = McpHttpUpstream(spec, events=Events(), clock=clock, era_hint="legacy", sse=lambda: sse)
+            call = Caller().call("tools/call", {"name": "echo"})
+            assert await upstream.request(call, "tools/call", {"name": "echo"}) == {"over": "sse"}
+            assert (await upstream.observe()).revision == upstream.revision == "2024-11-05"
+            fake.script = Modern()
+            clock.advance(301.0)
+            assert (await upstream.observe()).era == "modern"
+            await upstream.aclose()
+            assert sse.closed
 
     run(work)

@@ -53,6 +53,7 @@ MAX_STREAM_BYTES = 256 * 1024 * 1024
 MAX_ELEMENTS = 2_000_000
 AFTER_ANSWER_S = 0.25
 STREAM_S = 3_600.0
+_KINDS = {"application/json": "json", "text/event-stream": "sse"}
 
 _FAILURES: tuple[tuple[type[NetError], type[UpstreamError], str], ...] = (
     (EgressDenied, UpstreamUnreachable, "is at an address that its configuration does not allow"),
@@ -116,8 +117,10 @@ class Endpoint:
         else:
             self.breaker.abandoned()
 
-    def _with_own(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    def _with_own(self, headers: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
         """The protocol's headers, and those of the specification that do not contradict them."""
+        if not self._headers:
+            return headers
         taken = {name.lower() for name, _ in headers}
         return [*headers, *((n, secret.reveal()) for n, secret in self._headers if n.lower() not in taken)]
 
@@ -200,10 +203,11 @@ class Endpoint:
 
 def kind_of(response: HttpResponse) -> str:
     """`json`, `sse`, or nothing for any other content."""
-    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
+    headers = response.headers
+    if headers.get("content-encoding", "identity").lower() != "identity":
         return ""
-    return {"application/json": "json", "text/event-stream": "sse"}.get(content_type, "")
+    content_type = headers.get("content-type", "")
+    return _KINDS.get(content_type) or _KINDS.get(content_type.partition(";")[0].strip().lower(), "")
 
 
 def let_end(response: HttpResponse) -> None:

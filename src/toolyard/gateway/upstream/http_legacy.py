@@ -19,7 +19,8 @@ from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, Upstre
 from toolyard.gateway.upstream.http_delivery import UPDATED, Announcer
 from toolyard.gateway.upstream.http_era import EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint
-from toolyard.gateway.upstream.http_session import LegacySession, SessionLost
+from toolyard.gateway.upstream.http_running import SessionLost
+from toolyard.gateway.upstream.http_session import LegacySession
 from toolyard.gateway.upstream.http_session_stream import keep_listening
 from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_tools import KnownTools

@@ -21,6 +21,7 @@ from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announc
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
 from toolyard.gateway.upstream.http_exchange import MAX_EVENT_BYTES, Endpoint, kind_of, let_end
 from toolyard.gateway.upstream.http_modern import GATEWAY_INFO, POST_HEADERS
+from toolyard.gateway.upstream.http_running import Running, SessionLost
 from toolyard.kit.errors import PlatformError
 from toolyard.net.response import HttpResponse
 from toolyard.protocol import jsonrpc
@@ -34,37 +35,6 @@ METHOD_NOT_FOUND: Final = -32601
 CLEAN_UP_S: Final = 5.0
 FIRST_RETRY_MS, LEAST_RETRY_MS, MOST_RETRY_MS = 1_000, 100, 60_000
 _SESSION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
-
-
-class SessionLost(Exception):
-    """The server does not know the session any more."""
-
-
-class Running:
-    """One call at work on a session: where its notifications go, and what the server asked on its behalf."""
-
-    def __init__(self, request_id: int, call: Call | None, courier: Courier | None) -> None:
-        self.request_id = request_id
-        self.call = call
-        self.courier = courier
-        self.asks: dict[int | str, asyncio.Task[None]] = {}
-        self.deliveries: set[asyncio.Task[None]] = set()
-        self.failure: Exception | None = None
-        self._task = asyncio.current_task()
-
-    def fail(self, failure: Exception) -> None:
-        """End the call with `failure`, wherever it waits."""
-        if self.failure is None and self._task is not None:
-            self.failure = failure
-            self._task.cancel()
-
-    def own_failure(self) -> Exception | None:
-        """To be asked when cancelled: the failure if the cancellation was ours alone."""
-        if self.failure is None or self._task is None or self._task.uncancel() > 0:
-            return None
-        if isinstance(self.failure, UpstreamError):
-            self.failure.may_have_run = True
-        return self.failure
 
 
 class LegacySession:
@@ -318,7 +288,7 @@ class LegacySession:
         except AskRefused as refusal:
             code = refusal.context.get("rpc_code")
             return jsonrpc.error(request.id, code if isinstance(code, int) else METHOD_NOT_FOUND, refusal.message)
-        return jsonrpc.result(request.id, answers["k"])
+        return jsonrpc.result(request.id, answers.get("k", {}))
 
     def owner_of(self, message: Notification) -> Running | None:
         """Whose a notification of the GET stream is: by its progress token, else the only running call's."""

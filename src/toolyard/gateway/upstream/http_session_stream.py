@@ -13,13 +13,15 @@ from collections.abc import Callable
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.http_delivery import CANCELLED, LISTS
 from toolyard.gateway.upstream.http_exchange import MAX_EVENT_BYTES, STREAM_S, kind_of
-from toolyard.gateway.upstream.http_session import FIRST_RETRY_MS, LegacySession, Running, clamped_s
+from toolyard.gateway.upstream.http_running import Running
+from toolyard.gateway.upstream.http_session import FIRST_RETRY_MS, LegacySession, clamped_s
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol.jsonrpc import Notification, Reply, Request
 from toolyard.protocol.sse import SseParser
 
 LONGEST_PAUSE_S = 60.0
 STEADY_S = 5.0
+MAX_WAITING = 64
 
 
 async def keep_listening(session: LegacySession, on_lost: Callable[[LegacySession], None]) -> None:
@@ -76,9 +78,6 @@ def _take(session: LegacySession, data: bytes) -> None:
             task = session.spawn(_deliver(owner, message))
             owner.deliveries.add(task)
             task.add_done_callback(owner.deliveries.discard)
-
-
-MAX_WAITING = 64
 
 
 async def _deliver(owner: Running, message: Notification) -> None:

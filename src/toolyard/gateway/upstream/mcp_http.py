@@ -8,17 +8,19 @@ it is sent again by the driver of the other era.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
-from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.call import Call, Upstream, UpstreamEvents
 from toolyard.gateway.upstream.era_probe import probe
-from toolyard.gateway.upstream.http_era import EraContradicted
+from toolyard.gateway.upstream.http_era import EraContradicted, HttpSseExpected
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_legacy import LegacyDriver
 from toolyard.gateway.upstream.http_modern import ModernDriver
 from toolyard.gateway.upstream.http_shared import shared
+from toolyard.gateway.upstream.http_sse_fallback import SseFallback
 from toolyard.kit.clock import Clock
 
 PROBE_PAUSE_S = 5.0
@@ -26,21 +28,28 @@ LEGACY_BELIEVED_S = 300.0
 DRAIN_S = 600.0
 DRAIN_POLL_S = 0.25
 
-Driver = ModernDriver | LegacyDriver
+Driver = ModernDriver | LegacyDriver | SseFallback
 
 
 class McpHttpUpstream:
     """One upstream at one URL. `era_hint` is what the journal remembers; without it the first request probes.
 
-    Raises InvalidUrl or EgressDenied for a specification that cannot be used, HttpSseExpected (from any request) where
-    HTTP+SSE should be tried instead."""
+    `sse` makes the upstream to use where the server speaks HTTP+SSE only; without it HttpSseExpected is raised by every
+    request then. Raises InvalidUrl or EgressDenied for a specification that cannot be used."""
 
     def __init__(
-        self, spec: UpstreamSpec, *, events: UpstreamEvents, clock: Clock, era_hint: Era | None = None
+        self,
+        spec: UpstreamSpec,
+        *,
+        events: UpstreamEvents,
+        clock: Clock,
+        era_hint: str | None = None,
+        sse: Callable[[], Upstream] | None = None,
     ) -> None:
         self.spec = spec
         self._events = events
         self._clock = clock
+        self._sse = sse
         self._endpoint = Endpoint(spec, clock=clock)
         self._driver: Driver | None = self._modern() if era_hint == "modern" else None
         if era_hint == "legacy":
@@ -131,7 +140,7 @@ class McpHttpUpstream:
         if self._probing is None and not self._may_probe(PROBE_PAUSE_S):
             raise contradiction.error from contradiction
         found = await self._probed(deadline)
-        if found.era == driver.era:
+        if found is driver:
             raise contradiction.error from contradiction
         return found
 
@@ -151,14 +160,24 @@ class McpHttpUpstream:
         legacy = old if isinstance(old, LegacyDriver) else self._legacy()
         found: Driver | None = None
         try:
-            found = await probe(modern, legacy, self.spec.id)
+            found = await self._found(modern, legacy, old)
         finally:
             self._probing = None
             for driver in (modern, legacy):
-                if driver is not found and (found is not None or driver is not old):
+                if driver is not found and driver is not old:
                     self._retire(driver)
+            if old is not None and found is not None and found is not old:
+                self._retire(old)
         self._driver = found
         return found
+
+    async def _found(self, modern: ModernDriver, legacy: LegacyDriver, old: Driver | None) -> Driver:
+        try:
+            return await probe(modern, legacy, self.spec.id)
+        except HttpSseExpected:
+            if self._sse is None:
+                raise
+            return old if isinstance(old, SseFallback) else SseFallback(self._sse())
 
     def _retire(self, driver: Driver) -> None:
         task = asyncio.get_running_loop().create_task(_close_when_idle(driver))

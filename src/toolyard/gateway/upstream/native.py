@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import structlog
-
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import AskRefused, Call, Suspended, UpstreamEvents
@@ -29,6 +27,7 @@ from toolyard.gateway.upstream.native_definitions import (
 from toolyard.gateway.upstream.observe import observe_all
 from toolyard.kit.clock import Clock
 from toolyard.kit.errors import PlatformError
+from toolyard.kit.logs import get_logger
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.revisions import MODERN
 from toolyard.protocol.uri_template import matcher
@@ -43,7 +42,7 @@ __all__ = [
     "NativeUpstream",
 ]
 
-logger = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 BUILT_IN: Mapping[str, Callable[[Clock], NativeServer]] = {"demo": demo_server}
 LISTS_TTL_MS = 3_600_000
@@ -130,7 +129,7 @@ class NativeUpstream:
         except (Suspended, PlatformError):
             raise
         except Exception:
-            logger.exception("native function failed", upstream=self.spec.id, method=method)
+            log.exception("native_function_failed", upstream=self.spec.id, method=method)
             if method == "tools/call":
                 return error_result("The tool failed.")
             raise RelayedError(INTERNAL_ERROR, "Internal error") from None
