@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal, InvalidOperation
 from math import isinf
 
@@ -11,7 +12,10 @@ MAX_INTEGER = 2**64 - 1
 _SAFE_INTEGER_DIGITS = 18
 _MAX_INTEGER_DIGITS = 20
 _SAFE_REAL_LENGTH = 16
-"""A plain decimal of this length has at most 15 significant digits, which a double always gives back."""
+"""A literal of this length has at most 15 significant digits, which every normal double gives back."""
+
+_LEAST_NORMAL = sys.float_info.min
+_GREATEST = sys.float_info.max
 
 
 class NumberRefused(ValueError):
@@ -33,10 +37,12 @@ def integer(literal: str) -> int:
 def real(literal: str) -> float:
     """The double of `literal`, which must be written again as the same decimal value; raises NumberRefused."""
     value = float(literal)
-    plain = "e" not in literal and "E" not in literal
-    if plain and len(literal) <= _SAFE_REAL_LENGTH:
+    if len(literal) <= _SAFE_REAL_LENGTH and _LEAST_NORMAL <= abs(value) <= _GREATEST:
         return value
-    if isinf(value) or not _equal(literal, repr(value)):
+    if isinf(value):
+        raise NumberRefused
+    written = repr(value)
+    if written != literal and not _equal(literal, written):
         raise NumberRefused
     return value
 

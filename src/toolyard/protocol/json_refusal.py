@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
 
 from toolyard.protocol import json_numbers
 from toolyard.protocol.errors import InvalidParams, InvalidRequest, ParseError, ProtocolError, RequestId
 from toolyard.protocol.request_ids import is_request_id
+
+T = TypeVar("T")
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
@@ -17,13 +22,14 @@ _LONE_SURROGATE = re.compile(
 
 
 def refusal(body: bytes, reason: InvalidParams | None = None) -> ProtocolError:
-    """The error for a refused `body`. `reason` is given where its shape is already known to be beyond the limits; the
-    numbers in it are then not looked at."""
-    reading = _Reading(numbers=reason is None)
+    """The error for a refused `body`. `reason` is given where it is already known to be nested too deep."""
+    reading = _Reading()
     try:
         reading.read(body)
     except (ValueError, RecursionError):
         return ParseError()
+    if reason is not None and not reading.is_object():
+        return InvalidRequest("A message is one JSON object, or a small batch of them.")
     found = reading.flaw() or reason
     if found is None:
         return ParseError()
@@ -31,15 +37,43 @@ def refusal(body: bytes, reason: InvalidParams | None = None) -> ProtocolError:
     return found
 
 
-class _RefusedNumber:
-    """Stands where the text has a number that cannot be kept exact."""
+def overgrown(body: bytes, message: str) -> ProtocolError:
+    """The error for a `body` with too many elements, without making them. Its id counts as unique if the text has the
+    member's name only once."""
+    try:
+        if not body.decode().lstrip(" \t\r\n").startswith("{"):
+            msgspec.json.decode(body, type=msgspec.Raw)
+            return InvalidRequest("A message is one JSON object, or a small batch of them.")
+        head = msgspec.json.decode(body, type=_Head)
+    except (ValueError, RecursionError):
+        return ParseError()
+    once = body.count(b'"id"') == 1 and b"\\u" not in body
+    return InvalidParams(message, request_id=head.id if once and is_request_id(head.id) else None)
+
+
+class _Head(msgspec.Struct):
+    """The one member of a message that its refusal needs; all others are passed over."""
+
+    id: Any = None
+
+
+class _Number(str):
+    """A number that is refused, or that comes after a refused one and was not looked at yet."""
+
+    __slots__ = ()
+
+    def value(self) -> Any:
+        """The number, or None if it cannot be kept exact."""
+        try:
+            return json_numbers.real(self) if set(self) & set(".eE") else json_numbers.integer(self)
+        except json_numbers.NumberRefused:
+            return None
 
 
 class _Reading:
     """One reading that goes on after flaws and remembers them. The root's members are those of the last object read."""
 
-    def __init__(self, *, numbers: bool) -> None:
-        self._numbers = numbers
+    def __init__(self) -> None:
         self._duplicate = False
         self._number = False
         self._last: list[tuple[str, Any]] = []
@@ -51,19 +85,20 @@ class _Reading:
             raise ValueError("lone surrogate")
         decoder = json.JSONDecoder(
             object_pairs_hook=self._members,
-            parse_int=self._integer if self._numbers else None,
-            parse_float=self._real if self._numbers else None,
+            parse_int=self._integer,
+            parse_float=self._real,
             parse_constant=json_numbers.constant,
         )
         self._root = decoder.decode(body.decode())
 
+    def is_object(self) -> bool:
+        return isinstance(self._root, dict)
+
     def flaw(self) -> ProtocolError | None:
-        if isinstance(self._root, list) and not self._numbers:
-            return InvalidRequest("A message is one JSON object, or a small batch of them.")
         if self._duplicate:
             return InvalidRequest("The message has a member name twice in one object.")
-        if any(isinstance(value, _RefusedNumber) for value in self._root_ids()):
-            return InvalidRequest("The request id is a number that cannot be kept exact.")
+        if None in self._root_ids() and self._number:
+            return InvalidRequest("The request id is null or a number that cannot be kept exact.")
         if self._number:
             return InvalidParams("The message has a number that cannot be kept exact.")
         return None
@@ -74,7 +109,10 @@ class _Reading:
         return ids[0] if len(ids) == 1 and is_request_id(ids[0]) else None
 
     def _root_ids(self) -> list[Any]:
-        return [value for name, value in self._last if name == "id"] if isinstance(self._root, dict) else []
+        if not self.is_object():
+            return []
+        ids = [value for name, value in self._last if name == "id"]
+        return [value.value() if isinstance(value, _Number) else value for value in ids]
 
     def _members(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         self._last = pairs
@@ -82,16 +120,17 @@ class _Reading:
         self._duplicate = self._duplicate or len(members) != len(pairs)
         return members
 
-    def _integer(self, literal: str) -> int | _RefusedNumber:
-        try:
-            return json_numbers.integer(literal)
-        except json_numbers.NumberRefused:
-            self._number = True
-            return _RefusedNumber()
+    def _integer(self, literal: str) -> int | _Number:
+        return self._judged(literal, json_numbers.integer)
 
-    def _real(self, literal: str) -> float | _RefusedNumber:
+    def _real(self, literal: str) -> float | _Number:
+        return self._judged(literal, json_numbers.real)
+
+    def _judged(self, literal: str, judge: Callable[[str], T]) -> T | _Number:
+        if self._number:
+            return _Number(literal)
         try:
-            return json_numbers.real(literal)
+            return judge(literal)
         except json_numbers.NumberRefused:
             self._number = True
-            return _RefusedNumber()
+            return _Number(literal)

@@ -1,11 +1,13 @@
 """JSON as the gateway accepts it: one meaning for every reader, and nothing that changes when it is written again.
 
-Theory of operation. Most messages are compact. If such a body, decoded and encoded again, gives the very same bytes,
-then it has no duplicate members, no number that changes and no text that cannot be written: the cheapest proof there
-is. Other bodies are read a second time by the standard library, whose hooks see each object's pairs and each number's
-digits. Only a body that failed is read a third time, to say what is wrong with it and whose request it was.
+Theory of operation. If a body, decoded and encoded again, gives the very same bytes but for blanks, then it has no
+duplicate members, no number that changes and no text that cannot be written: taking blanks away changes neither the
+number of members nor any digit. That is the cheapest proof there is, and it holds for most messages. The others (text
+with escapes, numbers written in another way) are read a second time by the standard library, whose hooks see each
+object's pairs and each number's digits. Only a body that failed is read again, to say what is wrong with it and whose
+request it was.
 
-Depth and number of elements are counted on the text without its strings, so that brackets in strings count for nothing.
+Depth and elements are counted on the text without its strings, so that brackets in strings count for nothing.
 Unreadable text is a ParseError, an ambiguous one (duplicate members) an InvalidRequest, the rest InvalidParams.
 """
 
@@ -14,13 +16,13 @@ from __future__ import annotations
 import json
 from array import array
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from toolyard.protocol import json_numbers
 from toolyard.protocol.errors import InvalidParams, ParseError
-from toolyard.protocol.json_refusal import refusal
+from toolyard.protocol.json_refusal import overgrown, refusal
 
 MAX_DEPTH = 64
 MAX_ELEMENTS = 200_000
@@ -33,17 +35,13 @@ encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _pack = msgspec.msgpack.Encoder().encode
 
-_MARKS = bytes(1 if mark in b"[{" else 255 if mark in b"]}" else 0 for mark in range(256))
-_NOT_MARKS = bytes(set(range(256)) - set(b"[]{}"))
+_BLANKS: Final = b" \t\r\n"
+_MARKS: Final = bytes(1 if mark in b"[{" else 255 if mark in b"]}" else 0 for mark in range(256))
+_NOT_MARKS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class _Unclear(ValueError):
     """Two members of one object have the same name."""
-
-
-class _Shape(NamedTuple):
-    depth: int
-    elements: int
 
 
 def decode(body: bytes, *, max_depth: int = MAX_DEPTH, max_elements: int = MAX_ELEMENTS) -> Any:
@@ -53,7 +51,8 @@ def decode(body: bytes, *, max_depth: int = MAX_DEPTH, max_elements: int = MAX_E
         _check_shape(body, max_depth, max_elements)
     try:
         value = _decode(body)
-        if encode(value) == body:
+        written = encode(value)
+        if written == body or written.translate(None, b" ") == body.translate(None, _BLANKS):
             _pack(value)  # raises OverflowError for an integer outside [-2^63, 2^64-1]
             return value
         return _read(body.decode())
@@ -77,19 +76,21 @@ _read = json.JSONDecoder(
 
 
 def _check_shape(body: bytes, max_depth: int, max_elements: int) -> None:
-    shape = _measure(body)
-    if shape.depth > UNREADABLE_DEPTH:
-        raise ParseError(f"The message is nested deeper than {UNREADABLE_DEPTH} levels.")
-    if shape.depth > max_depth:
-        raise refusal(body, InvalidParams(f"The message is nested deeper than {max_depth} levels."))
-    if shape.elements > max_elements:
-        raise refusal(body, InvalidParams(f"The message has more than {max_elements} elements."))
-
-
-def _measure(body: bytes) -> _Shape:
-    outside = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
-    bones = b"0".join(outside).translate(None, b" \t\r\n")
-    marks = array("b", bones.translate(_MARKS, _NOT_MARKS))
+    """Refuse a body beyond the limits. Elements come first: they bound the work of measuring the depth."""
+    bones = _bones(body)
     openings = bones.count(b"[") + bones.count(b"{")
-    elements = bones.count(b",") + openings - bones.count(b"[]") - bones.count(b"{}")
-    return _Shape(max(accumulate(marks), default=0), elements)
+    if bones.count(b",") + openings - bones.count(b"[]") - bones.count(b"{}") > max_elements:
+        raise overgrown(body, f"The message has more than {max_elements} elements.")
+    if openings <= max_depth:
+        return
+    depth = max(accumulate(array("b", bones.translate(_MARKS, _NOT_MARKS))))
+    if depth > UNREADABLE_DEPTH:
+        raise ParseError(f"The message is nested deeper than {UNREADABLE_DEPTH} levels.")
+    if depth > max_depth:
+        raise refusal(body, InvalidParams(f"The message is nested deeper than {max_depth} levels."))
+
+
+def _bones(body: bytes) -> bytes:
+    """The text without blanks, each string replaced by one character."""
+    outside = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    return b"0".join(outside).translate(None, _BLANKS)

@@ -118,6 +118,13 @@ def test_a_member_named_twice_makes_the_request_invalid(body: str, request_id: o
     assert error.request_id == request_id
 
 
+def test_blanks_in_names_and_texts_never_hide_a_difference() -> None:
+    assert decode(b'{ "a b" : 1, "ab" : " x " }') == {"a b": 1, "ab": " x "}
+    assert type(refused('{ "a b" : 1, "a b" : 2 }')) is InvalidRequest
+    assert type(refused('{ "a b" : 1, "ab" : 2, "a b" : 3 }')) is InvalidRequest
+    assert type(refused('{\t"v" :\r\n 18446744073709551616 }')) is InvalidParams
+
+
 @pytest.mark.parametrize(
     "body",
     [
