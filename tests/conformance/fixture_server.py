@@ -1,6 +1,8 @@
 """A server that speaks both eras, with everything the conformance suite asks for. Runs in the environment `mcp2`.
 
-    python fixture_server.py --port 0
+    python fixture_server.py --port 0 [--era both|legacy|modern]
+
+Of one era only, it refuses the other as a server that has never heard of it, or no longer knows it, would.
 
 The first line on standard output is JSON: {"url": "http://localhost:<port>/mcp"}.
 """
@@ -48,6 +50,7 @@ from mcp.server.subscriptions import (
 )
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from starlette.responses import JSONResponse
 
 Context = ServerRequestContext[Any, Any]
 RETRY_MS = 100
@@ -240,14 +243,45 @@ def _messages(params: types.GetPromptRequestParams) -> Json:
     return {"messages": [{"role": "user", "content": content} for content in contents]}
 
 
+class OneEra:
+    """Refuses the requests of the other era before the application sees them."""
+
+    def __init__(self, app: Any, era: str) -> None:
+        self._app = app
+        self._refuse_modern = era == "legacy"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        revision = dict(scope["headers"]).get(b"mcp-protocol-version", b"").decode()
+        if (revision in MODERN_PROTOCOL_VERSIONS) != self._refuse_modern:
+            await self._app(scope, receive, send)
+        elif scope["method"] != "POST":
+            await JSONResponse({"error": "Method Not Allowed"}, 405)(scope, receive, send)
+        else:
+            await JSONResponse(self._refusal(revision), 400)(scope, receive, send)
+
+    def _refusal(self, revision: str) -> Json:
+        if self._refuse_modern:
+            error: Json = {"code": -32000, "message": f"Bad Request: Unsupported protocol version: {revision}"}
+        else:
+            data = {"supported": list(MODERN_PROTOCOL_VERSIONS), "requested": revision}
+            error = {"code": -32022, "message": "Unsupported protocol version", "data": data}
+        return {"jsonrpc": "2.0", "id": None, "error": error}
+
+
 def main() -> None:
     """Serve until terminated."""
     parser = argparse.ArgumentParser(description="The conformance fixture server")
     parser.add_argument("--port", type=int, default=0)
-    port: int = parser.parse_args().port
+    parser.add_argument("--era", choices=("both", "legacy", "modern"), default="both")
+    options = parser.parse_args()
+    port: int = options.port
     warnings.simplefilter("ignore")
-    server = Fixture().server()
-    app = server.streamable_http_app(event_store=Events(), retry_interval=RETRY_MS)
+    app: Any = Fixture().server().streamable_http_app(event_store=Events(), retry_interval=RETRY_MS)
+    if options.era != "both":
+        app = OneEra(app, options.era)
     with socket.create_server(("127.0.0.1", port)) as listener:
         print(json.dumps({"url": f"http://localhost:{listener.getsockname()[1]}/mcp"}), flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])

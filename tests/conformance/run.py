@@ -1,6 +1,6 @@
 """Runs the official conformance suite against the fixture server, directly and through the gateway, and as a client.
 
-    python -m tests.conformance.run [--direct] [--mode server|client|all] [--keep DIR]
+    python -m tests.conformance.run [--direct] [--mode server|client|all] [--era both|legacy|modern] [--keep DIR]
 
 Prints every failing check (scenario, check, message) and ends with one JSON summary. Exit code 1 if anything that
 should pass does not.
@@ -93,9 +93,9 @@ class Outcome:
         return dict(Counter(check.status for check in self.checks))
 
 
-def fixture_command() -> list[str]:
-    """The command line of the fixture server, on a free port."""
-    return [str(environment("mcp2").python), str(HERE / "fixture_server.py"), "--port", "0"]
+def fixture_command(era: str = "both") -> list[str]:
+    """The command line of the fixture server, on a free port: of both eras, or legacy or modern only."""
+    return [str(environment("mcp2").python), str(HERE / "fixture_server.py"), "--port", "0", "--era", era]
 
 
 def gateway_configuration(upstream_url: str) -> dict[str, Any]:
@@ -166,15 +166,17 @@ def _suite(name: str, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def _server_mode(folder: Path, *, direct: bool) -> tuple[dict[str, Any], bool]:
+def _server_mode(folder: Path, *, direct: bool, era: str) -> tuple[dict[str, Any], bool]:
     summary: dict[str, Any] = {}
     good = True
     with ExitStack() as stack:
-        fixture = stack.enter_context(serving(fixture_command(), folder / "fixture.log"))
+        fixture = stack.enter_context(serving(fixture_command(era), folder / "fixture.log"))
         through = None if direct else stack.enter_context(gateway(folder / "gateway", gateway_configuration(fixture)))
         if through is not None:
             through.wait_for_tools("test_simple_text")
         for name in SERVER_RUNS:
+            if era != "both" and (name == "2026-07-28") != (era == "modern"):
+                continue
             ceiling = run_server(name, fixture, folder / f"direct-{name}")
             report(f"{name} direct", ceiling.failures)
             summary[name] = {"direct": ceiling.summary()}
@@ -205,16 +207,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The official conformance suite, directly and through the gateway")
     parser.add_argument("--direct", action="store_true", help="without a gateway: what the fixture and client reach")
     parser.add_argument("--mode", choices=("server", "client", "all"), default="all")
+    parser.add_argument("--era", choices=("both", "legacy", "modern"), default="both", help="what the fixture speaks")
     parser.add_argument("--keep", type=Path, help="keep all files in this folder")
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="conformance-"))
     folder.mkdir(parents=True, exist_ok=True)
     summary: dict[str, Any] = {"files": str(folder)}
     good = True
-    for mode, run in (("server", _server_mode), ("client", _client_mode)):
-        if options.mode in (mode, "all"):
-            summary[mode], passed = run(folder, direct=options.direct)
-            good = good and passed
+    if options.mode in ("server", "all"):
+        summary["server"], good = _server_mode(folder, direct=options.direct, era=options.era)
+    if options.mode in ("client", "all"):
+        summary["client"], passed = _client_mode(folder, direct=options.direct)
+        good = good and passed
     print(json.dumps(summary, indent=2))
     return 0 if good else 1
 

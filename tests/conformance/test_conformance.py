@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,16 +23,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fixture_url(folder: Path) -> Iterator[str]:
-    with serving(run.fixture_command(), folder / "fixture.log") as url:
-        yield url
+def started(folder: Path) -> Iterator[Callable[[str], tuple[str, str]]]:
+    """Starts, once each, a fixture server of an era and a gateway in front of it; gives both URLs."""
+    with ExitStack() as stack:
 
+        @functools.cache
+        def start(era: str) -> tuple[str, str]:
+            fixture = stack.enter_context(serving(run.fixture_command(era), folder / f"fixture-{era}.log"))
+            running = stack.enter_context(gateway(folder / f"gateway-{era}", run.gateway_configuration(fixture)))
+            running.wait_for_tools("test_simple_text")
+            return fixture, f"{running.url}/mcp"
 
-@pytest.fixture(scope="module")
-def gateway_url(folder: Path, fixture_url: str) -> Iterator[str]:
-    with gateway(folder / "gateway", run.gateway_configuration(fixture_url)) as running:
-        running.wait_for_tools("test_simple_text")
-        yield f"{running.url}/mcp"
+        yield start
 
 
 def lines(checks: list[run.Check]) -> str:
@@ -39,23 +43,40 @@ def lines(checks: list[run.Check]) -> str:
 
 @pytest.mark.parametrize(("name", "passed"), [("0.1.16", 44), ("2025-11-25", 84)])
 def test_the_gateway_passes_every_check_of_the_older_revisions(
-    name: str, passed: int, gateway_url: str, folder: Path
+    name: str, passed: int, started: Callable[[str], tuple[str, str]], folder: Path
 ) -> None:
-    outcome = run.run_server(name, gateway_url, folder / f"gateway-{name}")
+    _, url = started("legacy")
+    outcome = run.run_server(name, url, folder / f"legacy-{name}")
     assert not outcome.failures, lines(outcome.failures)
     unpassed = [check for check in outcome.checks if check.status in {"WARNING", "INFO", "SKIPPED"}]
-    assert outcome.count("SUCCESS") == passed, lines(unpassed)
+    assert outcome.count("SUCCESS") >= passed, lines(unpassed)
 
 
-def test_the_gateway_fails_no_check_of_the_newest_revision_that_its_upstream_passes(
-    gateway_url: str, fixture_url: str, folder: Path
+# An upstream of the modern era never ends the stream of a running call, so a gateway that speaks modern to a server
+# of both eras has no end to pass on.
+NOTHING_TO_PASS_ON = {"server-sse-disconnect-resume"}
+
+
+@pytest.mark.parametrize("name", list(run.SERVER_RUNS))
+def test_the_gateway_fails_no_check_that_its_upstream_of_both_eras_passes(
+    name: str, started: Callable[[str], tuple[str, str]], folder: Path
 ) -> None:
-    direct = run.run_server("2026-07-28", fixture_url, folder / "direct-2026-07-28")
+    direct_url, url = started("both")
+    direct = run.run_server(name, direct_url, folder / f"direct-{name}")
     assert not direct.failures, lines(direct.failures)
-    outcome = run.run_server("2026-07-28", gateway_url, folder / "gateway-2026-07-28")
+    outcome = run.run_server(name, url, folder / f"both-{name}")
     assert not outcome.failures, lines(outcome.failures)
-    lost = outcome.worse_than(direct)
+    lost = [check for check in outcome.worse_than(direct) if check.id not in NOTHING_TO_PASS_ON]
     assert not lost, lines(lost)
+
+
+@pytest.mark.parametrize("name", ["0.1.16", "2025-11-25"])
+def test_clients_of_older_revisions_get_everything_of_a_server_that_knows_only_the_newest(
+    name: str, started: Callable[[str], tuple[str, str]], folder: Path
+) -> None:
+    _, url = started("modern")
+    outcome = run.run_server(name, url, folder / f"modern-{name}")
+    assert not outcome.failures, lines(outcome.failures)
 
 
 @pytest.mark.parametrize(("revision", "scenario"), CLIENT_RUNS)
