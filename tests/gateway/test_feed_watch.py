@@ -115,6 +115,9 @@ def test_a_broken_edit_is_reported_with_file_line_and_key_and_its_mending_is_off
         rig.config.write_text(text("first"))
         await rig.until(lambda: rig.titles() == ["first"])
         assert len(rig.rejected) == 1
+        rig.config.write_text(text("second"))
+        await rig.until(lambda: rig.titles() == ["first", "second"])
+        assert [loaded.snapshot.revision for loaded in rig.offered] == [2, 3]
 
     watch(tmp_path, story)
 
@@ -175,6 +178,37 @@ def test_a_touched_file_with_the_same_content_is_not_offered_again(tmp_path):
     async def story(rig):
         os.utime(rig.config, (1, 1))
         await rig.feed.take_up()
+        assert (rig.offered, rig.rejected) == ([], [])
+
+    watch(tmp_path, story)
+
+
+def test_a_credential_file_that_changes_appears_or_goes_is_noticed(tmp_path):
+    token = tmp_path / "token"
+    using = f"upstreams:\n  a: {{url: 'http://h/', headers: {{A: 'file:{token}'}}}}\n"
+
+    def offered(rig):
+        return [loaded.snapshot.upstreams["a"].headers[0][1].reveal() for loaded in rig.offered]
+
+    async def story(rig):
+        rig.config.write_text(using)
+        await rig.until(lambda: rig.rejected)
+        token.write_text("one")
+        await rig.until(lambda: offered(rig) == ["one"])
+        token.write_text("two")
+        await rig.until(lambda: offered(rig) == ["one", "two"])
+        assert len(rig.rejected) == 1
+
+    watch(tmp_path, story)
+
+
+def test_what_was_good_at_the_start_is_kept_too(tmp_path):
+    async def story(rig):
+        kept = tmp_path / "data/snapshot.json"
+        async with asyncio.timeout(WAIT_S):
+            while not kept.exists():
+                await asyncio.sleep(0.01)
+        assert load_last_good(tmp_path / "data", rig.config, environ={}, keys={}) is not None
         assert (rig.offered, rig.rejected) == ([], [])
 
     watch(tmp_path, story)

@@ -86,8 +86,13 @@ def prompts(
 
 def servers(config: ConfigOption = None, output: OutputOption = Format.TABLE) -> None:
     """List the virtual servers."""
+    from toolyard.cli.place import server_path
+
     rows = _operator_rows(config, "servers")
-    if rows is None:
+    if rows is not None:
+        base = _place(config).url()
+        rows = [{**row, "url": base + server_path(str(row["code"]))} for row in rows]
+    else:
         rows = _servers_in_file(_place(config))
     show(rows, output, columns=("code", "access", "names", "enabled", "tools", "upstreams", "url"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Callable
@@ -56,11 +57,24 @@ def stdio(
     config: ConfigOption = None,
     server: Annotated[str, typer.Option("--server", "-s", help="Code of the virtual server.")] = "default",
 ) -> None:
-    """Serve one client on standard input and output, for clients that know nothing else."""
+    """Serve one client on standard input and output, for clients that know nothing else.
+
+    Carries to the gateway at TOOLYARD_URL (with TOOLYARD_KEY), else to the one that runs here, else runs one itself."""
     from toolyard.cli.place import need_place
+
+    url = os.environ.get("TOOLYARD_URL")
+    if url and config is None:
+        from toolyard.cli.bridge import bridge_remote
+
+        raise typer.Exit(bridge_remote(url, os.environ.get("TOOLYARD_KEY"), server))
+    place = need_place(config)
+    if place.running():
+        from toolyard.cli.bridge import bridge_local
+
+        raise typer.Exit(bridge_local(place.socket, server))
     from toolyard.platform import run_stdio
 
-    raise typer.Exit(run_stdio(need_place(config).config, server))
+    raise typer.Exit(run_stdio(place.config, server))
 
 
 def version(output: OutputOption = Format.TABLE) -> None:

@@ -14,16 +14,22 @@ T = TypeVar("T")
 
 
 class Document:
-    """The file's name, its directory, the environment for its references, and the problems found so far."""
+    """The file's name, its directory, the environment for its references; the problems found so far, and the further
+    `files` that were read."""
 
     def __init__(self, path: Path, environ: Mapping[str, str], problems: list[Problem]) -> None:
         self.file = str(path)
         self.base = path.absolute().parent
         self.environ = environ
         self.problems = problems
+        self.files: list[Path] = []
 
     def complain(self, line: int, key: str, message: str) -> None:
         self.problems.append(Problem(self.file, line, key, message))
+
+    def path(self, text: str) -> Path:
+        """A path that is written in the file: relative ones are relative to it."""
+        return self.base / Path(text).expanduser()
 
     def text(self, node: Marked, key: str) -> str | None:
         """A scalar with its references expanded; None for null, and where a problem was found."""

@@ -22,10 +22,12 @@ FILE_NAMES = ("toolyard.yaml", "toolyard.yml", "config/app.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a file says: to the gateway as a whole (`settings`) and about what it serves (`snapshot`)."""
+    """What a file says: to the gateway as a whole (`settings`) and about what it serves (`snapshot`). `files`: the
+    credential files it refers to."""
 
     snapshot: Snapshot
     settings: Settings
+    files: tuple[Path, ...] = ()
 
 
 def find_config(directory: Path) -> Path | None:
@@ -69,7 +71,7 @@ def load_text(
     snapshot = Snapshot(
         revision, digest, MappingProxyType(upstreams), MappingProxyType(servers), MappingProxyType(dict(keys))
     )
-    return Loaded(snapshot, settings)
+    return Loaded(snapshot, settings, tuple(document.files))
 
 
 def settings_of(path: Path, environ: Mapping[str, str]) -> Settings:

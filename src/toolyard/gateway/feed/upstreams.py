@@ -6,11 +6,10 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from toolyard.contract.snapshot import ToolRule, UpstreamKind, UpstreamSpec
-from toolyard.gateway.feed.document import Section
+from toolyard.gateway.feed.document import Document, Section
 from toolyard.kit.quantities import seconds, switch, whole_number
 from toolyard.kit.secret import Secret
 
@@ -176,7 +175,7 @@ def _check_fits(entry: Section, spec: UpstreamSpec) -> None:
 
 def _path(entry: Section, name: str) -> str | None:
     text = entry.text(name)
-    return None if text is None else str(entry.document.base / Path(text).expanduser())
+    return None if text is None else str(entry.document.path(text))
 
 
 def _networks(entry: Section) -> tuple[str, ...]:
@@ -193,7 +192,7 @@ def _secrets(entry: Section, name: str, problem: Callable[[str, str], str | None
     section = entry.section(name)
     pairs: dict[str, Secret] = {}
     for field, node in section.items():
-        value = section.document.parsed(node, section.path(field), lambda text: credential(text, entry.document.base))
+        value = section.document.parsed(node, section.path(field), lambda text: _credential(text, entry.document))
         if value is None:
             continue
         wrong = problem(field, value)
@@ -203,12 +202,15 @@ def _secrets(entry: Section, name: str, problem: Callable[[str, str], str | None
     return tuple(pairs.items())
 
 
-def credential(text: str, base: Path) -> str:
+def _credential(text: str, document: Document) -> str:
     """The value itself, or for `file:PATH` what is in that file without its last line break. `file://…` is a value.
     Raises ValueError if the file cannot be read."""
     if not text.startswith("file:") or text.startswith("file://"):
         return text
-    path = base / Path(text.removeprefix("file:")).expanduser()
+    path = document.path(text.removeprefix("file:"))
+    document.files.append(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"the credential file {path} is not a file")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_CREDENTIAL_BYTES + 1)

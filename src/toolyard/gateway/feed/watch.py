@@ -1,4 +1,4 @@
-"""Watches the configuration file and the keys, and offers what they say within a second of a change.
+"""Watches the configuration, its credential files and the keys, and offers what they say within a second of a change.
 
 A change is seen by looking at the files' identity, size and time four times a second, through symbolic links: this
 holds for editors that rename, for swapped links and for network file systems, where notifications from the kernel do
@@ -9,6 +9,7 @@ and what was in force stays in force. A hundred changes in a second become a few
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,8 +25,10 @@ from toolyard.gateway.feed.yaml_marks import ConfigRejected, Problem
 LOOK_EVERY_S = 0.25
 SETTLE_S = 0.05
 RETRY_S = 0.2
+LOOKS_PER_RETRY = 8
 
 Sight = tuple[int, int, int, int] | None
+Sights = tuple[Sight, ...]
 logger = structlog.get_logger(__name__)
 
 
@@ -57,36 +60,43 @@ class FileFeed:
         self._revision = current.snapshot.revision if current else 0
         self._digest = current.snapshot.digest if current else ""
         self._settings = current.settings if current else None
-        self._broken = current is None
-        self._seen: tuple[Sight, Sight] = (None, None) if current is None else self._look()
+        self._files = current.files if current else ()
+        self._rejected: tuple[Problem, ...] = ()
+        self._kept = False
+        self._seen: Sights = ()
 
     async def run(self) -> None:
-        """Watch until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            if self._look() == self._seen:
-                continue
-            await asyncio.sleep(SETTLE_S)
+        """Take up what there is, then watch until cancelled."""
+        for looks in itertools.count(1):
             try:
-                await self.take_up()
+                if self._look() != self._seen:
+                    await asyncio.sleep(SETTLE_S)
+                    await self.take_up()
+                elif self._rejected and looks % LOOKS_PER_RETRY == 0:
+                    await self.take_up(again=True)
             except Exception:
                 logger.exception("feed_failed")
+            await asyncio.sleep(LOOK_EVERY_S)
 
-    async def take_up(self) -> None:
-        """Read the files now, and offer or reject what they say."""
+    async def take_up(self, *, again: bool = False) -> None:
+        """Read the files now, and offer or reject what they say. `again`: nothing changed since they were rejected, so
+        that only another reason (a credential file that is there now, or is gone) is worth telling."""
         self._seen = self._look()
         try:
             loaded, text = await self._read_twice()
-            if loaded.snapshot.digest == self._digest and loaded.settings == self._settings and not self._broken:
-                return
-            self._offer(loaded)
+            fresh = (loaded.snapshot.digest, loaded.settings) != (self._digest, self._settings)
+            if fresh or self._rejected:
+                self._offer(loaded)
+                self._revision = loaded.snapshot.revision
         except ConfigRejected as rejected:
-            self._broken = True
-            self._reject(rejected)
+            if not again or rejected.problems != self._rejected:
+                self._reject(rejected)
+            self._rejected = rejected.problems
             return
-        self._revision, self._digest = loaded.snapshot.revision, loaded.snapshot.digest
-        self._settings, self._broken = loaded.settings, False
-        await self._keep(text)
+        self._rejected, self._files = (), loaded.files
+        self._digest, self._settings = loaded.snapshot.digest, loaded.settings
+        if fresh or not self._kept:
+            await self._keep(text)
 
     async def _read_twice(self) -> tuple[Loaded, str]:
         try:
@@ -113,11 +123,12 @@ class FileFeed:
         data_dir = self._watched.keys.path.parent
         try:
             await asyncio.to_thread(save_last_good, data_dir, self._watched.config, text, self._digest)
+            self._kept = True
         except OSError as error:
             logger.error("last_good_not_kept", reason=error.strerror)
 
-    def _look(self) -> tuple[Sight, Sight]:
-        return _sight(self._watched.config), _sight(self._watched.keys.path)
+    def _look(self) -> Sights:
+        return tuple(_sight(path) for path in (self._watched.config, self._watched.keys.path, *self._files))
 
 
 def _sight(path: Path) -> Sight:
