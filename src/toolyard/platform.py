@@ -21,7 +21,7 @@ from toolyard.gateway.assembly import Bounds, Gateway
 from toolyard.gateway.call import Upstream, UpstreamEvents
 from toolyard.gateway.downstream.duplex import Duplex
 from toolyard.gateway.edge import EdgeSettings
-from toolyard.gateway.feed.file import Loaded, load_all
+from toolyard.gateway.feed.file import Loaded, load_all, settings_of
 from toolyard.gateway.feed.keys import KeyStore
 from toolyard.gateway.feed.last_good import load_last_good
 from toolyard.gateway.feed.watch import FileFeed, Watched
@@ -46,6 +46,7 @@ FACTS_NAME = "gateway.json"
 JOURNAL_NAME = "journal.sqlite"
 SWEEP_S = 10.0
 DRAIN_GRACE_S = 2.0
+LAST_ANSWERS_S = 30.0
 
 
 def make_upstream(spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era_hint: str | None) -> Upstream:
@@ -170,8 +171,8 @@ class Process:
         try:
             catalog = gateway.holder.current.servers.get(server_code)
             await gateway.pool.tried(catalog.upstream_ids if catalog is not None else (), 10.0)
-            socket = await StdioSocket.open()
-            await Duplex(gateway.exchange, operator_head(server_code), socket).run()
+            client = Duplex(gateway.exchange, operator_head(server_code), StdioSocket(), last_answers_s=LAST_ANSWERS_S)
+            await client.run()
         finally:
             await gateway.aclose()
             journal.close()
@@ -269,10 +270,7 @@ class _Stopping:
 
 def data_dir_of(config: Path, environ: Mapping[str, str]) -> Path:
     """Where a configuration's data lives, found without the configuration being right."""
-    try:
-        return load_all(config, environ=environ, keys={}, revision=1).settings.gateway.data_dir
-    except ConfigRejected:
-        return config.absolute().parent / (environ.get("TOOLYARD_DATA_DIR") or ".toolyard")
+    return settings_of(config, environ).gateway.data_dir
 
 
 def bounds_of(settings: Settings) -> Bounds:

@@ -28,6 +28,11 @@ class TaskOwner:
         task.add_done_callback(self._ended)
         return task
 
+    async def settled(self, limit_s: float) -> None:
+        """Wait until all tasks have ended by themselves, at most `limit_s` seconds."""
+        if self._tasks and limit_s > 0:
+            await asyncio.wait(tuple(self._tasks), timeout=limit_s)
+
     async def aclose(self) -> None:
         """Cancel what still runs and wait for it."""
         tasks = list(self._tasks)

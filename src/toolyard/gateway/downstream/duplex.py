@@ -80,7 +80,9 @@ class ConversationSink:
 class Duplex:
     """One connection's life, from its first message to its end."""
 
-    def __init__(self, exchange: Exchange, head: Head, socket: MessageSocket) -> None:
+    def __init__(self, exchange: Exchange, head: Head, socket: MessageSocket, *, last_answers_s: float = 0.0) -> None:
+        """`last_answers_s`: how long calls may still run when the client's messages end."""
+        self._last_answers_s = last_answers_s
         self._exchange = exchange
         self._head = head
         self._socket = socket
@@ -95,6 +97,7 @@ class Duplex:
         try:
             while (body := await self._socket.receive()) is not None:
                 await self.take(body)
+            await self._calls.settled(self._last_answers_s)
         finally:
             await self._calls.aclose()
             await self._exchange.end(self._conversation)
