@@ -137,16 +137,16 @@ def _check_parameters(
     for parameter in parameters_of(request.params["name"]) or ():
         value = parameter.value_in(request.params.get("arguments"))
         name = parameter.header.lower()
-        if value is None:
+        if _rendered(value) is None:
             if name in headers or name in repeated:
                 raise HeaderMismatch(f"The {parameter.header} header has no argument of the body behind it.")
-        elif not _says(parameter, decode_value(_single(headers, repeated, name)), value):
+        elif not _says(decode_value(_single(headers, repeated, name)), value):
             raise HeaderMismatch(f"The {parameter.header} header does not say what the body says.")
 
 
-def _says(parameter: HeaderParameter, text: str, value: Any) -> bool:
+def _says(text: str, value: Any) -> bool:
     """True if the header's `text` is the body's `value`; integers are compared as numbers, so that 42.0 is 42."""
-    whole = _whole(value) if parameter.type == "integer" else None
+    whole = _whole(value)
     if whole is None:
         return text == _rendered(value)
     decimal = _DECIMAL.fullmatch(text)
@@ -160,10 +160,13 @@ def _whole(value: Any) -> int | None:
 
 
 def _rendered(value: Any) -> str | None:
-    """The text of a mirrored value; None where there is none to send (absent, null, or no primitive)."""
+    """The text of a mirrored value; None where there is none to send (absent, null, array or object). A fraction is no
+    value of any mirrored type, but that is the schema's business."""
     if type(value) is bool:
         return "true" if value else "false"
     if type(value) is str:
         return value
     whole = _whole(value)
-    return None if whole is None else str(whole)
+    if whole is not None:
+        return str(whole)
+    return repr(value) if type(value) is float else None

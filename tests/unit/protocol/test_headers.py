@@ -154,6 +154,20 @@ def test_a_header_without_an_argument_behind_it_is_refused(arguments: dict[str, 
     check(headers(), asked, parameters=(REGION,))
 
 
+@pytest.mark.parametrize("value", [{"a": 1}, ["eu"]])
+def test_an_argument_no_header_can_carry_has_none(value: object) -> None:
+    asked = request(arguments={"region": value})
+    check(headers(), asked, parameters=(REGION,))
+    mismatch(headers(mcp_param_region="eu"), asked, parameters=(REGION,))
+
+
+def test_an_argument_of_another_type_is_mirrored_as_it_is() -> None:
+    for value, text in ((42, "42"), (2.5, "2.5"), (True, "true")):
+        asked = request(arguments={"region": value})
+        check(headers(mcp_param_region=text), asked, parameters=(REGION,))
+        mismatch(headers(), asked, parameters=(REGION,))
+
+
 def test_undeclared_parameter_headers_and_unknown_tools_are_ignored() -> None:
     check(headers(mcp_param_other="x"))
     check(headers(mcp_param_region="x"), parameters=None)
