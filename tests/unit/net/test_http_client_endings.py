@@ -149,7 +149,6 @@ def test_an_idempotent_request_on_a_connection_that_closed_under_it_is_sent_agai
 
 
 def test_a_post_that_the_socket_did_not_take_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On asyncio's loop, which writes at once; uvloop writes later, and then nothing is certain."""
     monkeypatch.setattr("toolyard.net.connection.PEEK_AFTER_IDLE_S", 1000.0)
 
     async def use(peer: FakePeer, client: HttpClient) -> None:
@@ -157,13 +156,8 @@ def test_a_post_that_the_socket_did_not_take_is_sent_again(monkeypatch: pytest.M
         [idle] = client._idle
         assert idle.sock is not None
         idle.sock.shutdown(socket.SHUT_WR)
-        if fake_peer.loop_factory is None:
-            assert await (await post(client)).read(100) == b"{}"
-            assert (len(peer.requests), client.status()["retries"]) == (2, 1)
-        else:
-            with pytest.raises(Incomplete):
-                await post(client)
-            assert len(peer.requests) == 1
+        assert await (await post(client)).read(100) == b"{}"
+        assert (len(peer.requests), client.status()["retries"]) == (2, 1)
 
     run(answer(), use)
 
