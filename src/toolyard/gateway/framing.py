@@ -100,6 +100,15 @@ def _field_name(name: bytes) -> str:
     return key
 
 
+def skip_empty_lines(buffer: bytearray) -> None:
+    """Take the empty lines away that a client may send before a request (RFC 9112 section 2.2): two at a time."""
+    for _ in range(2):
+        if buffer.startswith(b"\r\n"):
+            del buffer[:2]
+    if buffer and not (buffer[0] == 0x0D and len(buffer) == 1) and not 0x41 <= buffer[0] <= 0x5A:
+        raise RequestMalformed
+
+
 def find_head(buffer: bytearray, start: int, limits: WireLimits) -> int:
     """The length of the head that `buffer` begins with, or -1 while it is not whole. Raises what is wrong already."""
     found = buffer.find(b"\r\n\r\n", start)

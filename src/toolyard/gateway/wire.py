@@ -20,7 +20,7 @@ from typing import cast
 from toolyard.gateway import edge
 from toolyard.gateway.call import Answer, ClientGone
 from toolyard.gateway.downstream.websocket import WebSocket
-from toolyard.gateway.framing import ChunkedBody, RequestHead, WireLimits, find_head, read_head
+from toolyard.gateway.framing import ChunkedBody, RequestHead, WireLimits, find_head, read_head, skip_empty_lines
 from toolyard.gateway.http_sink import HttpSink, encode_answer
 from toolyard.gateway.outflow import Outflow
 from toolyard.gateway.reception import Listener, Peer, Reception, receive
@@ -37,6 +37,7 @@ from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
 
 _log = get_logger(__name__)
+_CR = 0x0D
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -163,35 +164,32 @@ class WireProtocol(asyncio.Protocol):
     # --- reading
 
     def _advance(self) -> None:
-        """Begin as many requests as can be begun now."""
+        """Begin the next request, if enough of it is here."""
         try:
-            while self._buffer:
-                if self._state is _State.HEAD:
-                    if not self._read_head():
-                        break
-                elif self._state is not _State.BODY or not self._read_body():
-                    break
+            if self._state is _State.HEAD and self._buffer:
+                self._read_head()
+            if self._state is _State.BODY:
+                self._read_body()
         except WireRefusal as refusal:
             self._refuse(refusal)
 
-    def _read_head(self) -> bool:
+    def _read_head(self) -> None:
         buffer = self._buffer
-        while buffer.startswith(b"\r\n"):
-            del buffer[:2]
-        if not buffer or buffer == b"\r":
-            return False
         self._request = None
+        if buffer[0] == _CR:
+            skip_empty_lines(buffer)
+            if not buffer or buffer[0] == _CR:
+                return
         end = find_head(buffer, self._scanned, self._limits)
         if end < 0:
             if self._scanned == 0:
                 self._deadline = min(self._deadline, self._service.now() + self._limits.head_s)
             self._scanned = max(1, len(buffer) - 3)
-            return False
+            return
         raw = bytes(buffer[:end])
         del buffer[:end]
         self._scanned = 0
         self._begin(read_head(raw, self._limits), raw)
-        return True
 
     def _begin(self, request: RequestHead, raw: bytes) -> None:
         self._request = request
@@ -220,23 +218,22 @@ class WireProtocol(asyncio.Protocol):
         if "expect" in request.headers and request.http11 and not self._buffer:
             self._out.write(_CONTINUE)
 
-    def _read_body(self) -> bool:
-        reception, request = self._reception, self._request
-        if reception is None or request is None:
-            return False
+    def _read_body(self) -> None:
+        reception = self._reception
+        if reception is None:
+            return
         if self._chunks is not None:
             body = self._chunks.feed(self._buffer)
             if body is None:
-                return False
+                return
         else:
-            length = request.length or 0
+            length = reception.request.length or 0
             if len(self._buffer) < length:
-                return False
+                return
             body = bytes(self._buffer[:length])
             del self._buffer[:length]
         self._reception = self._chunks = None
         self._dispatch(reception, body)
-        return True
 
     # --- answering
 
@@ -286,7 +283,8 @@ class WireProtocol(asyncio.Protocol):
         bodyless = self._request is not None and self._request.method == "HEAD"
         self._out.write(b"".join(encode_answer(answer, headers, close=not self._keep_alive, bodyless=bodyless)))
         if self._keep_alive:
-            self._await_next()
+            self._state = _State.BUSY
+            asyncio.get_running_loop().call_soon(self._next)  # others' requests come before this client's next one
         else:
             self._linger()
 
@@ -296,10 +294,6 @@ class WireProtocol(asyncio.Protocol):
             return False
         del self._buffer[: request.length]
         return True
-
-    def _await_next(self) -> None:
-        self._state = _State.HEAD
-        self._deadline = self._service.now() + self._limits.idle_s
 
     def _linger(self) -> None:
         """Close in a way that lets the client read the answer although it may still be sending."""
@@ -333,7 +327,10 @@ class WireProtocol(asyncio.Protocol):
         self._out.then(self._close if close else self._next)
 
     def _next(self) -> None:
-        self._await_next()
+        if self._state is not _State.BUSY:
+            return
+        self._state = _State.HEAD
+        self._deadline = self._service.now() + self._limits.idle_s
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -374,11 +371,14 @@ class WireProtocol(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Look at every deadline of this connection."""
-        stalled_s = self._out.tick(now)
-        if stalled_s >= self._limits.write_stall_s:
+        if self._state is _State.HEAD and now < self._deadline:
+            return
+        if self._out.tick(now) >= self._limits.write_stall_s:
             self._transport.abort()
         elif now >= self._deadline:
             self._expire()
+        elif self._transport.is_closing():
+            return
         elif self._state is _State.BODY:
             self._check_rate(now)
         elif self._socket is not None:
@@ -387,7 +387,7 @@ class WireProtocol(asyncio.Protocol):
             self._sink.comment()
 
     def _expire(self) -> None:
-        if self._state is _State.CLOSED:
+        if self._state is _State.CLOSED or self._transport.is_closing():
             self._transport.abort()
         elif self._state is _State.BODY or (self._state is _State.HEAD and self._buffer):
             self._refuse(RequestTimedOut())
