@@ -9,7 +9,7 @@ import pytest
 from tests.gateway.upstream.fake_http_upstream import Json, Legacy, Modern, Reply, Request, result, text
 from tests.gateway.upstream.http_rig import Caller, rig, run
 from toolyard.gateway.upstream import http_legacy
-from toolyard.gateway.upstream.errors import UpstreamBusy
+from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamInvalid
 from toolyard.gateway.upstream.http_legacy import LegacyDriver
 from toolyard.gateway.upstream.mcp_http import McpHttpUpstream
 from toolyard.kit.clock import ManualClock
@@ -137,5 +137,20 @@ def test_a_caller_that_takes_its_notifications_slowly_holds_up_nobody_else(era: 
             slow.may.set()
             assert (await waiting)["content"][0]["text"] == "done"
             assert len(slow.told) == 1
+
+    run(work)
+
+
+@pytest.mark.parametrize("session_id", ["a b", "x" * 513, "", "\x7f"])
+def test_a_session_id_that_is_not_visible_ascii_is_invalid(session_id: str):
+    async def initialize(request: Request, reply: Reply) -> None:
+        shaken = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+        await reply.json(result(request, shaken), mcp_session_id=session_id)
+
+    async def work() -> None:
+        async with rig(Legacy(stateless=True, handlers={"initialize": initialize})) as r:
+            with pytest.raises(UpstreamInvalid):
+                await r.echo(**LEGACY)
+            assert r.fake.of("tools/call") == []
 
     run(work)

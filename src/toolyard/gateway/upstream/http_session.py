@@ -68,13 +68,14 @@ class LegacySession:
         try:
             if response.status != 200:
                 raise await self._handshake_refusal(response)
+            self._session_id = self._checked_id(response.headers.get("mcp-session-id"))
             reply = await self._answer(response, Running(request_id, None, None), deadline)
         except BaseException:
             response.abort()
             raise
         if reply.error is not None:
             raise EraContradicted(_error(reply))
-        self._accept(_result(reply), response.headers.get("mcp-session-id"))
+        self._accept(_result(reply))
         await self.post(jsonrpc.notification("notifications/initialized"), deadline)
 
     async def _handshake_refusal(self, response: HttpResponse) -> Exception:
@@ -87,18 +88,20 @@ class LegacySession:
             return EraContradicted(_error(reply))
         return EraContradicted(refusal)
 
-    def _accept(self, result: Json, session_id: str | None) -> None:
+    def _checked_id(self, session_id: str | None) -> str | None:
+        if session_id is not None and not _SESSION_ID.fullmatch(session_id):
+            raise self.endpoint.invalid("gave a session id that is not visible ASCII")
+        return session_id
+
+    def _accept(self, result: Json) -> None:
         revision, info = result.get("protocolVersion"), result.get("serverInfo")
         capabilities, instructions = result.get("capabilities"), result.get("instructions")
         if revision not in LEGACY:
             raise self.endpoint.invalid("answered the handshake with a revision that was not offered")
-        if session_id is not None and not _SESSION_ID.fullmatch(session_id):
-            raise self.endpoint.invalid("gave a session id that is not visible ASCII")
         self.revision = str(revision)
         self.server_info = info if isinstance(info, dict) else {}
         self.server_capabilities = capabilities if isinstance(capabilities, dict) else {}
         self.instructions = instructions if isinstance(instructions, str) else None
-        self._session_id = session_id
 
     async def aclose(self) -> None:
         """End the session on the server too, as far as it lets us."""
