@@ -41,6 +41,8 @@ async def start_child(command: Command) -> ChildChannel:
 class ChildChannel:
     """The channel to one child. Made by `start_child`, which raises UpstreamUnreachable."""
 
+    sends_whole = True
+
     def __init__(self, command: Command) -> None:
         self.junk_lines = 0
         self._loop = asyncio.get_running_loop()

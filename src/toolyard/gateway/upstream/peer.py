@@ -105,8 +105,7 @@ class Peer:
         self._pending[request_id] = pending
         timer = None
         try:
-            await self._send(message, deadline)
-            pending.sent = True
+            await self._send(message, deadline, pending)
             if deadline != math.inf:
                 timer = self._loop.call_at(deadline, self._expire, request_id)
             result = await pending.reply
@@ -135,19 +134,26 @@ class Peer:
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    async def _send(self, message: bytes, deadline: float) -> None:
+    async def _send(self, message: bytes, deadline: float, pending: _Pending) -> None:
         try:
             if self.end is not None:
                 raise ChannelClosed(self.end.reason, self.end.failure)
-            if not self.channel.offer(message):
+            if self.channel.offer(message):
+                pending.sent = True
+            else:
+                pending.sent = not self.channel.sends_whole
                 async with asyncio.timeout_at(None if deadline == math.inf else deadline):
                     await self.channel.send(message)
+                pending.sent = True
         except ChannelClosed as end:
-            raise _unsent(
-                end.failure("The upstream went away before the request was sent.", reason=end.reason)
+            raise _failure(
+                end.failure("The upstream went away before the request was sent.", reason=end.reason),
+                may_have_run=end.may_have_sent,
             ) from end
         except TimeoutError:
-            raise _unsent(UpstreamTimedOut("The upstream did not take the request in time.")) from None
+            self._tell_cancelled(pending, "it took too long")
+            late = UpstreamTimedOut("The upstream did not take the request in time.")
+            raise _failure(late, may_have_run=pending.sent) from None
 
     def _note(self, message: Json) -> None:
         data = encode(message)
@@ -161,7 +167,7 @@ class Peer:
     async def _send_note(self, data: bytes) -> None:
         try:
             await self.channel.send(data)
-        except ChannelClosed:
+        except (ChannelClosed, UpstreamError):
             return
         finally:
             self._unsent_notes -= 1
@@ -352,6 +358,6 @@ def _fault(reply: Json) -> Exception:
     return RelayedError(code, message, error.get("data"))
 
 
-def _unsent(error: UpstreamError) -> UpstreamError:
-    error.may_have_run = False
+def _failure(error: UpstreamError, *, may_have_run: bool) -> UpstreamError:
+    error.may_have_run = may_have_run
     return error
