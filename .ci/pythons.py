@@ -45,8 +45,14 @@ def main() -> int:
         if not (venv / "bin" / "python").exists():
             subprocess.run([executable, "-m", "venv", str(venv)], check=True)
         python = str(venv / "bin" / "python")
-        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[dev]"], cwd=ROOT, check=True)
-        subprocess.run([python, "-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"], cwd=ROOT, check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[dev]"], cwd=ROOT, check=True
+        )
+        subprocess.run(
+            [python, "-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"],
+            cwd=ROOT,
+            check=True,
+        )
     return 0
 
 

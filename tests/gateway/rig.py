@@ -151,10 +151,16 @@ class Rig:
         headers: Mapping[str, str] = {},
     ) -> str:
         """Open a legacy session; its id."""
-        params = {"protocolVersion": revision, "capabilities": capabilities or {}, "clientInfo": {"name": "t", "version": "1"}}
+        params = {
+            "protocolVersion": revision,
+            "capabilities": capabilities or {},
+            "clientInfo": {"name": "t", "version": "1"},
+        }
         reply = await self.legacy(rpc("initialize", params), path=path, headers=headers)
         session = reply.headers["mcp-session-id"]
-        await self.legacy({"jsonrpc": "2.0", "method": "notifications/initialized"}, session, path=path, headers=headers)
+        await self.legacy(
+            {"jsonrpc": "2.0", "method": "notifications/initialized"}, session, path=path, headers=headers
+        )
         return session
 
 

@@ -18,7 +18,11 @@ from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.downstream.duplex import Duplex
 from toolyard.gateway.downstream.stdio import operator_head
 
-HELLO = {"protocolVersion": "2024-11-05", "capabilities": {"elicitation": {}}, "clientInfo": {"name": "t", "version": "1"}}
+HELLO = {
+    "protocolVersion": "2024-11-05",
+    "capabilities": {"elicitation": {}},
+    "clientInfo": {"name": "t", "version": "1"},
+}
 
 
 class Line:
@@ -135,7 +139,9 @@ def test_a_modern_client_needs_no_handshake_and_cancels_by_notification(transpor
             await peer.say(rpc("tools/call", call, "slow"))
             assert (await peer.hear())["params"]["progressToken"] == "t"
             await peer.say({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "slow"}})
-            await peer.say(rpc("tools/call", {"name": "add", "arguments": {"a": 1, "b": 1}, "_meta": envelope()}, "quick"))
+            await peer.say(
+                rpc("tools/call", {"name": "add", "arguments": {"a": 1, "b": 1}, "_meta": envelope()}, "quick")
+            )
             while (heard := await peer.hear()).get("method") == "notifications/progress":
                 pass
             assert heard["id"] == "quick"

@@ -20,6 +20,7 @@ Send = Callable[[bytes], Awaitable[None]]
 
 _RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 
+
 class Emitter:
     """Sends a call's notifications to its caller: `call.emit`."""
 

@@ -90,7 +90,10 @@ class Dispatch:
 
 def server_info(spec: ServerSpec) -> Json:
     """How a virtual server names itself to clients."""
-    info: Json = {"name": SERVER_NAME if spec.code == "default" else f"{SERVER_NAME}/{spec.code}", "version": __version__}
+    info: Json = {
+        "name": SERVER_NAME if spec.code == "default" else f"{SERVER_NAME}/{spec.code}",
+        "version": __version__,
+    }
     if spec.title is not None:
         info["title"] = spec.title
     return info

@@ -66,9 +66,7 @@ class Exchange:
         self._sessions = sessions
         self._on_refusal = on_refusal
 
-    async def __call__(
-        self, head: Head, body: bytes, sink: Sink, conversation: Conversation | None = None
-    ) -> None:
+    async def __call__(self, head: Head, body: bytes, sink: Sink, conversation: Conversation | None = None) -> None:
         """Judge a body and answer it through `sink`, exactly once."""
         try:
             message = self.read(head, body)
@@ -84,9 +82,7 @@ class Exchange:
         decoded = decode(body)
         return decoded if isinstance(decoded, list) else jsonrpc.read(decoded)
 
-    async def handle(
-        self, head: Head, message: Messages, sink: Sink, conversation: Conversation | None = None
-    ) -> None:
+    async def handle(self, head: Head, message: Messages, sink: Sink, conversation: Conversation | None = None) -> None:
         """Answer a message that was read."""
         try:
             if conversation is not None:
@@ -163,9 +159,7 @@ class Exchange:
             if isinstance(element, jsonrpc.Notification | jsonrpc.Reply):
                 self._take(session, element)
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._legacy.answer(session, r, send, None, head)) for r in requests
-            ]
+            tasks = [group.create_task(self._legacy.answer(session, r, send, None, head)) for r in requests]
         answers += [answer.body for task in tasks if (answer := task.result()) is not None and answer.body is not None]
         return Answer(200, b"[" + b",".join(answers) + b"]") if answers else Answer(202)
 

@@ -111,7 +111,9 @@ class Journal:
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=normal")
         connection.executescript(_SCHEMA)
-        connection.execute("delete from refusals where rowid <= (select max(rowid) from refusals) - ?", (_MAX_REFUSALS,))
+        connection.execute(
+            "delete from refusals where rowid <= (select max(rowid) from refusals) - ?", (_MAX_REFUSALS,)
+        )
         if self._path is not None:
             self._path.chmod(0o600)
         return connection

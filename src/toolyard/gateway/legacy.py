@@ -28,9 +28,7 @@ _KEPT_META = frozenset({"traceparent", "tracestate"})
 class LegacyRequests:
     """Answers legacy requests. `perform` is the pipeline."""
 
-    def __init__(
-        self, dispatch: Dispatch, perform: Perform, sessions: Sessions, hub: Hub, *, timeout_s: float
-    ) -> None:
+    def __init__(self, dispatch: Dispatch, perform: Perform, sessions: Sessions, hub: Hub, *, timeout_s: float) -> None:
         self._dispatch = dispatch
         self._perform = perform
         self._sessions = sessions

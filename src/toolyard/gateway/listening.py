@@ -57,7 +57,9 @@ class Listening:
         while not self._lists and not self._resources and not self.ended:
             self._news.clear()
             await self._news.wait()
-        told: list[Json] = [{"method": f"notifications/{kind}/list_changed", "params": {}} for kind in sorted(self._lists)]
+        told: list[Json] = [
+            {"method": f"notifications/{kind}/list_changed", "params": {}} for kind in sorted(self._lists)
+        ]
         told += [{"method": "notifications/resources/updated", "params": p} for p in self._resources.values()]
         self._lists.clear()
         self._resources.clear()

@@ -99,7 +99,9 @@ class Pool:
 
     async def tried(self, upstream_ids: Iterable[str], limit_s: float) -> None:
         """Wait until each of these upstreams has been tried once, at most `limit_s` seconds."""
-        waits = [e.tried.wait() for i in upstream_ids if (e := self._entries.get(i)) is not None and not e.tried.is_set()]
+        waits = [
+            e.tried.wait() for i in upstream_ids if (e := self._entries.get(i)) is not None and not e.tried.is_set()
+        ]
         if waits:
             try:
                 async with asyncio.timeout(limit_s):

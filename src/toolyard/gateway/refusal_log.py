@@ -44,6 +44,4 @@ class RefusalLog:
                     "request_id": head.request_id,
                 }
             )
-        log.info(
-            "refused", code=error.code, server=head.server_code, client=head.client, request_id=head.request_id
-        )
+        log.info("refused", code=error.code, server=head.server_code, client=head.client, request_id=head.request_id)

@@ -101,7 +101,6 @@ def test_a_request_is_no_reply(member: str) -> None:
         ("prompts/get", {"arguments": {}}),
         ("prompts/get", {"name": "a", "arguments": 1}),
         ("resources/read", {"uri": None}),
-        ("resources/unsubscribe", {"uri": {}}),
     ],
 )
 def test_parameters_every_later_step_relies_on_are_checked(method: str, params: dict[str, Any]) -> None:

@@ -30,7 +30,11 @@ class Authenticator:
     """Finds the principal of a head. `peppers` are the versions of the secret under which keys are kept."""
 
     def __init__(
-        self, catalog: Callable[[], Catalog], peppers: Callable[[], Mapping[int, bytes]], clock: Clock, on_refusal: OnRefusal
+        self,
+        catalog: Callable[[], Catalog],
+        peppers: Callable[[], Mapping[int, bytes]],
+        clock: Clock,
+        on_refusal: OnRefusal,
     ) -> None:
         self._catalog = catalog
         self._peppers = peppers
@@ -88,5 +92,3 @@ def _prefix(client: str) -> str:
         return client[:64]
     bits = 24 if address.version == 4 else 56
     return str(ipaddress.ip_network((address, bits), strict=False))
-
-
