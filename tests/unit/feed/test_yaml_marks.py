@@ -1,5 +1,7 @@
 """YAML and JSON with lines."""
 
+import json
+
 import pytest
 
 from toolyard.gateway.feed.yaml_marks import Marked, read_marked
@@ -30,6 +32,11 @@ def test_json_with_tabs_and_comments_is_read_as_it_stands():
     assert problems == []
     assert plain(root) == {"a": "b // c", "d": ["1", "2"]}
     assert root.value["d"].line == 5
+
+
+def test_characters_that_json_writes_as_two_escapes_are_read_as_one():
+    text = json.dumps({"a": "\U0001f600 \\ud83d \u00e9", "b": "x"})
+    assert plain(read(text)[0]) == json.loads(text)
 
 
 def test_yaml_in_braces_may_have_urls_without_quotes():

@@ -28,6 +28,7 @@ _PLAIN_TAGS = frozenset(
 _OPENING = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _CLOSING = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![^\s,{}\[\]"])//[^\n]*|/\*.*?\*/|\t', re.DOTALL)
+_JSON_ESCAPE = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +84,28 @@ def read_marked(text: str, file: str, problems: list[Problem]) -> Marked | None:
         return _Reading(file, problems).mark(root) if root is not None else None
     except _Refused as refused:
         problems.append(Problem(file, refused.line, "", refused.message))
+    except UnicodeEncodeError:
+        problems.append(Problem(file, 1, "", "is not text in UTF-8"))
     except yaml.YAMLError as error:
         problems.append(Problem(file, _line_of_error(error), "", f"not valid YAML: {_reason(error)}"))
     return None
 
 
 def _plain_json(text: str) -> str:
-    """JSON as editors write it (tabs, comments), as text that is YAML too, line for line."""
+    """JSON as editors write it (tabs, comments, surrogate pairs), as text that is YAML too, line for line."""
 
-    def blank(found: re.Match[str]) -> str:
+    def plain(found: re.Match[str]) -> str:
         token = found.group()
-        return token if token.startswith('"') else re.sub(r"[^\n]", " ", token)
+        return _JSON_ESCAPE.sub(_one_character, token) if token.startswith('"') else re.sub(r"[^\n]", " ", token)
 
-    return _JSON_TOKEN.sub(blank, text)
+    return _JSON_TOKEN.sub(plain, text)
+
+
+def _one_character(escape: re.Match[str]) -> str:
+    """A surrogate pair as the character it stands for; any other escape as it is."""
+    if escape[1] is None:
+        return escape.group()
+    return chr(0x10000 + (int(escape[1], 16) - 0xD800) * 0x400 + int(escape[2], 16) - 0xDC00)
 
 
 def _check_size(text: str) -> None:
@@ -173,9 +183,10 @@ class _Reading:
     def _merged(self, node: yaml.Node, path: str, depth: int) -> dict[str, Marked]:
         merged: dict[str, Marked] = {}
         for source in reversed(list(_sources_of_merge(node))):
-            if not isinstance(source, yaml.MappingNode):
+            value = self.mark(source, path, depth + 1).value
+            if not isinstance(value, Mapping):
                 raise _Refused(_line(node.start_mark), "'<<' takes a mapping or a list of mappings")
-            merged |= self._mapping(source, path, depth + 1)
+            merged |= value
         return merged
 
 
