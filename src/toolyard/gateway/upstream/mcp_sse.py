@@ -58,7 +58,7 @@ class McpSseUpstream(DuplexUpstream):
         )
         streams = max(1, spec.max_connections // 2)
         dialling = Dialling(self._connect, max_sessions=streams, probe_timeout_s=OPEN_S, only_era="legacy")
-        restarts = Restarts(clock, rng, max_backoff_s=MAX_BACKOFF_S, gives_up=False)
+        restarts = Restarts(clock, rng, max_backoff_s=MAX_BACKOFF_S, free_deaths=1, gives_up=False)
         super().__init__(spec, dialling, events=events, clock=clock, restarts=restarts, era_hint=era_hint)
 
     async def _connect(self) -> Channel:

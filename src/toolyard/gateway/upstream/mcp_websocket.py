@@ -41,7 +41,7 @@ class McpWebSocketUpstream(DuplexUpstream):
         self._policy = policy_for_operator_url(self._url, spec.allow_networks)
         self._tls = TlsPolicy(verify=spec.tls_verify, ca_file=spec.tls_ca_file)
         dialling = Dialling(self._connect, max_sessions=spec.max_connections, probe_timeout_s=PROBE_S)
-        restarts = Restarts(clock, rng, max_backoff_s=MAX_BACKOFF_S, gives_up=False)
+        restarts = Restarts(clock, rng, max_backoff_s=MAX_BACKOFF_S, free_deaths=1, gives_up=False)
         super().__init__(spec, dialling, events=events, clock=clock, restarts=restarts, era_hint=era_hint)
 
     async def _connect(self) -> Channel:

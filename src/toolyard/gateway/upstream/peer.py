@@ -146,6 +146,7 @@ class Peer:
                     await self.channel.send(message)
                 pending.sent = True
         except ChannelClosed as end:
+            self._ended(end)
             raise _failure(
                 end.failure("The upstream went away before the request was sent.", reason=end.reason),
                 may_have_run=end.may_have_sent,

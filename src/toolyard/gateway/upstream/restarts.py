@@ -17,8 +17,9 @@ State = Literal["ready", "waiting", "failed"]
 
 
 class Restarts:
-    """Counts deaths. After the n-th in a row the next start waits a random part of 2^(n-1) seconds, 60 at most; after
-    five within 60 s none happens for five minutes, unless `gives_up` is false. A minute without one makes all good."""
+    """Counts deaths. After the n-th in a row the next start waits a random part of 2^(n-1) seconds, 60 at most; the
+    first `free_deaths` do not count. After five within 60 s none happens for five minutes, unless `gives_up` is false.
+    A minute without one makes all good."""
 
     def __init__(
         self,
@@ -26,11 +27,13 @@ class Restarts:
         rng: random.Random | None = None,
         *,
         max_backoff_s: float = MAX_BACKOFF_S,
+        free_deaths: int = 0,
         gives_up: bool = True,
     ) -> None:
         self._clock = clock
         self._rng = rng or random.SystemRandom()
         self._max_backoff_s = max_backoff_s
+        self._free_deaths = free_deaths
         self._gives_up = gives_up
         self._deaths: deque[float] = deque(maxlen=FAST_DEATHS)
         self._in_a_row = 0
@@ -46,7 +49,8 @@ class Restarts:
         self.total += 1
         self._in_a_row += 1
         self._deaths.append(now)
-        ceiling_s = min(self._max_backoff_s, 2.0 ** min(self._in_a_row - 1, 16))
+        steps = self._in_a_row - 1 - self._free_deaths
+        ceiling_s = min(self._max_backoff_s, 2.0 ** min(steps, 16)) if steps >= 0 else 0.0
         self._not_before = now + self._rng.uniform(0.0, ceiling_s)
         if self._gives_up and len(self._deaths) == FAST_DEATHS and now - self._deaths[0] <= WINDOW_S:
             self._failed_until = now + FAILED_S
