@@ -12,10 +12,11 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from toolyard.contract.definitions import Era
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.assembly import Bounds, Gateway
 from toolyard.gateway.call import Upstream, UpstreamEvents
@@ -49,14 +50,17 @@ DRAIN_GRACE_S = 2.0
 LAST_ANSWERS_S = 30.0
 
 
-def make_upstream(spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era_hint: str | None) -> Upstream:
+def make_upstream(spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era_hint: Era | None) -> Upstream:
     """The driver of an upstream, by its kind. Drivers are imported when the first upstream of their kind appears."""
     if spec.kind == "native":
         return NativeUpstream(spec, events=events, clock=clock)
     if spec.kind == "mcp-http":
         from toolyard.gateway.upstream.mcp_http import McpHttpUpstream  # noqa: PLC0415
 
-        return McpHttpUpstream(spec, events=events, clock=clock, era_hint=era_hint)
+        def speaks_sse() -> Upstream:
+            return make_upstream(replace(spec, kind="mcp-sse"), events, clock, None)
+
+        return McpHttpUpstream(spec, events=events, clock=clock, era_hint=era_hint, sse=speaks_sse)
     if spec.kind == "mcp-stdio":
         from toolyard.gateway.upstream.mcp_stdio import StdioUpstream  # noqa: PLC0415
 

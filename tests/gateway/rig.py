@@ -26,7 +26,7 @@ from toolyard.protocol.sse import SseParser
 PEPPER = Pepper(1, b"p" * 32)
 BOTH = "application/json, text/event-stream"
 LIMIT_S = 20.0
-Make = Callable[[UpstreamSpec, UpstreamEvents, Clock, str | None], Upstream]
+Make = Callable[[UpstreamSpec, UpstreamEvents, Clock, Any], Upstream]
 
 
 def demo(upstream_id: str = "demo", **changes: Any) -> UpstreamSpec:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolyard.contract.catalog import Catalog
-from toolyard.contract.definitions import Observation
+from toolyard.contract.definitions import Era, Observation
 from toolyard.contract.snapshot import Snapshot, UpstreamSpec
 from toolyard.gateway.call import Answer, Head, Upstream, UpstreamEvents
 from toolyard.gateway.catalog import CatalogHolder
@@ -47,7 +47,7 @@ from toolyard.kit.errors import PlatformError
 from toolyard.protocol.convert import definition_for
 from toolyard.protocol.revisions import LEGACY, LEGACY_METHODS, MODERN_METHODS
 
-MakeUpstream = Callable[[UpstreamSpec, UpstreamEvents, Clock, str | None], Upstream]
+MakeUpstream = Callable[[UpstreamSpec, UpstreamEvents, Clock, Era | None], Upstream]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from toolyard.contract.definitions import Observation
+from toolyard.contract.definitions import Era, Observation
 from toolyard.contract.snapshot import Snapshot, UpstreamSpec
 from toolyard.gateway.call import Upstream
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamTimedOut, UpstreamUnreachable
@@ -35,7 +35,7 @@ START_SLOT_S = 0.5
 CLOSE_LIMIT_S = 10.0
 
 State = Literal["pending", "ready", "failing", "disabled"]
-Make = Callable[[UpstreamSpec, str | None], Upstream]
+Make = Callable[[UpstreamSpec, Era | None], Upstream]
 
 
 @dataclass(slots=True)

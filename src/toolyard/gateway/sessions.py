@@ -207,7 +207,7 @@ class Sessions:
 
 def _answer_of(reply: jsonrpc.Reply) -> Json:
     if reply.error is not None:
-        raise AskRefused(str(reply.error.get("message", "the client refused")), rpc_error=reply.error)
+        raise AskRefused(str(reply.error.get("message", "the client refused")), rpc_code=reply.error.get("code"))
     return reply.result or {}
 
 

@@ -34,6 +34,20 @@ from toolyard.kit.clock import ManualClock
 from toolyard.protocol.errors import RelayedError
 
 
+LEGACY_CALLER: dict[str, Any] = {"era": "legacy", "revision": "2025-11-25"}
+
+
+class Both:
+    """A server that answers both eras at one URL, as the official SDK does."""
+
+    def __init__(self) -> None:
+        self.modern, self.legacy = Modern(), Legacy()
+
+    async def __call__(self, request: Request, reply: Reply) -> None:
+        modern = request.headers.get("mcp-protocol-version") == "2026-07-28"
+        await (self.modern if modern else self.legacy)(request, reply)
+
+
 def era_found(script: Script) -> tuple[str | None, list[str]]:
     """The era that the first call finds, and the methods that were sent."""
     found: list[Any] = []
@@ -289,5 +303,31 @@ def test_a_server_that_speaks_http_sse_only_is_served_by_the_upstream_for_that_u
             assert (await upstream.observe()).era == "modern"
             await upstream.aclose()
             assert sse.closed
+
+    run(work)
+
+
+def test_a_server_of_both_eras_is_spoken_to_in_the_era_of_each_caller():
+    async def work() -> None:
+        async with rig(Both()) as r:
+            await r.upstream.observe()
+            assert r.upstream.era == "modern"
+            await r.echo()
+            await r.echo(**LEGACY_CALLER)
+            modern, legacy = r.fake.of("tools/call")
+            assert modern.headers["mcp-protocol-version"] == "2026-07-28"
+            assert legacy.headers["mcp-protocol-version"] == "2025-11-25"
+            assert legacy.headers["mcp-session-id"]
+
+    run(work)
+
+
+def test_a_server_that_refuses_the_handshake_serves_legacy_callers_in_the_modern_era():
+    async def work() -> None:
+        async with rig(Modern()) as r:
+            await r.echo(**LEGACY_CALLER)
+            await r.echo(**LEGACY_CALLER)
+            assert [c.headers["mcp-protocol-version"] for c in r.fake.of("tools/call")] == ["2026-07-28"] * 2
+            assert len(r.fake.of("initialize")) == 1
 
     run(work)

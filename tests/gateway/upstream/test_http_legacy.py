@@ -18,16 +18,18 @@ LEGACY = {"era": "legacy", "revision": "2025-11-25"}
 DONE = {"content": [{"type": "text", "text": "done"}]}
 
 
-def test_definitions_are_observed_and_a_tool_is_called_in_one_session():
+def test_definitions_are_observed_and_a_tool_is_called_on_a_session_of_its_own():
     async def work() -> None:
         async with rig(Legacy(), stateless=True) as r:
             seen = await r.upstream.observe()
             assert (seen.era, seen.revision, seen.instructions, seen.ttl_ms) == ("legacy", "2025-11-25", "Be kind.", 0)
             assert [t["name"] for t in seen.tools] == ["echo"]
             assert (await r.echo())["content"][0]["text"] == "echo"
-            assert len(r.fake.of("initialize")) == 1
+            own, callers = (request.params["capabilities"] for request in r.fake.of("initialize"))
+            assert set(own) == {"elicitation", "roots", "sampling"}
+            assert callers == {}
             sent = r.fake.of("tools/call")[0]
-            assert (sent.headers["mcp-session-id"], sent.headers["mcp-protocol-version"]) == ("session-1", "2025-11-25")
+            assert (sent.headers["mcp-session-id"], sent.headers["mcp-protocol-version"]) == ("session-2", "2025-11-25")
             assert "_meta" not in sent.params
             assert "mcp-method" not in sent.headers
             names = [request.rpc_method for request in r.fake.requests]
@@ -450,6 +452,6 @@ def test_closing_the_upstream_ends_its_sessions_there():
             await r.echo(isolation="key:1", **LEGACY)
             await r.upstream.aclose()
             assert server.sessions == {}
-            assert len(r.fake.of("DELETE")) == 2
+            assert len(r.fake.of("DELETE")) == 3
 
     run(work)

@@ -23,6 +23,12 @@ _CAPABILITY = {
     "roots/list": "roots",
 }
 
+LISTING_CAPABILITIES: Json = {"elicitation": {"form": {}, "url": {}}, "roots": {}, "sampling": {}}
+"""What the gateway's own session declares to a legacy upstream: some servers list a tool only to clients that could be
+asked by it. Nobody is behind that session, so whatever the upstream asks on it is refused."""
+
+NO_ROOTS: Json = {"roots": []}
+
 SendRound = Callable[[Json], Awaitable[Json]]
 
 

@@ -1,7 +1,7 @@
 """The driver of 2025-03-26 to 2025-11-25 over HTTP: sessions, kept so that callers never meet.
 
-A session belongs to one isolation key and one set of declared capabilities; the gateway's own is that of no key and no
-capabilities, lists definitions and is never given up. A session that the server has forgotten is opened again once, and
+A session belongs to one isolation key and one set of declared capabilities; the gateway's own lists
+definitions, carries no calls and is never given up. A session that the server has forgotten is opened again once, and
 the request that found out is repeated only where that is safe.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.http_delivery import UPDATED, Announcer
 from toolyard.gateway.upstream.http_era import EraContradicted
@@ -40,9 +41,10 @@ class SessionKey(NamedTuple):
 
     isolation: str
     capabilities: str
+    own: bool = False
 
 
-OWN: Final = SessionKey("", "{}")
+OWN: Final = SessionKey("", json.dumps(LISTING_CAPABILITIES), own=True)
 
 
 @dataclass(slots=True)
@@ -109,6 +111,10 @@ class LegacyDriver:
         )
         self.tools.learn(observation.tools)
         return observation
+
+    async def open_for(self, call: Call) -> None:
+        """Have a session for `call`. Raises EraContradicted, UpstreamError, RelayedError; nothing of the call has run."""
+        await self._session(self._place(_key(call)), call.deadline)
 
     async def request(self, call: Call, method: str, params: Json) -> Json:
         """One request for `call`, on the session of its principal and capabilities."""

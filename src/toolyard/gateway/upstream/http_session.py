@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import AskRefused, Call, Suspended
-from toolyard.gateway.upstream.asking import may_ask
+from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announcer, Courier
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
@@ -284,6 +284,8 @@ class LegacySession:
     async def _answer_of(self, request: Request, call: Call | None) -> Json:
         if request.method == "ping":
             return jsonrpc.result(request.id, {})
+        if call is None and request.method == "roots/list" and "roots" in self.capabilities:
+            return jsonrpc.result(request.id, NO_ROOTS)
         if call is None or not may_ask(self.capabilities, request.method, request.params):
             return jsonrpc.error(request.id, METHOD_NOT_FOUND, "Method not found")
         try:

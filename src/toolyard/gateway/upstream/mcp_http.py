@@ -8,6 +8,7 @@ it is sent again by the driver of the other era.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, Upstream, UpstreamEvents
 from toolyard.gateway.upstream.era_probe import probe
+from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.http_era import EraContradicted, HttpSseExpected
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_legacy import LegacyDriver
@@ -22,6 +24,7 @@ from toolyard.gateway.upstream.http_modern import ModernDriver
 from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_sse_fallback import SseFallback
 from toolyard.kit.clock import Clock
+from toolyard.protocol.errors import RelayedError
 
 PROBE_PAUSE_S = 5.0
 LEGACY_BELIEVED_S = 300.0
@@ -57,6 +60,8 @@ class McpHttpUpstream:
         self._probing: asyncio.Task[Driver] | None = None
         self._probed_at_s: float | None = None
         self._calls = 0
+        self._legacy_twin: LegacyDriver | None = None
+        self._no_legacy_until = -math.inf
         self._retiring: set[asyncio.Task[None]] = set()
 
     @property
@@ -87,6 +92,8 @@ class McpHttpUpstream:
         """One request for `call`. Raises RelayedError, UpstreamError, Suspended."""
         driver = self._driver if self._driver is not None else await self._current(call.deadline)
         self._calls += 1
+        if call.era == "legacy" and isinstance(driver, ModernDriver):
+            driver = await self._in_callers_era(driver, call)
         try:
             return await driver.request(call, method, params)
         except EraContradicted as contradiction:
@@ -121,11 +128,27 @@ class McpHttpUpstream:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._driver is not None:
-            await self._driver.aclose()
+        for driver in (self._driver, self._legacy_twin):
+            if driver is not None:
+                await driver.aclose()
         await self._endpoint.aclose()
 
     # Eras
+
+    async def _in_callers_era(self, modern: ModernDriver, call: Call) -> Driver:
+        """The driver for a legacy caller: a server that answers both eras is spoken to in the caller's, so that nothing
+        has to be bridged. That it refuses the handshake is believed for five minutes."""
+        if self._clock.monotonic() < self._no_legacy_until:
+            return modern
+        if self._legacy_twin is None:
+            self._legacy_twin = self._legacy()
+            self._legacy_twin.tools = modern.tools
+        try:
+            await self._legacy_twin.open_for(call)
+        except (EraContradicted, UpstreamError, RelayedError):
+            self._no_legacy_until = self._clock.monotonic() + LEGACY_BELIEVED_S
+            return modern
+        return self._legacy_twin
 
     def _far(self) -> float:
         return asyncio.get_running_loop().time() + 2 * self.spec.timeout_s
