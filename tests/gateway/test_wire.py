@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from ipaddress import ip_network
 from typing import TypeVar
@@ -16,6 +15,7 @@ from tests.gateway.wire_rig import (
     JSON,
     STANDARD,
     Client,
+    Log,
     Rig,
     echo,
     get,
@@ -26,6 +26,7 @@ from tests.gateway.wire_rig import (
     until,
     within,
 )
+from toolyard.gateway import wire
 from toolyard.gateway.call import Answer, ClientGone, Head
 from toolyard.gateway.edge import EdgeSettings
 from toolyard.gateway.errors import RateLimited
@@ -320,9 +321,14 @@ def test_head_gets_the_headers_of_get_without_the_body(run: Run[None]) -> None:
     run(main)
 
 
-def test_a_handler_that_fails_gives_500_and_a_log_line_and_keeps_the_connection(
-    run: Run[None], caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture(name="log")
+def logged(monkeypatch: pytest.MonkeyPatch) -> Log:
+    log = Log()
+    monkeypatch.setattr(wire, "_log", log)
+    return log
+
+
+def test_a_handler_that_fails_gives_500_and_a_log_line_and_keeps_the_connection(run: Run[None], log: Log) -> None:
     async def broken(head: Head, body: bytes, sink: HttpSink) -> None:
         raise RuntimeError("SEKRET detail")
 
@@ -332,10 +338,13 @@ def test_a_handler_that_fails_gives_500_and_a_log_line_and_keeps_the_connection(
                 reply = await client.ask(post(path=b"/broken"))
                 assert (reply.status, reply.code) == (500, "internal_error")
                 assert b"SEKRET" not in reply.body
-                assert reply.headers["x-request-id"]
+                assert log.lines[-1] == (
+                    "request failed",
+                    {"request_id": reply.headers["x-request-id"], "path": "/broken"},
+                )
 
-    with caplog.at_level(logging.ERROR):
-        run(main)
+    run(main)
+    assert len(log.lines) == 2
 
 
 def test_an_error_of_ours_that_nobody_translated_keeps_its_status(run: Run[None]) -> None:
@@ -362,7 +371,7 @@ def test_a_handler_that_forgets_to_answer_gives_500(run: Run[None]) -> None:
 
 
 @pytest.mark.parametrize("header", [("x-a", "b\r\nx-evil: 1"), ("x a", "b"), ("x-a", "b\0"), ("x\r\ny", "")])
-def test_a_header_that_would_split_the_answer_is_not_sent(run: Run[None], header: tuple[str, str]) -> None:
+def test_a_header_that_would_split_the_answer_is_not_sent(run: Run[None], header: tuple[str, str], log: Log) -> None:
     async def splitting(head: Head, body: bytes, sink: HttpSink) -> None:
         sink.finish(Answer(200, b"{}", headers=(header,)))
 
@@ -371,6 +380,7 @@ def test_a_header_that_would_split_the_answer_is_not_sent(run: Run[None], header
             reply = await client.ask(post(path=b"/split"))
             assert reply.status == 500
             assert "x-evil" not in reply.headers
+            assert len(log.lines) == 1
 
     run(main)
 
@@ -502,7 +512,7 @@ def test_a_stream_can_be_opened_empty_kept_alive_and_closed_without_an_answer(ru
     run(main)
 
 
-def test_a_stream_whose_handler_fails_is_ended(run: Run[None], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stream_whose_handler_fails_is_ended(run: Run[None], log: Log) -> None:
     async def failing(head: Head, body: bytes, sink: HttpSink) -> None:
         await sink.send(b"{}")
         raise RuntimeError
@@ -513,6 +523,7 @@ def test_a_stream_whose_handler_fails_is_ended(run: Run[None], caplog: pytest.Lo
             assert await client.chunk() == b"data: {}\n\n"
             assert await client.chunk() == b""
             assert (await client.ask(post())).status == 200
+            assert len(log.lines) == 1
 
     run(main)
 

@@ -15,7 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.gateway.wire_rig import HOST, Client, Rig, get, parse_head, route, serving, talk, until, within
+from tests.gateway.wire_rig import HOST, Client, Log, Rig, get, parse_head, route, serving, talk, until, within
+from toolyard.gateway import wire
 from toolyard.gateway.call import Answer, ClientGone, Head, MessageSocket
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]
@@ -303,7 +304,10 @@ def test_a_client_that_vanishes_ends_the_handler_and_sending_says_so(run: Run) -
     run(main)
 
 
-def test_a_handler_that_fails_closes_with_1011(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handler_that_fails_closes_with_1011(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    monkeypatch.setattr(wire, "_log", log)
+
     async def broken(head: Head, socket: MessageSocket) -> None:
         raise RuntimeError("SEKRET")
 
@@ -315,6 +319,7 @@ def test_a_handler_that_fails_closes_with_1011(run: Run, caplog: pytest.LogCaptu
             assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "")
 
     run(main)
+    assert [event for event, _ in log.lines] == ["websocket failed"]
 
 
 def test_a_client_that_never_answers_the_closing_handshake_is_given_up(run: Run) -> None:

@@ -155,6 +155,16 @@ def parse_head(raw: bytes) -> tuple[int, dict[str, str]]:
     return int(lines[0].split()[1]), {name.lower(): value.strip() for name, _, value in pairs}
 
 
+class Log:
+    """Keeps what the supervisor logs."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def exception(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+
 async def within(work: Awaitable[T]) -> T:
     """Wait for `work`, but not for ever."""
     async with asyncio.timeout(PATIENCE_S):
