@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,7 @@ class SessionPool:
         self._max_sessions = dialling.max_sessions
         self._sessions: dict[Key, Session] = {}
         self._starting: dict[Key, asyncio.Task[UpstreamError | None]] = {}
+        self._awaited: Counter[Key] = Counter()
         self._being_opened = 0
         self._freed = asyncio.Event()
         self._tasks = TaskOwner(f"sessions of {spec.id}")
@@ -129,7 +131,13 @@ class SessionPool:
         """Wait until a session was opened for `key`; many callers may wait for one opening. Raises UpstreamError."""
         task = self._start(key, capabilities)
         left = deadline - asyncio.get_running_loop().time()
-        await asyncio.wait({task}, timeout=max(0.0, left))
+        self._awaited[key] += 1
+        try:
+            await asyncio.wait({task}, timeout=max(0.0, left))
+        finally:
+            self._awaited[key] -= 1
+            if not self._awaited[key]:
+                del self._awaited[key]
         if not task.done():
             raise _unsent(UpstreamTimedOut(f"Upstream {self._spec.id!r} did not start in time."))
         error = self._closing() if task.cancelled() else task.result()
@@ -187,7 +195,7 @@ class SessionPool:
         """Wait until one more session may exist, and count it. Raises UpstreamBusy."""
         until = asyncio.get_running_loop().time() + QUEUE_S
         while len(self._sessions) + self._being_opened >= self._max_sessions:
-            idle = [session for session in self._sessions.values() if session.busy == 0]
+            idle = [s for s in self._sessions.values() if s.busy == 0 and s.key not in self._awaited]
             if idle:
                 await self._replace(min(idle, key=lambda session: (session.key in self.watched, session.idle_since)))
                 return
