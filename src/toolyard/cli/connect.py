@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -38,7 +39,8 @@ class ClientWithoutFile(PlatformError):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What `--write` did, kept in the data directory for `--undo`. `before` is None where there was no file."""
+    """What `--write` did, kept in the data directory for `--undo`. `before` is None where there was no file; `after` is
+    the SHA-256 of what was written, which has a key in it and is kept nowhere else."""
 
     client: str
     path: str
@@ -109,13 +111,13 @@ def _write(place: Place, client: Client, path: Path, server: str, name: str, key
         key_id = record.id
     after = with_entry(client, before or "", name, entry_for(client, _connection(place, server, key)))
     earlier = _recall(place, client, path)
-    if earlier and before == earlier.after:
+    if earlier and before is not None and _digest(before) == earlier.after:
         before = earlier.before
         _revoke(place, earlier)
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     write_atomically(path, after.encode(), mode=mode, point="client")
-    _remember(place, client, path, Written(client.name, str(path), name, before, after, key_id))
+    _remember(place, client, path, Written(client.name, str(path), name, before, _digest(after), key_id))
     say(f"{client.title} now has '{name}' in {path}. Restart it to take it up; take it back with --undo.")
 
 
@@ -128,11 +130,12 @@ def _undo(place: Place, client: Client, path: Path) -> None:
     if written is None:
         raise NotConnected
     now = read_text(path) if path.exists() else None
-    if now == written.after and written.before is None:
+    untouched = now is not None and _digest(now) == written.after
+    if untouched and written.before is None:
         path.unlink()
     elif now is not None:
         earlier = existing_entry(client, written.before or "", written.name)
-        text = written.before if now == written.after else with_entry(client, now, written.name, earlier)
+        text = written.before if untouched else with_entry(client, now, written.name, earlier)
         write_atomically(path, (text or "").encode(), mode=path.stat().st_mode & 0o777, point="client")
     _revoke(place, written)
     _memory(place, client, path).unlink()
@@ -160,10 +163,11 @@ def _connection(place: Place, server: str, key: str | None) -> Connection:
 
 
 def _memory(place: Place, client: Client, path: Path) -> Path:
-    import hashlib
+    return place.data_dir / "connect" / f"{client.name}-{_digest(str(path))[:12]}.json"
 
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    return place.data_dir / "connect" / f"{client.name}-{digest}.json"
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _remember(place: Place, client: Client, path: Path, written: Written) -> None:

@@ -104,6 +104,8 @@ def test_a_client_is_led_here_and_back_to_exactly_what_it_had(toolyard, home, he
         assert not (here / ".toolyard/keys.json").exists()
     else:
         assert "mcp_key_" in written
+    for kept in (here / ".toolyard").rglob("*"):
+        assert kept.is_dir() or "mcp_key_" not in kept.read_text()
     assert toolyard("connect", client, "--undo") == 0
     assert (path.read_text() if path.exists() else None) == before
     assert all(record.disabled for record in KeyStore(here / ".toolyard").records.values())
