@@ -100,7 +100,7 @@ class Ask(Protocol):
     async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]: ...
 
 
-class Suspended(Exception):  # noqa: N818  (control flow, not an error: the exchange ends with input_required)
+class Suspended(Exception):
     """The caller must answer `requests` and send the call again."""
 
     def __init__(self, requests: Mapping[str, Json], state: str | None) -> None:

@@ -29,7 +29,7 @@ class Emitter:
     def __init__(self, send: Send, *, progress_token: str | int | None, log_level: str | None) -> None:
         self._send = send
         self._token = progress_token
-        self._level = _RANK.get(log_level, None) if log_level is not None else None
+        self._level = _RANK.get(log_level) if log_level is not None else None
 
     async def __call__(self, notification: Json) -> None:
         method, params = notification["method"], notification.get("params") or {}

@@ -114,7 +114,7 @@ class Duplex:
         except PlatformError as error:
             self._exchange.refuse(self._head, error, sink)
             return
-        if isinstance(message, jsonrpc.Request) and message.method != "initialize" or isinstance(message, list):
+        if (isinstance(message, jsonrpc.Request) and message.method != "initialize") or isinstance(message, list):
             await self._places.acquire()
             self._calls.start(self._call(message, sink))
         else:
