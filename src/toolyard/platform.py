@@ -27,7 +27,9 @@ from toolyard.gateway.feed.keys import KeyStore
 from toolyard.gateway.feed.last_good import load_last_good
 from toolyard.gateway.feed.watch import FileFeed, Watched
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
+from toolyard.gateway.events import StreamLimits
 from toolyard.gateway.framing import WireLimits
+from toolyard.gateway.interceptors.in_flight import InFlightLimits
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.operations import operations_routes
 from toolyard.gateway.routes import RouteTable
@@ -92,17 +94,19 @@ def run(
     *,
     host: str | None = None,
     port: int | None = None,
+    public_url: str | None = None,
     log_format: str | None = None,
     on_started: OnStarted = lambda _started: None,
 ) -> int:
     """Run a gateway in the foreground until SIGTERM or SIGINT; the exit code. Raises ConfigRejected."""
-    process = Process.prepare(config, host=host, port=port, log_format=log_format)
+    environ = {**os.environ, **({"TOOLYARD_PUBLIC_URL": public_url} if public_url else {})}
+    process = Process.prepare(config, environ, host=host, port=port, log_format=log_format)
     return _run_loop(process.serve(on_started))
 
 
 def run_stdio(config: Path, server: str = "default") -> int:
     """Run a gateway inside this process for one client on standard input and output; the exit code."""
-    process = Process.prepare(config, host=None, port=None, log_format="json")
+    process = Process.prepare(config, dict(os.environ), host=None, port=None, log_format="json")
     return _run_loop(process.serve_stdio(server))
 
 
@@ -118,9 +122,10 @@ class Process:
     environ: Mapping[str, str]
 
     @classmethod
-    def prepare(cls, config: Path, *, host: str | None, port: int | None, log_format: str | None) -> Process:
+    def prepare(
+        cls, config: Path, environ: Mapping[str, str], *, host: str | None, port: int | None, log_format: str | None
+    ) -> Process:
         """Read the configuration; a broken one is replaced by the last good one, loudly. Raises ConfigRejected."""
-        environ = dict(os.environ)
         data_dir = data_dir_of(config, environ)
         keys = KeyStore(data_dir)
         rejected: ConfigRejected | None = None
@@ -279,9 +284,12 @@ def data_dir_of(config: Path, environ: Mapping[str, str]) -> Path:
 
 def bounds_of(settings: Settings) -> Bounds:
     """The gateway's bounds as the settings say."""
+    limits = settings.limits
     return Bounds(
-        in_flight=settings.limits.in_flight,
-        in_flight_per_upstream=settings.limits.in_flight_per_upstream,
+        in_flight=InFlightLimits(
+            limits.in_flight, limits.in_flight_per_server, limits.in_flight_per_upstream, limits.queue_wait_s
+        ),
+        streams=StreamLimits(limits.subscriptions, limits.subscriptions_per_principal),
         timeout_s=settings.defaults.timeout_s,
         sessions=SessionLimits(settings.sessions.max, settings.sessions.per_principal, settings.sessions.idle_s),
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from toolyard.gateway.edge import (
     EdgeRules,
     EdgeSettings,
+    authority_of,
     check_host,
     check_host_grammar,
     check_origin,
@@ -63,7 +64,7 @@ def test_other_names_do_not(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["tools.example.com", "tools.example.com:443", "gateway", "gateway:9000", "10.0.0.5:8000"]
+    "host", ["tools.example.com", "tools.example.com:443", "gateway", "gateway:9000", "10.0.0.5:8000", "10.0.0.5"]
 )
 def test_the_public_url_allowed_hosts_and_the_address_of_a_wildcard_listener_are_ours(host: str) -> None:
     assert host_allowed(host, PUBLIC, "10.0.0.5:8000")
@@ -108,6 +109,29 @@ def test_no_origin_and_our_own_origins_pass_without_cors_headers() -> None:
     for origin in ("http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"):
         assert check_origin({"origin": origin}, frozenset(), LOOPBACK) is None
     assert check_origin({"origin": "https://tools.example.com"}, frozenset(), PUBLIC) is None
+
+
+def test_pages_served_under_an_allowed_host_or_the_address_of_a_wildcard_listener_are_our_own() -> None:
+    for origin in ("http://gateway", "https://gateway:9000", "http://10.0.0.5:8000"):
+        assert check_origin({"origin": origin}, frozenset(), PUBLIC, "10.0.0.5:8000") is None
+    for origin in ("http://10.0.0.5", "https://10.0.0.5:8000", "http://10.0.0.6:8000", "http://gateway:8000"):
+        with pytest.raises(OriginRefused):
+            check_origin({"origin": origin}, frozenset(), PUBLIC, "10.0.0.5:8000")
+    with pytest.raises(OriginRefused):
+        check_origin({"origin": "http://10.0.0.5:8000"}, frozenset(), LOOPBACK, "10.0.0.5:8000")
+
+
+@pytest.mark.parametrize(
+    ("address", "authority"),
+    [
+        ("10.0.0.5", "10.0.0.5:80"),
+        ("::1", "[::1]:80"),
+        ("::ffff:10.0.0.5", "10.0.0.5:80"),
+        ("fe80::1%eth0", "[fe80::1]:80"),
+    ],
+)
+def test_a_local_address_is_written_as_clients_write_it(address: str, authority: str) -> None:
+    assert authority_of(address, 80) == authority
 
 
 def test_a_listed_origin_passes_and_gets_cors_headers() -> None:

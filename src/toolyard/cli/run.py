@@ -31,6 +31,10 @@ def up(
             min=0, max=65535, help="Port to listen on; 0 takes a free one [default: 8000].", show_default=False
         ),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(help="URL under which clients reach the gateway through a proxy.", show_default=False),
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="console, json or auto.", show_default=False)] = None,
 ) -> None:
     """Run the gateway. Without a configuration file, makes one with a demonstration to try at once."""
@@ -49,7 +53,14 @@ def up(
     _check_free(place)
     with first_key(place) as key:
         raise typer.Exit(
-            run(place.config, host=host, port=port, log_format=log_format, on_started=_welcome(place, key))
+            run(
+                place.config,
+                host=host,
+                port=port,
+                public_url=public_url,
+                log_format=log_format,
+                on_started=_welcome(place, key),
+            )
         )
 
 

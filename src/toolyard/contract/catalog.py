@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.naming import Names, NameTable, Origin
-from toolyard.contract.snapshot import ServerSpec, Snapshot, UpstreamSpec
+from toolyard.contract.snapshot import ServerSpec, Snapshot, ToolRule, UpstreamSpec
+from toolyard.protocol.header_parameters import HeaderParameter, InvalidToolHeaders, header_parameters
 
 Kind = Literal["tool", "prompt"]
 RELAYED_EXTENSIONS = frozenset({"io.modelcontextprotocol/ui"})
@@ -58,6 +59,14 @@ class ServerCatalog:
     collisions: tuple[str, ...]
     unobserved: tuple[str, ...]
     ttl_ms: int
+    compiled: dict[str, tuple[HeaderParameter, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def header_parameters_of(self, tool: str) -> tuple[HeaderParameter, ...] | None:
+        """The parameters of a tool that travel as headers, worked out once; None for a tool that is not here."""
+        known = self.compiled.get(tool)
+        if known is None and tool in self.tools:
+            known = self.compiled[tool] = _header_parameters(self.tools[tool].definition)
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,13 @@ def build_catalog(snapshot: Snapshot, observations: Mapping[str, Observation], s
         for spec in snapshot.servers.values()
     }
     return Catalog(snapshot, servers, names)
+
+
+def _header_parameters(definition: Json) -> tuple[HeaderParameter, ...]:
+    try:
+        return header_parameters(definition.get("inputSchema") or {})
+    except InvalidToolHeaders:
+        return ()
 
 
 def _build_server(
@@ -128,20 +144,13 @@ def _bind_tools(
         if allowed.names_tool(u.id, tool["name"])
     ]
     bindings = _bind(spec, "tool", offered, table, names)
+    rules = {u.id: u.tools for u, _ in seen}
     disabled = frozenset(
         name
         for name, binding in bindings.items()
-        if (rule := snapshot_rule(seen, binding)) is not None and not rule.enabled
+        if not rules[binding.upstream_id].get(binding.upstream_name, ToolRule()).enabled
     )
     return {name: b for name, b in bindings.items() if name not in disabled}, disabled
-
-
-def snapshot_rule(seen: list[tuple[UpstreamSpec, Observation]], binding: Binding) -> Any:
-    """The operator's rule for the tool behind a binding, or None."""
-    for upstream, _ in seen:
-        if upstream.id == binding.upstream_id:
-            return upstream.tools.get(binding.upstream_name)
-    return None
 
 
 def _bind(

@@ -20,11 +20,11 @@ from toolyard.gateway.dispatch import Dispatch
 from toolyard.gateway.downstream.http import StreamableHttp
 from toolyard.gateway.downstream.routes import client_routes
 from toolyard.gateway.downstream.sse import HttpSse
-from toolyard.gateway.events import Hub
+from toolyard.gateway.events import Hub, StreamLimits
 from toolyard.gateway.exchange import Exchange
 from toolyard.gateway.interceptors.authn import Authenticator
 from toolyard.gateway.interceptors.authz import Authorize
-from toolyard.gateway.interceptors.in_flight import InFlight
+from toolyard.gateway.interceptors.in_flight import InFlight, InFlightLimits
 from toolyard.gateway.interceptors.patience import Patience
 from toolyard.gateway.interceptors.rate_limit import RateLimit
 from toolyard.gateway.interceptors.record import Record
@@ -54,10 +54,10 @@ MakeUpstream = Callable[[UpstreamSpec, UpstreamEvents, Clock, Era | None], Upstr
 class Bounds:
     """How much a gateway takes on at once, and how long a call may take that goes to no upstream, in seconds."""
 
-    in_flight: int = 512
-    in_flight_per_upstream: int = 100
+    in_flight: InFlightLimits = InFlightLimits()  # noqa: RUF009  (frozen)
+    streams: StreamLimits = StreamLimits()  # noqa: RUF009  (frozen)
     timeout_s: float = 30.0
-    sessions: SessionLimits = SessionLimits()
+    sessions: SessionLimits = SessionLimits()  # noqa: RUF009  (frozen)
 
 
 class Gateway:
@@ -80,7 +80,7 @@ class Gateway:
         self._journal = journal
         self.metrics = Metrics(MODERN_METHODS | LEGACY_METHODS)
         self.holder = CatalogHolder(snapshot, journal.observations(), journal.names())
-        self.hub = Hub(self._catalog)
+        self.hub = Hub(self._catalog, bounds.streams)
         self.pool = Pool(
             lambda spec, era: make_upstream(spec, self.hub, clock, era),
             clock=clock,
@@ -93,13 +93,14 @@ class Gateway:
         self.refusals = RefusalLog(journal, self.metrics, clock)
         self.sessions = Sessions(bounds.sessions, clock)
         dispatch = Dispatch(self._catalog, self.pool, Lists(seal_key, definition_for), Watching(self.pool.get))
+        record = Record(self.metrics)
         perform = compose(
             [
-                Record(self.metrics),
+                record,
                 dispatch.resolve,
                 Authorize(),
                 RateLimit(self._catalog, clock),
-                InFlight(bounds.in_flight, bounds.in_flight_per_upstream),
+                InFlight(bounds.in_flight),
                 Patience(),
             ],
             dispatch,
@@ -112,7 +113,7 @@ class Gateway:
             self.sessions,
             self.refusals.error,
         )
-        self._operator = OperatorRoutes(self._catalog, self.pool, self.sessions, facts)
+        self._operator = OperatorRoutes(self._catalog, self.pool, self.sessions, record, facts)
 
     def routes(self) -> tuple[Route, ...]:
         """All routes of clients and operators."""

@@ -30,13 +30,14 @@ Network = IPv4Network | IPv6Network
 @dataclass(frozen=True, slots=True)
 class EdgeRules:
     """What one listener accepts. `authorities`: values of Host. `origins`: values of Origin, our own and the listed
-    ones; `shared_origins`: the listed ones, which get CORS headers. `any_local_address`: Host may also be the address a
-    connection came in on. `trusted_proxies`: whose X-Forwarded-For is believed."""
+    ones; `shared_origins`: the listed ones, which get CORS headers. `any_local_address`: the address a connection came in
+    on names us too. `trusted_proxies`: whose X-Forwarded-For is believed."""
 
     authorities: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
     shared_origins: frozenset[str] = frozenset()
     any_local_address: bool = False
+    scheme: str = "http"
     trusted_proxies: tuple[Network, ...] = ()
 
 
@@ -56,6 +57,7 @@ def edge_rules(settings: EdgeSettings, bind_host: str, port: int, *, scheme: str
     names = {*_LOCAL_NAMES, *(() if bind_host in _WILDCARDS else (_bracketed(bind_host),))}
     authorities = {f"{name}:{port}" for name in names} | names | set(settings.allowed_hosts)
     origins = {_origin(scheme, name, port) for name in names}
+    origins |= {f"{either}://{name}" for either in _DEFAULT_PORTS for name in settings.allowed_hosts}
     if settings.public_url is not None:
         url = urlsplit(settings.public_url)
         name = _bracketed(url.hostname or "")
@@ -70,6 +72,7 @@ def edge_rules(settings: EdgeSettings, bind_host: str, port: int, *, scheme: str
         origins=frozenset(origin.lower() for origin in origins | shared),
         shared_origins=frozenset(shared),
         any_local_address=bind_host in _WILDCARDS,
+        scheme=scheme,
         trusted_proxies=settings.trusted_proxies,
     )
 
@@ -82,9 +85,15 @@ def _origin(scheme: str, name: str, port: int) -> str:
     return f"{scheme}://{name}" if port == _DEFAULT_PORTS.get(scheme) else f"{scheme}://{name}:{port}"
 
 
+def plain_address(host: str) -> str:
+    """A socket's address without the scope of IPv6 and without the IPv6 form of an IPv4 address."""
+    host = host.partition("%")[0]
+    return host.removeprefix("::ffff:") if "." in host else host
+
+
 def authority_of(host: str, port: int) -> str:
     """How a client that uses this address writes Host."""
-    return f"{_bracketed(host)}:{port}"
+    return f"{_bracketed(plain_address(host))}:{port}"
 
 
 def check_host_grammar(headers: Mapping[str, str], repeated: Container[str]) -> str:
@@ -99,19 +108,25 @@ def check_host(host: str, rules: EdgeRules, local_authority: str) -> None:
     """Raise HostRefused unless `host` names us: the defence against DNS rebinding."""
     if host in rules.authorities:
         return
-    if not (rules.any_local_address and host == local_authority):
+    if not (rules.any_local_address and host in (local_authority, local_authority.rpartition(":")[0])):
         raise HostRefused
 
 
-def check_origin(headers: Mapping[str, str], repeated: Container[str], rules: EdgeRules) -> str | None:
+def check_origin(
+    headers: Mapping[str, str], repeated: Container[str], rules: EdgeRules, local_authority: str = ""
+) -> str | None:
     """The origin when it is a listed one that gets CORS headers. Raises OriginRefused for every origin not known."""
     origin = headers.get("origin")
     if origin is None:
         return None
     origin = origin.lower()
-    if "origin" in repeated or origin not in rules.origins:
+    if "origin" in repeated:
         raise OriginRefused
-    return origin if origin in rules.shared_origins else None
+    if origin in rules.origins:
+        return origin if origin in rules.shared_origins else None
+    if not (rules.any_local_address and origin == f"{rules.scheme}://{local_authority}"):
+        raise OriginRefused
+    return None
 
 
 def read_target(target: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ merged freely, and a listener that is slow loses nothing but repetitions.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from toolyard.contract.catalog import Catalog
@@ -31,11 +32,20 @@ class Stream(Listener, Protocol):
     def end(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """How many listen streams there may be, in all and of one principal."""
+
+    total: int = 200
+    per_principal: int = 10
+
+
 class Hub:
     """The event bus of one gateway. Implements UpstreamEvents; `refresh(upstream_id)` asks the pool to look again."""
 
-    def __init__(self, catalog: Callable[[], Catalog]) -> None:
+    def __init__(self, catalog: Callable[[], Catalog], limits: StreamLimits | None = None) -> None:
         self._catalog = catalog
+        self._limits = limits or StreamLimits()
         self._listeners: dict[str, set[Listener]] = {}
         self._streams: set[Stream] = set()
         self.refresh: Callable[[str], None] = lambda _upstream_id: None
@@ -43,9 +53,10 @@ class Hub:
     def add(self, listener: Listener) -> None:
         self._listeners.setdefault(listener.server, set()).add(listener)
 
-    def add_stream(self, stream: Stream, limit: int) -> bool:
+    def add_stream(self, stream: Stream) -> bool:
         """Add a listener that is a stream of its own; False if there are as many as there may be."""
-        if len(self._streams) >= limit:
+        own = sum(s.principal_id == stream.principal_id for s in self._streams)
+        if len(self._streams) >= self._limits.total or own >= self._limits.per_principal:
             return False
         self._streams.add(stream)
         self.add(stream)
@@ -57,7 +68,7 @@ class Hub:
             stream.end()
 
     def remove(self, listener: Listener) -> None:
-        self._streams.discard(listener)
+        self._streams = {s for s in self._streams if s is not listener}
         listeners = self._listeners.get(listener.server)
         if listeners is not None:
             listeners.discard(listener)

@@ -14,7 +14,6 @@ from toolyard.gateway.events import Hub
 from toolyard.protocol.errors import InvalidParams, RequestId
 from toolyard.protocol.revisions import META_SUBSCRIPTION_ID
 
-MAX_LISTENERS = 200
 MAX_WATCHED = 1000
 _FLAGS: dict[ListKind, str] = {
     "tools": "toolsListChanged",
@@ -70,7 +69,7 @@ async def listen(call: Call, request_id: RequestId, hub: Hub, dispatch: Dispatch
     """Serve one listen stream until the client goes or the gateway ends it; the final result."""
     listening = _accept(call, dispatch.server(call.server))
     subscription = {META_SUBSCRIPTION_ID: request_id}
-    if not hub.add_stream(listening, MAX_LISTENERS):
+    if not hub.add_stream(listening):
         raise TooManyCalls
     watched: list[str] = []
     try:

@@ -17,7 +17,6 @@ from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import discover_result, to_client
 from toolyard.protocol.envelope import Envelope, read_envelope
 from toolyard.protocol.errors import InvalidParams, MethodNotFound
-from toolyard.protocol.header_parameters import HeaderParameter, InvalidToolHeaders, header_parameters
 from toolyard.protocol.headers import check_request_headers
 from toolyard.protocol.revisions import LOG_LEVELS, META_SERVER_INFO, MODERN, MODERN_METHODS, SUPPORTED, unsupported
 from toolyard.protocol.strict_json import encode
@@ -43,7 +42,7 @@ class ModernRequests:
         if request.method not in MODERN_METHODS:
             raise MethodNotFound(f"no method {request.method!r} in {MODERN}", request_id=request.id)
         if head.transport == "http":
-            check_request_headers(head.headers, head.repeated, request, _parameters_of(server))
+            check_request_headers(head.headers, head.repeated, request, server.header_parameters_of)
         envelope = read_envelope(request.params)
         if envelope.revision != MODERN:
             raise unsupported(envelope.revision)
@@ -116,16 +115,3 @@ class ModernRequests:
             instructions=server.instructions,
         )
         return {**result, "ttlMs": DISCOVER_TTL_MS, "cacheScope": "private"}
-
-
-def _parameters_of(server: ServerCatalog) -> Any:
-    def parameters_of(tool: str) -> tuple[HeaderParameter, ...] | None:
-        binding = server.tools.get(tool)
-        if binding is None:
-            return None
-        try:
-            return header_parameters(binding.definition.get("inputSchema") or {})
-        except InvalidToolHeaders:
-            return None
-
-    return parameters_of

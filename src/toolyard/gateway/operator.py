@@ -11,6 +11,7 @@ import msgspec
 from toolyard import __version__
 from toolyard.contract.catalog import Catalog
 from toolyard.gateway.call import Answer, Head, Sink
+from toolyard.gateway.interceptors.record import Record
 from toolyard.gateway.pool import Pool
 from toolyard.gateway.routes import Route
 from toolyard.gateway.sessions import Sessions
@@ -20,11 +21,17 @@ class OperatorRoutes:
     """`/operator/status`, `/operator/upstreams`, `/operator/servers`. `facts` adds what only the platform knows."""
 
     def __init__(
-        self, catalog: Callable[[], Catalog], pool: Pool, sessions: Sessions, facts: Callable[[], dict[str, Any]]
+        self,
+        catalog: Callable[[], Catalog],
+        pool: Pool,
+        sessions: Sessions,
+        record: Record,
+        facts: Callable[[], dict[str, Any]],
     ) -> None:
         self._catalog = catalog
         self._pool = pool
         self._sessions = sessions
+        self._record = record
         self._facts = facts
         self._started = time.monotonic()
 
@@ -51,6 +58,8 @@ class OperatorRoutes:
                 "upstreams": {state: states.count(state) for state in sorted(set(states))},
                 "servers": len(catalog.servers),
                 "sessions": len(self._sessions),
+                "calls": dict(self._record.totals),
+                "error_rate": round(self._record.error_rate(), 4),
                 **self._facts(),
             },
         )

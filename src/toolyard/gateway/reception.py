@@ -102,7 +102,7 @@ def _guard(request: RequestHead, listener: Listener, peer: Peer) -> Headers:
     if listener.operator:
         return ()
     edge.check_host(host, listener.rules, peer.local_authority)
-    shared = edge.check_origin(request.headers, request.repeated, listener.rules)
+    shared = edge.check_origin(request.headers, request.repeated, listener.rules, peer.local_authority)
     if shared is None:
         return ()
     return (

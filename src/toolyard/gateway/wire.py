@@ -113,7 +113,7 @@ class WireProtocol(asyncio.Protocol):
         self._out = Outflow(self._transport, self._limits.write_bytes, now)
         remote, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self._peer = Peer(
-            client=remote[0] if isinstance(remote, tuple) else "",
+            client=edge.plain_address(remote[0]) if isinstance(remote, tuple) else "",
             local_authority=edge.authority_of(*local[:2]) if isinstance(local, tuple) else "",
         )
         self._deadline = now + self._limits.head_s

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
 from toolyard.gateway.errors import TooManyCalls
 from toolyard.gateway.pipeline import Proceed
 
-QUEUE_WAIT_S = 0.25
+
+@dataclass(frozen=True, slots=True)
+class InFlightLimits:
+    """How many calls at once, and how many seconds the next one waits for a place before it is refused."""
+
+    process: int = 512
+    server: int = 64
+    upstream: int = 32
+    wait_s: float = 0.25
 
 
 class Bulkhead:
-    """Lets `limit` calls in; the next wait their turn for at most a quarter of a second."""
+    """Lets `limit` calls in; the next wait their turn for a short time."""
 
-    __slots__ = ("_waiting", "limit", "running")
+    __slots__ = ("_waiting", "limit", "running", "wait_s")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, wait_s: float) -> None:
         self.limit = limit
+        self.wait_s = wait_s
         self.running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -31,7 +41,7 @@ class Bulkhead:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            async with asyncio.timeout(QUEUE_WAIT_S):
+            async with asyncio.timeout(self.wait_s):
                 await turn
         except (TimeoutError, asyncio.CancelledError) as end:
             if turn.done() and not turn.cancelled():
@@ -51,25 +61,34 @@ class Bulkhead:
 
 
 class InFlight:
-    """Bounds the calls in flight: for the whole process, and for each upstream so that a slow one fills only its own."""
+    """Bounds the calls in flight: in the process, on each virtual server, and for each upstream, so that a slow one fills
+    only its own places."""
 
-    def __init__(self, process: int, upstream: int) -> None:
-        self._process = Bulkhead(process)
-        self._limit = upstream
+    def __init__(self, limits: InFlightLimits) -> None:
+        self._limits = limits
+        self._process = Bulkhead(limits.process, limits.wait_s)
+        self._servers: dict[str, Bulkhead] = {}
         self._upstreams: dict[str, Bulkhead] = {}
 
     async def __call__(self, call: Call, proceed: Proceed) -> Json:
-        await self._process.enter()
+        if call.target is None:
+            return await proceed(call)
+        entered: list[Bulkhead] = []
         try:
-            if call.target is None:
-                return await proceed(call)
-            bulkhead = self._upstreams.get(call.target.upstream_id)
-            if bulkhead is None:
-                bulkhead = self._upstreams[call.target.upstream_id] = Bulkhead(self._limit)
-            await bulkhead.enter()
-            try:
-                return await proceed(call)
-            finally:
-                bulkhead.leave()
+            for bulkhead in (
+                self._process,
+                self._of(self._servers, call.server, self._limits.server),
+                self._of(self._upstreams, call.target.upstream_id, self._limits.upstream),
+            ):
+                await bulkhead.enter()
+                entered.append(bulkhead)
+            return await proceed(call)
         finally:
-            self._process.leave()
+            for bulkhead in entered:
+                bulkhead.leave()
+
+    def _of(self, bulkheads: dict[str, Bulkhead], key: str, limit: int) -> Bulkhead:
+        bulkhead = bulkheads.get(key)
+        if bulkhead is None:
+            bulkhead = bulkheads[key] = Bulkhead(limit, self._limits.wait_s)
+        return bulkhead

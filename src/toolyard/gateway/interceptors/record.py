@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from time import perf_counter
 
 from toolyard.contract.definitions import Json
@@ -14,11 +15,20 @@ from toolyard.kit.errors import PlatformError
 from toolyard.protocol.errors import RelayedError
 
 
+FAILED = frozenset({"error", "timed_out"})
+
+
 class Record:
-    """Reports calls to the metrics."""
+    """Reports calls to the metrics, and keeps the totals by outcome since the start."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self.totals: Counter[str] = Counter()
+
+    def error_rate(self) -> float:
+        """The share of calls that failed at an upstream, 0 to 1."""
+        total = self.totals.total()
+        return sum(self.totals[outcome] for outcome in FAILED) / total if total else 0.0
 
     async def __call__(self, call: Call, proceed: Proceed) -> Json:
         began = perf_counter()
@@ -38,6 +48,7 @@ class Record:
             outcome = _outcome(error)
             raise
         finally:
+            self.totals[outcome] += 1
             self._metrics.request(call.transport, call.method, outcome, perf_counter() - began)
 
 
