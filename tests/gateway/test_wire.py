@@ -89,6 +89,20 @@ def test_a_thousand_pipelined_requests_are_answered_in_order(run: Run[None]) -> 
     run(main)
 
 
+def test_a_client_that_pipelines_refused_requests_does_not_hold_up_others(run: Run[None]) -> None:
+    async def main() -> None:
+        async with serving() as rig, await rig.client() as greedy, await rig.client() as other:
+            await other.ask(post())
+            greedy.writer.write(get(b"/nowhere") * 5000)
+            await until(lambda: bool(greedy.reader._buffer))  # type: ignore[attr-defined]
+            assert (await other.ask(post())).status == 200
+            assert greedy.reader._buffer.count(b" 404 ") < 2500  # type: ignore[attr-defined]
+            for _ in range(5000):
+                assert (await greedy.reply()).status == 404
+
+    run(main)
+
+
 def test_empty_lines_before_a_request_are_forgiven(run: Run[None]) -> None:
     async def main() -> None:
         assert (await only_reply(b"\r\n\r\n" + post()))[0] == 200

@@ -30,8 +30,8 @@ Network = IPv4Network | IPv6Network
 @dataclass(frozen=True, slots=True)
 class EdgeRules:
     """What one listener accepts. `authorities`: values of Host. `origins`: values of Origin, our own and the listed
-    ones; `shared_origins`: the listed ones, which get CORS headers. `any_local_address`: the address a connection came in
-    on names us too. `trusted_proxies`: whose X-Forwarded-For is believed."""
+    ones; `shared_origins`: the listed ones, which get CORS headers. `any_local_address`: the address a connection came
+    in on names us too. `trusted_proxies`: whose X-Forwarded-For is believed."""
 
     authorities: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
