@@ -229,6 +229,10 @@ class Process:
     def _feed(self, gateway: Gateway) -> FileFeed:
         def offer(loaded: Loaded) -> None:
             gateway.offer(loaded.snapshot)
+            if loaded.settings != self.loaded.settings:
+                log.warning(
+                    "settings_changed", in_force="after a restart; upstreams, servers and keys are in force now"
+                )
             log.info("config_in_force", revision=loaded.snapshot.revision, servers=sorted(loaded.snapshot.servers))
 
         def reject(rejected: ConfigRejected) -> None:

@@ -90,7 +90,7 @@ class Rig:
         await self.gateway.pool.tried(upstream_ids or tuple(self.gateway.holder.current.snapshot.upstreams), LIMIT_S)
 
     async def http(
-        self, method: str, path: str, headers: Mapping[str, str] | list[tuple[str, str]] = {}, body: bytes = b""
+        self, method: str, path: str, headers: Mapping[str, str] | list[tuple[str, str]] | None = None, body: bytes = b""
     ) -> Reply:
         """One request on a connection of its own, its answer read to the end."""
         async with asyncio.timeout(LIMIT_S):
@@ -101,9 +101,23 @@ class Rig:
                 stream.close()
 
     async def open(
-        self, method: str, path: str, headers: Mapping[str, str] | list[tuple[str, str]] = {}, body: bytes = b""
+        self, method: str, path: str, headers: Mapping[str, str] | list[tuple[str, str]] | None = None, body: bytes = b""
     ) -> Stream:
         """One request whose answer is read step by step."""
+        reader, writer = await self._request(method, path, headers or {}, body)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        received = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
+        return Stream(reader, writer, int(head[0].split()[1]), received)
+
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str] | list[tuple[str, str]] | None = None, body: bytes = b""
+    ) -> asyncio.StreamWriter:
+        """One request whose answer nobody reads."""
+        return (await self._request(method, path, headers or {}, body))[1]
+
+    async def _request(
+        self, method: str, path: str, headers: Mapping[str, str] | list[tuple[str, str]], body: bytes
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         pairs = list(headers.items()) if isinstance(headers, Mapping) else headers
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", "Connection: close"]
@@ -112,9 +126,7 @@ class Rig:
             lines.append(f"Content-Length: {len(body)}")
         writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
         await writer.drain()
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        received = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
-        return Stream(reader, writer, int(head[0].split()[1]), received)
+        return reader, writer
 
     async def modern(
         self,

@@ -16,6 +16,8 @@ from toolyard.gateway.pool import Pool
 from toolyard.gateway.routing import ROUTERS
 from toolyard.gateway.watching import Watching
 from toolyard.kit.errors import PlatformError
+from toolyard.protocol.convert import error_from_upstream
+from toolyard.protocol.errors import RelayedError
 
 Perform = Callable[[Call], Awaitable[Json]]
 
@@ -70,7 +72,14 @@ class Dispatch:
             return {}
         upstream = self._pool.get(target.upstream_id)
         call.isolation = "" if upstream.spec.stateless else call.principal.id
-        return await upstream.request(call, call.method, target.params)
+        try:
+            result = await upstream.request(call, call.method, target.params)
+        except RelayedError as error:
+            relayed = error_from_upstream({"code": error.rpc_code, "message": error.message, "data": error.data})
+            raise relayed from error
+        if "cacheScope" in result:
+            result = {**result, "cacheScope": "private"}
+        return result
 
     async def watch(self, call: Call, uri: str, *, on: bool) -> None:
         """Count one watcher of a resource more or less. Raises ResourceUnknown and what the upstream raises."""

@@ -27,6 +27,7 @@ from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_tools import KnownTools
 from toolyard.gateway.upstream.observe import observe_all
 from toolyard.kit.clock import Clock
+from toolyard.protocol.convert import from_upstream
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.jsonrpc import Notification
 from toolyard.protocol.revisions import LEGACY
@@ -118,7 +119,8 @@ class LegacyDriver:
 
     async def request(self, call: Call, method: str, params: Json) -> Json:
         """One request for `call`, on the session of its principal and capabilities."""
-        return await self._request(self._place(_key(call)), call, method, params, call.deadline)
+        result = await self._request(self._place(_key(call)), call, method, params, call.deadline)
+        return from_upstream(self.revision, method, result)
 
     async def watch(self, call: Call, uri: str) -> None:
         """From the return on, changes of `uri` are announced. Raises RelayedError, UpstreamError."""
