@@ -37,8 +37,10 @@ def test_nothing_of_a_key_that_would_let_one_use_it_is_in_its_record():
     "text",
     [
         "", "x", "Bearer", PLAIN + "a", PLAIN[:-1], PLAIN.swapcase(), PLAIN + "\u00a0", " " + PLAIN, PLAIN + "\n",
-        PLAIN.replace("mcp_key", "mcp-key"), PLAIN.upper(), PLAIN * 2, "mcp_key_" + "a" * 12 + "_" + "A" * 43 + "_000000",
+        PLAIN.replace("mcp_key", "mcp-key"), PLAIN.upper(), PLAIN * 2,
+        "mcp_key_" + "a" * 12 + "_" + "A" * 43 + "_000000",
     ],
+    ids=range(13),
 )  # fmt: skip
 def test_a_text_that_is_not_exactly_a_key_costs_no_lookup(text):
     class Untouched(dict):
