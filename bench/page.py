@@ -92,17 +92,21 @@ def _starts(results: Entry) -> str:
     if sizes := results.get("memory"):
         for name, state in (("the gateway of the tables above, idle", "idle"), ("the same, after all load", "loaded")):
             rss, pss = sizes[f"{state}_rss_mib"], sizes[f"{state}_pss_mib"]
-            lines.append(f"| {name} | | {rss:.0f} | {pss:.0f} | {sizes['processes']} |")
+            lines.append(f"| {name} | | | {rss:.0f} | {pss:.0f} | {sizes['processes']} |")
     if not lines:
         return ""
-    head = ["| start | to the first answered call, s | RSS MiB | PSS MiB | processes |", "|---|---|---|---|---|"]
+    head = [
+        "| start | to the first answered call, s | CPU s | RSS MiB | PSS MiB | processes |",
+        "|---|---|---|---|---|---|",
+    ]
     note = "Memory is the process tree's, without stdio upstreams. RSS counts shared pages in each process, PSS once."
     return "\n".join(["## Start and memory", "", *head, *lines, "", note, ""])
 
 
 def _start_line(name: str, found: Entry) -> str:
     spread = f"{found['median_s']:.2f} ({found['lowest_s']:.2f} to {found['highest_s']:.2f})"
-    return f"| {name} | {spread} | {found['rss_mib']:.0f} | {found['pss_mib']:.0f} | {found['processes']} |"
+    memory = f"{found['rss_mib']:.0f} | {found['pss_mib']:.0f}"
+    return f"| {name} | {spread} | {found['cpu_s']:.2f} | {memory} | {found['processes']} |"
 
 
 def _start_entries(results: Entry) -> list[tuple[str, Entry]]:

@@ -22,9 +22,10 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start: seconds to the first answered call, memory of the process tree just after it."""
+    """One start: seconds to the first answered call; CPU seconds and memory of the process tree just after it."""
 
     seconds: float
+    cpu_s: float
     memory: Memory
 
 
@@ -110,7 +111,7 @@ def _timed(gateway: Gateway, key: str | None, tool: str | None, arguments: dict[
         seconds = program.wait_until(
             lambda: _called(gateway, key or gateway.printed_key(), tool, arguments), timeout_s=TIMEOUT_S
         )
-        return Start(seconds, program.memory())
+        return Start(seconds, program.cpu_s(), program.memory())
     finally:
         program.stop()
 
@@ -133,6 +134,7 @@ def _summary(starts: list[Start]) -> dict[str, object]:
         "median_s": statistics.median(seconds),
         "lowest_s": min(seconds),
         "highest_s": max(seconds),
+        "cpu_s": statistics.median(start.cpu_s for start in starts),
         "rss_mib": statistics.median(start.memory.rss_mib for start in starts),
         "pss_mib": statistics.median(start.memory.pss_mib for start in starts),
         "processes": max(start.memory.processes for start in starts),
