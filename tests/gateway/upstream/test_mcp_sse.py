@@ -61,7 +61,7 @@ def test_definitions_and_calls_travel_and_every_request_has_the_declared_headers
         assert (seen.era, seen.revision, [t["name"] for t in seen.tools]) == ("legacy", "2024-11-05", ["echo"])
         answers = await asyncio.gather(*(tool(upstream, Caller(), "echo", n=n) for n in range(50)))
         assert answers == [{"n": n} for n in range(50)]
-        assert server.script.connections == 1
+        assert server.script.connections == 2
         assert not server.script.of("server/discover")
         assert {headers["authorization"] for headers in server.script.headers} == {"SEKRET-UP-2"}
 

@@ -101,19 +101,32 @@ def test_a_modern_upstream_is_one_process_for_everybody(log: Path) -> None:
     drive(use, log, "--era", "modern")
 
 
-def test_the_first_caller_that_declares_nothing_adopts_the_gateways_own_session(log: Path) -> None:
+def test_the_gateway_lists_on_a_session_of_its_own_that_declares_everything(log: Path) -> None:
     async def use(rig: Rig) -> None:
         await rig.upstream.observe()
-        await rig.tool(Caller("key:a", capabilities=ELICIT), "pid")
-        assert len(rig.received("initialize")) == 2
-        await rig.tool(Caller("key:b"), "pid")
-        assert len(rig.received("initialize")) == 2
-        await rig.tool(Caller("key:c"), "pid")
-        assert len(rig.received("initialize")) == 3
+        await rig.tool(Caller("key:a"), "pid")
         await rig.upstream.observe()
-        assert len(rig.received("initialize")) == 4
+        declared = [message["params"]["capabilities"] for message in rig.received("initialize")]
+        assert declared == [{"elicitation": {"form": {}, "url": {}}, "roots": {}, "sampling": {}}, {}]
 
     drive(use, log)
+
+
+def test_the_gateways_own_session_takes_no_place_that_a_caller_used_just_now(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions_pool, "QUEUE_S", 0.2)
+
+    async def use(rig: Rig) -> None:
+        pid = await rig.tool(Caller("key:a"), "pid")
+        with pytest.raises(UpstreamBusy):
+            await rig.upstream.observe()
+        assert await rig.tool(Caller("key:a"), "pid") == pid
+        rig.clock.advance(61.0)
+        assert (await rig.upstream.observe()).era == "legacy"
+        assert await rig.tool(Caller("key:a"), "pid") != pid
+
+    drive(use, log, max_processes=1)
 
 
 def test_a_session_declares_exactly_the_callers_capabilities_and_none_for_a_modern_caller(log: Path) -> None:

@@ -89,7 +89,7 @@ class Opener:
                 self._note_end(session, ChannelClosed(error.message))
             await session.aclose()
             raise
-        session.opened(interactive=bool(capabilities))
+        session.opened(interactive=bool(capabilities) and key[0] is not None)
 
         def ended(session: Session, end: ChannelClosed) -> None:
             self._note_end(session, end)

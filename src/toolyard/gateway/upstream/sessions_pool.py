@@ -2,9 +2,10 @@
 
 A modern upstream has no sessions: one connection serves everybody. A legacy session belongs to one principal (to all,
 if the upstream is stateless) and one set of declared capabilities; it is never given to anybody else. The gateway's own
-session, opened to list the definitions, declares nothing and has seen nobody, so the first caller that declares nothing
-adopts it. The number of sessions is bounded: the one that idled longest makes room, and if all are busy the caller
-waits a little, then is refused.
+session, opened to list the definitions, declares everything, since some servers show a tool only to those who declared
+what it needs; whatever they ask on it is refused. The number of sessions is bounded: the one that idled longest makes
+room, and if all are busy the caller waits a little, then is refused. The gateway's own takes no place that a caller
+used within the last minute.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import msgspec
 from toolyard.contract.definitions import Era, Json
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamTimedOut, UpstreamUnreachable
 from toolyard.gateway.upstream.opening import SOON_S, Dialling, Opener
 from toolyard.gateway.upstream.restarts import Restarts
@@ -31,6 +33,7 @@ IDLE_S = 600.0
 SWEEP_S = 30.0
 QUEUE_S = 5.0
 HEAR_S = 10.0
+OWN_PATIENCE_S = 60.0
 
 NOTHING = b""
 GATEWAY: Key = (None, NOTHING)
@@ -111,20 +114,14 @@ class SessionPool:
         if self.era == "modern":
             return MODERN
         if call is None:
-            return ("", NOTHING) if self._spec.stateless else GATEWAY
+            return GATEWAY
         capabilities = declared(call)
         return (call.isolation, _digest(capabilities) if capabilities else NOTHING)
 
     async def _obtain(self, key: Key, call: Call | None, deadline: float) -> Session | None:
-        """Have the session of `key` opened or adopted. None: look again, more is known now."""
-        if self.era is None:
-            await self._started(GATEWAY, {}, deadline)
-            return None
-        if key[0] is not None and key[1] == NOTHING and (own := self._sessions.pop(GATEWAY, None)) is not None:
-            own.key = key
-            self._sessions[key] = own
-            return own
-        await self._started(key, declared(call) if call is not None and key != MODERN else {}, deadline)
+        """Have the session of `key` opened. None: look again, more is known now."""
+        capabilities = LISTING_CAPABILITIES if call is None or key == MODERN else declared(call)
+        await self._started(key, capabilities, deadline)
         return self._sessions.get(key)
 
     async def _started(self, key: Key, capabilities: Json, deadline: float) -> None:
@@ -160,7 +157,7 @@ class SessionPool:
     async def _open(self, key: Key, capabilities: Json) -> UpstreamError | None:
         """Open a session and file it under what it turned out to be; the error if that fails."""
         try:
-            await self._make_room()
+            await self._make_room(least_idle_s=OWN_PATIENCE_S if key == GATEWAY else 0.0)
         except UpstreamBusy as busy:
             self._starting.pop(key, None)
             return busy
@@ -191,11 +188,13 @@ class SessionPool:
             self._tasks.start(session.hear_changes(uris, asyncio.get_running_loop().time() + HEAR_S))
         self._sweep_later()
 
-    async def _make_room(self) -> None:
+    async def _make_room(self, *, least_idle_s: float) -> None:
         """Wait until one more session may exist, and count it. Raises UpstreamBusy."""
+        not_since = self._clock.monotonic() - least_idle_s
         until = asyncio.get_running_loop().time() + QUEUE_S
         while len(self._sessions) + self._being_opened >= self._max_sessions:
-            idle = [s for s in self._sessions.values() if s.busy == 0 and s.key not in self._awaited]
+            free = (s for s in self._sessions.values() if s.busy == 0 and s.key not in self._awaited)
+            idle = [s for s in free if s.idle_since <= not_since]
             if idle:
                 await self._replace(min(idle, key=lambda session: (session.key in self.watched, session.idle_since)))
                 return
