@@ -58,13 +58,13 @@ class KeptProcess:
 
     def __init__(self, command: Command, on_exit: Callable[[], None]) -> None:
         """Start it. Raises UpstreamUnreachable."""
-        faults.hit("child.start")
         if not command.found():
             raise UpstreamUnreachable(f"The command of upstream {command.name!r} was not found or cannot be run.")
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
         self._lifeline, theirs = socket.socketpair()
         try:
+            faults.hit("child.start")
             self._process = subprocess.Popen(  # noqa: S603 (an argument list of the operator, never a shell)
                 [sys.executable, "-I", "-S", KEEPER, str(theirs.fileno()), *command.argv],
                 bufsize=0,

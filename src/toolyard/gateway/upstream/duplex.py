@@ -85,7 +85,10 @@ class DuplexUpstream:
             self._pool.release(session)
 
     async def unwatch(self, call: Call, uri: str) -> None:
-        """The opposite of `watch`."""
+        """The opposite of `watch`. Where there is no session any more, there is nothing to be told."""
+        if not self._pool.has_session(call):
+            self._forget(self._pool.key(call), uri)
+            return
         session = await self._pool.acquire(call, call.deadline)
         try:
             if self._forget(session.key, uri):

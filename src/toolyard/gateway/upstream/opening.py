@@ -74,6 +74,7 @@ class Opener:
             self.diagnosis = error.message
             raise
         session.peer = Peer(channel, session, name=self._upstream_id)
+        session.peer.has_no_roots = key[0] is None
         session.on_lost = self._note_end
         session.peer.start()
         try:

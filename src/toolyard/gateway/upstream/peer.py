@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
@@ -30,6 +31,7 @@ from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.revisions import LOG_LEVELS
 from toolyard.protocol.strict_json import encode
 
+MAX_AT_ONCE = 256
 MAX_ASKS = 16
 MAX_UNSENT_NOTES = 64
 METHOD_NOT_FOUND = -32601
@@ -72,6 +74,7 @@ class Peer:
         self.name = name
         self.end: ChannelClosed | None = None
         self.may_ask = False
+        self.has_no_roots = False
         self.dropped = {"replies": 0, "notifications": 0, "requests": 0, "junk": 0}
         self._events = events
         self._loop = asyncio.get_running_loop()
@@ -197,9 +200,12 @@ class Peer:
     # -- receiving -----------------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
+        """Take messages as they come; a flood of them leaves the loop to others now and then."""
         try:
             while True:
-                self._take(await self.channel.receive())
+                for _ in range(MAX_AT_ONCE):
+                    self._take(await self.channel.receive())
+                await asyncio.sleep(0)
         except ChannelClosed as end:
             self._ended(end)
 
@@ -218,10 +224,10 @@ class Peer:
         except _UNREADABLE:
             self._take_unreadable(data)
             return
-        if type(message) is not dict or message.get("jsonrpc") != "2.0":
-            self.dropped["junk"] += 1
-        elif "method" not in message:
+        if type(message) is dict and "method" not in message:
             self._take_reply(message)
+        elif type(message) is not dict or message.get("jsonrpc") != "2.0":
+            self.dropped["junk"] += 1
         elif "id" in message:
             self._take_request(message)
         else:
@@ -250,7 +256,7 @@ class Peer:
         if pending is None:
             return
         result = reply.get("result")
-        if type(result) is dict and "error" not in reply:
+        if type(result) is dict and "error" not in reply and reply.get("jsonrpc") == "2.0":
             pending.reply.set_result(result)
         else:
             pending.reply.set_exception(_fault(reply))
@@ -302,16 +308,17 @@ class Peer:
             self.dropped["notifications"] += 1
 
     def _only_call(self) -> _Pending | None:
-        running = [pending for pending in self._pending.values() if pending.call is not None]
-        return running[0] if len(running) == 1 else None
+        running = islice((pending for pending in self._pending.values() if pending.call is not None), 2)
+        first, second = next(running, None), next(running, None)
+        return first if second is None else None
 
     def _take_request(self, message: Json) -> None:
         ask_id, method, params = message["id"], message["method"], message.get("params") or {}
         if type(ask_id) not in (str, int) or type(method) is not str or type(params) is not dict:
             self.dropped["junk"] += 1
             return
-        if method == "ping":
-            self._note(jsonrpc.result(ask_id, {}))
+        if method == "ping" or (method == "roots/list" and self.has_no_roots):
+            self._note(jsonrpc.result(ask_id, {} if method == "ping" else {"roots": []}))
             return
         pending = self._only_call()
         call = pending.call if pending is not None and self.may_ask else None
@@ -351,7 +358,7 @@ class Peer:
 def _fault(reply: Json) -> Exception:
     """What a reply without a usable result means for its call."""
     error = reply.get("error")
-    if "result" in reply or type(error) is not dict:
+    if "result" in reply or type(error) is not dict or reply.get("jsonrpc") != "2.0":
         return UpstreamInvalid("The upstream's answer is neither a result nor an error.")
     code, message = error.get("code"), error.get("message")
     if type(code) is not int or type(message) is not str:

@@ -84,7 +84,7 @@ class SessionPool:
         """The session for `call` (None: the gateway itself), greeted, with the call's turn on it; give it back with
         `release`. Raises UpstreamError, always before anything of the call was sent."""
         while True:
-            key = self._key(call)
+            key = self.key(call)
             session = self._sessions.get(key) or await self._obtain(key, call, deadline)
             if session is None:
                 continue
@@ -110,7 +110,12 @@ class SessionPool:
             session.idle_since = self._clock.monotonic()
             self._freed.set()
 
-    def _key(self, call: Call | None) -> Key:
+    def has_session(self, call: Call) -> bool:
+        """True if there is a session that `call` would use."""
+        return self.key(call) in self._sessions
+
+    def key(self, call: Call | None) -> Key:
+        """Under what the session for `call` is kept, as far as the upstream's era is known."""
         if self.era == "modern":
             return MODERN
         if call is None:

@@ -33,7 +33,8 @@ class StderrRing:
         """Take what came in, dropping what is too old."""
         self.total_bytes += len(data)
         self._log(data)
-        data = data[-RING_BYTES:]
+        if len(data) > RING_BYTES:
+            data, self._cut = data[-RING_BYTES:], True
         self._chunks.append(data)
         self._size += len(data)
         while self._size - len(self._chunks[0]) >= RING_BYTES:
