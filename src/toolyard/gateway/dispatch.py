@@ -13,7 +13,7 @@ from toolyard.gateway.call import Call
 from toolyard.gateway.errors import ServerDisabled, ServerUnknown, ToolUnknown
 from toolyard.gateway.lists import Lists
 from toolyard.gateway.pool import Pool
-from toolyard.gateway.routing import ROUTERS
+from toolyard.gateway.routing import ROUTERS, Router
 from toolyard.gateway.watching import Watching
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol.convert import error_from_upstream
@@ -45,19 +45,26 @@ class Dispatch:
             raise ServerDisabled
         return server
 
-    async def resolve(self, call: Call, proceed: Perform) -> Json:
+    def resolve(self, call: Call, proceed: Perform) -> Awaitable[Json]:
         """Find the call's target. A name nobody knows yet waits for upstreams that were never seen, a few seconds."""
         router = ROUTERS.get(call.method)
-        if router is not None:
-            server = self.server(call.server)
-            try:
-                call.target = router(server, call.params)
-            except PlatformError:
-                if not server.unobserved:
-                    raise
-                await self._pool.tried(server.unobserved, FIRST_LOOK_S)
-                call.target = router(self.server(call.server), call.params)
-            call.deadline = asyncio.get_running_loop().time() + call.target.timeout_s
+        if router is None:
+            return proceed(call)
+        server = self.server(call.server)
+        try:
+            target = router(server, call.params)
+        except PlatformError:
+            if not server.unobserved:
+                raise
+            return self._resolve_later(call, router, server.unobserved, proceed)
+        call.target = target
+        call.deadline = asyncio.get_running_loop().time() + target.timeout_s
+        return proceed(call)
+
+    async def _resolve_later(self, call: Call, router: Router, unobserved: tuple[str, ...], proceed: Perform) -> Json:
+        await self._pool.tried(unobserved, FIRST_LOOK_S)
+        call.target = target = router(self.server(call.server), call.params)
+        call.deadline = asyncio.get_running_loop().time() + target.timeout_s
         return await proceed(call)
 
     async def __call__(self, call: Call) -> Json:

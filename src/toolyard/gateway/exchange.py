@@ -16,7 +16,6 @@ from toolyard.gateway.errors import SessionRequired
 from toolyard.gateway.legacy import LegacyRequests, cancelled_answer
 from toolyard.gateway.modern import ModernRequests
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
-from toolyard.gateway.streams import RETRY_MS
 from toolyard.gateway.translate import error_answer, error_object
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol import jsonrpc
@@ -144,7 +143,7 @@ class Exchange:
             answer = await self._batch(session, message, stream.send, head)
             await stream.finish(answer)
             return
-        await stream.open(RETRY_MS)
+        stream.open_soon()
         answer_or_none = await self._legacy.answer(session, message, stream.send, stream.pause, head)
         await stream.finish(answer_or_none or cancelled_answer(message))
 

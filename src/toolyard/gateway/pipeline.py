@@ -12,9 +12,10 @@ Proceed = Callable[[Call], Awaitable[Json]]
 
 
 class Interceptor(Protocol):
-    """One concern of every call. It may refuse (raise), change what it passes on, or act on the result."""
+    """One concern of every call. It may refuse (raise), change what it passes on, or act on the result. One that only
+    judges is a plain function that returns `proceed(call)`: it costs no coroutine of its own."""
 
-    async def __call__(self, call: Call, proceed: Proceed) -> Json: ...
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Json]: ...
 
 
 def compose(interceptors: Sequence[Interceptor], final: Proceed) -> Proceed:

@@ -1,13 +1,14 @@
 """The live upstreams: made from the snapshot, watched, observed again when they change, closed when they go.
 
-Each upstream has one keeper task, so a dead or slow one costs the others nothing. At most 16 begin to be observed at
-once. What an upstream offered last stays in the catalog while it is away.
+Each upstream has one keeper task, so a dead or slow one costs the others nothing. Processes are started a few at a
+time, everything else at once. What an upstream offered last stays in the catalog while it is away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +31,7 @@ REFRESH_S = 300.0
 DEBOUNCE_S = 1.0
 DEBOUNCE_BURST = 4
 MAX_BACKOFF_S = 60.0
-STARTS_AT_ONCE = 16
+STARTS_AT_ONCE = max(2, os.cpu_count() or 2)
 START_SLOT_S = 0.5
 CLOSE_LIMIT_S = 10.0
 
@@ -80,9 +81,9 @@ class Pool:
             if wanted.get(upstream_id) != entry.spec:
                 del self._entries[upstream_id]
                 self._tasks.start(self._retire(entry))
-        for upstream_id, spec in wanted.items():
-            if upstream_id not in self._entries:
-                self._entries[upstream_id] = self._begin(spec)
+        fresh = [spec for upstream_id, spec in wanted.items() if upstream_id not in self._entries]
+        for spec in sorted(fresh, key=self._urgency):
+            self._entries[spec.id] = self._begin(spec)
 
     def get(self, upstream_id: str) -> Upstream:
         """The live upstream. Raises UpstreamUnreachable if the snapshot in force has none of that id."""
@@ -136,6 +137,10 @@ class Pool:
         await asyncio.gather(*(self._retire(e, at_once=True) for e in entries))
         await self._tasks.aclose()
 
+    def _urgency(self, spec: UpstreamSpec) -> tuple[bool, bool]:
+        """Who is looked at first: what costs no process, then what has answered before."""
+        return (spec.kind == "mcp-stdio", self._known(spec.id) is None)
+
     def _begin(self, spec: UpstreamSpec) -> Entry:
         known = self._known(spec.id)
         entry = Entry(spec, self._make(spec, known.era if known is not None else None))
@@ -172,6 +177,8 @@ class Pool:
         return REFRESH_S * random.uniform(0.8, 1.2)  # noqa: S311  (jitter)
 
     async def _observe_in_turn(self, entry: Entry) -> Observation:
+        if entry.spec.kind != "mcp-stdio":
+            return await entry.upstream.observe()
         await self._slots.acquire()
         release = asyncio.get_running_loop().call_later(START_SLOT_S, self._slots.release)
         try:

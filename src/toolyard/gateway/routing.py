@@ -67,7 +67,9 @@ def route_completion(server: ServerCatalog, params: Json) -> Target:
     return Target(target.upstream_id, params, target.timeout_s, uri)
 
 
-ROUTERS: dict[str, Callable[[ServerCatalog, Json], Target]] = {
+Router = Callable[[ServerCatalog, Json], Target]
+
+ROUTERS: dict[str, Router] = {
     "tools/call": route_tool,
     "prompts/get": route_prompt,
     "resources/read": route_resource,

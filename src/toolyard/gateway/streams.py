@@ -16,6 +16,7 @@ from toolyard.gateway.call import Answer, ClientGone, Sink
 MAX_EVENTS = 512
 MAX_KEPT_BYTES = 4 * 1024 * 1024
 RETRY_MS = 1000
+OPEN_AFTER_S = 0.02
 
 
 class Event(NamedTuple):
@@ -38,17 +39,27 @@ class EventStream:
         self._kept_bytes = 0
         self._last = 0
         self._news = asyncio.Event()
+        self._opening: asyncio.TimerHandle | None = None
+        self._opened: asyncio.Future[None] | None = None
 
     @property
     def last(self) -> int:
         """The number of the last event."""
         return self._last
 
-    async def open(self, retry_ms: int | None = None) -> None:
+    async def open(self) -> None:
         """Start the stream with an event that only has an id (2025-11-25), so that it can be resumed from the start."""
         if self._opens_with_event:
             self._opens_with_event = False
-            await self._deliver(self._keep(b""), retry_ms)
+            await self._deliver(self._keep(b""), RETRY_MS)
+
+    def open_soon(self) -> None:
+        """Open the stream in a moment, unless the answer is there before: then all of it is written at once."""
+        if self._opens_with_event:
+            self._opening = asyncio.get_running_loop().call_later(OPEN_AFTER_S, self._open_now)
+
+    def _open_now(self) -> None:
+        self._opened = asyncio.ensure_future(self.open())
 
     async def send(self, message: bytes) -> None:
         """Send one message, or keep it for a client that comes back."""
@@ -57,6 +68,9 @@ class EventStream:
 
     async def finish(self, answer: Answer) -> None:
         """End the stream with its answer."""
+        if self._opening is not None:
+            self._opening.cancel()
+        await self.open()
         self.finished = True
         if self._sink is not None and (self._last == 0 or not self._streams):
             self._sink.finish(answer)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 
-_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PROCESS = secrets.token_hex(4)
+_numbers = itertools.count(1)
 
 
 def short_id() -> str:
-    """A 60-bit id for logs and requests: twelve characters of 0-9 a-z."""
-    number = secrets.randbits(60)
-    characters = []
-    for _ in range(12):
-        number, digit = divmod(number, 36)
-        characters.append(_ALPHABET[digit])
-    return "".join(characters)
+    """An id for logs and requests: unique in this process, and elsewhere in all likelihood. Not a secret."""
+    return f"{_PROCESS}{next(_numbers):06x}"
 
 
 def secret_id() -> str:

@@ -6,9 +6,11 @@ Values are cut at 2 KiB and control characters are escaped, so that one event is
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def configure(settings: LogSettings) -> None:
     if settings.directory is not None:
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = settings.directory / "toolyard.log"
-        rotating = RotatingFileHandler(
+        rotating = _PrivateRotatingFile(
             path, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8"
         )
         rotating.setFormatter(_formatter(console=False))
@@ -64,6 +66,16 @@ def configure(settings: LogSettings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+class _PrivateRotatingFile(RotatingFileHandler):
+    """A rotated file that only its owner may read."""
+
+    def _open(self) -> TextIOWrapper:
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)
+
+        return open(self.baseFilename, "a", encoding="utf-8", opener=private)  # noqa: PTH123, SIM115
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

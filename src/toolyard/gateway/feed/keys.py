@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -130,9 +131,12 @@ class KeyStore:
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Within the block, no other process is in such a block for the same directory."""
-    with (directory / "lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def _get(records: Mapping[str, KeyRecord], key_id: str) -> KeyRecord:

@@ -6,21 +6,24 @@ does not exist. A wrong key never falls through to open access.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import secrets
 from collections.abc import Callable, Mapping
 
 from toolyard.contract.catalog import Catalog
-from toolyard.contract.snapshot import RateLimit
+from toolyard.contract.snapshot import KeyRecord, RateLimit
 from toolyard.gateway.call import Head, Principal
 from toolyard.gateway.errors import RateLimited, ServerUnknown, Unauthenticated
 from toolyard.gateway.interceptors.rate_limit import Bucket
 from toolyard.kit.clock import Clock
 from toolyard.policy.authorize import Deny, Resource, authorize
-from toolyard.policy.keys import Refused, verify
+from toolyard.policy.keys import Refused, refusal, verify
 
 OPERATOR = Principal("operator", "operator")
 WRONG_KEYS = RateLimit(per_minute=600.0, burst=50.0)
 MAX_PREFIXES = 10_000
+MAX_VERIFIED = 10_000
 MAX_CREDENTIAL_CHARS = 4096
 
 OnRefusal = Callable[[Head, str], None]
@@ -41,6 +44,8 @@ class Authenticator:
         self._clock = clock
         self._on_refusal = on_refusal
         self._wrong: dict[str, Bucket] = {}
+        self._verified: dict[bytes, tuple[KeyRecord, Principal]] = {}
+        self._digest_key = secrets.token_bytes(32)
 
     def __call__(self, head: Head) -> Principal:
         """The caller. Raises Unauthenticated, ServerUnknown, RateLimited (after many wrong keys from one network)."""
@@ -65,10 +70,27 @@ class Authenticator:
             raise Unauthenticated
         if not credential.isascii():
             raise self._refused(head, "malformed")
-        record = verify(credential, snapshot.keys, self._peppers(), self._clock.wall())
-        if isinstance(record, Refused):
-            raise self._refused(head, record.reason)
-        return Principal(f"key:{record.id}", "key", record.server, record.id)
+        now = self._clock.wall()
+        digest = hashlib.blake2b(credential.encode("ascii"), digest_size=16, key=self._digest_key).digest()
+        known = self._verified.get(digest)
+        if known is not None:
+            record, principal = known
+            if snapshot.keys.get(record.id) is record and refusal(record, now) is None:
+                return principal
+        found = verify(credential, snapshot.keys, self._peppers(), now)
+        if isinstance(found, Refused):
+            self._verified.pop(digest, None)
+            raise self._refused(head, found.reason)
+        return self._remember(digest, found)
+
+    def _remember(self, digest: bytes, record: KeyRecord) -> Principal:
+        """Keep a key that proved right, so that its HMAC is not worked out for every call. A record that changed in any
+        way is another object and is verified anew; whether a key is expired or disabled is asked every time."""
+        if len(self._verified) >= MAX_VERIFIED:
+            self._verified.clear()
+        principal = Principal(f"key:{record.id}", "key", record.server, record.id)
+        self._verified[digest] = (record, principal)
+        return principal
 
     def _refused(self, head: Head, reason: str) -> Unauthenticated | RateLimited:
         """Count a wrong key against its network, so that guessing is slow and everybody else's calls go on."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
 from toolyard.gateway.errors import NotAllowed
@@ -12,8 +14,8 @@ from toolyard.policy.authorize import Deny, Resource, authorize
 class Authorize:
     """Refuses what policy does not allow."""
 
-    async def __call__(self, call: Call, proceed: Proceed) -> Json:
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Json]:
         decision = authorize(call.principal, "use", Resource(call.server))
         if isinstance(decision, Deny):
             raise NotAllowed(why=decision.reason)
-        return await proceed(call)
+        return proceed(call)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from toolyard.contract.catalog import Catalog
 from toolyard.contract.definitions import Json
@@ -43,13 +43,13 @@ class RateLimit:
         self._clock = clock
         self._buckets: dict[tuple[str, str], Bucket] = {}
 
-    async def __call__(self, call: Call, proceed: Proceed) -> Json:
+    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Json]:
         spec = self._catalog().snapshot.servers[call.server]
         if spec.per_key is not None:
             self._take((call.server, call.principal.id), spec.per_key)
         if spec.per_server is not None:
             self._take((call.server, ""), spec.per_server)
-        return await proceed(call)
+        return proceed(call)
 
     def _take(self, key: tuple[str, str], limit: Limit) -> None:
         now = self._clock.monotonic()

@@ -95,7 +95,19 @@ class ModernDriver:
                 raise self._endpoint.invalid("answered with a result type that this method does not have")
             return result
 
+        if call.input_responses is None and call.upstream_state is None:
+            result = await self._with_fresh_headers(call, method, params)
+            if result.get("resultType", "complete") == "complete":
+                return result
+            first: Json | None = result
+        else:
+            first = None
+
         async def send(extra: Json) -> Json:
+            nonlocal first
+            if first is not None:
+                answer, first = first, None
+                return answer
             return await self._with_fresh_headers(call, method, {**params, **extra} if extra else params)
 
         try:
