@@ -19,6 +19,7 @@ options.add_argument("--mute-discover", action="store_true")
 options.add_argument("--late-discover", action="store_true")
 options.add_argument("--die-on-discover", action="store_true")
 options.add_argument("--die-at-start", action="store_true")
+options.add_argument("--ask-at-start", action="store_true")
 options.add_argument("rest", nargs="*")
 args = options.parse_args()
 held: list = []
@@ -253,6 +254,11 @@ def ask(i, a, p):
 
 
 @tool
+def answered_at_start(i, a, p):
+    reply(i, text(held))
+
+
+@tool
 def change(i, a, p):
     send({"method": "notifications/tools/list_changed"})
     send({"method": "notifications/resources/updated", "params": {"uri": a["uri"]}})
@@ -332,7 +338,12 @@ def main() -> None:
         message = json.loads(line)
         if "method" not in message:
             answer = {key: message[key] for key in ("result", "error") if key in message}
-            reply(asked.pop(message["id"]), text(answer))
+            if message["id"] == "at-start":
+                held.append(answer)
+            else:
+                reply(asked.pop(message["id"]), text(answer))
+        elif message["method"] == "notifications/initialized" and args.ask_at_start:
+            send({"id": "at-start", "method": "roots/list"})
         elif "id" in message:
             handler = METHODS.get(message["method"])
             if handler is None:

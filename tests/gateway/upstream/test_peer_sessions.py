@@ -261,6 +261,34 @@ def test_calls_of_a_session_that_may_ask_run_one_after_the_other(log: Path) -> N
     drive(use, log)
 
 
+def test_a_question_right_after_the_handshake_goes_to_the_call_that_opened_the_session(log: Path) -> None:
+    roots: Json = {"roots": [{"uri": "file:///home"}]}
+
+    async def answer(requests: Mapping[str, Json], state: str | None) -> dict[str, Json]:
+        return dict.fromkeys(requests, roots)
+
+    async def use(rig: Rig) -> None:
+        await rig.upstream.observe()
+        caller = Caller(capabilities={"roots": {}}, answer=answer)
+        first = asyncio.ensure_future(rig.tool(caller, "never", seconds=1.0))
+        with pytest.raises(UpstreamTimedOut):
+            await first
+        assert await rig.tool(caller, "answered_at_start") == [{"result": roots}]
+        assert caller.asked == [({"ask": {"method": "roots/list"}}, None)]
+
+    drive(use, log, "--ask-at-start")
+
+
+def test_the_gateways_own_session_has_no_roots(log: Path) -> None:
+    async def use(rig: Rig) -> None:
+        await rig.upstream.observe()
+        await rig.upstream.observe()
+        answers = [m for line in log.read_text().splitlines() if (m := json.loads(line)).get("id") == "at-start"]
+        assert [m["result"] for m in answers] == [{"roots": []}]
+
+    drive(use, log, "--ask-at-start")
+
+
 @pytest.mark.parametrize(
     ("method", "declared"),
     [

@@ -75,6 +75,7 @@ class Opener:
             raise
         session.peer = Peer(channel, session, name=self._upstream_id)
         session.peer.has_no_roots = key[0] is None
+        session.peer.may_ask = interactive = bool(capabilities) and key[0] is not None
         session.on_lost = self._note_end
         session.peer.start()
         try:
@@ -90,7 +91,7 @@ class Opener:
                 self._note_end(session, ChannelClosed(error.message))
             await session.aclose()
             raise
-        session.opened(interactive=bool(capabilities) and key[0] is not None)
+        session.opened(interactive=interactive)
 
         def ended(session: Session, end: ChannelClosed) -> None:
             self._note_end(session, end)

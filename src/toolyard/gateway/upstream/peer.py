@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ from toolyard.protocol.strict_json import encode
 MAX_AT_ONCE = 256
 MAX_ASKS = 16
 MAX_UNSENT_NOTES = 64
+FIRST_CALL_S = 1.0
 METHOD_NOT_FOUND = -32601
 INTERNAL_ERROR = -32603
 UNCANCELLABLE = frozenset({"initialize"})
@@ -80,6 +82,7 @@ class Peer:
         self._loop = asyncio.get_running_loop()
         self._last_id = 0
         self._pending: dict[int, _Pending] = {}
+        self._first_call = asyncio.Event()
         self._asks: dict[str | int, asyncio.Task[None]] = {}
         self._tasks = TaskOwner(f"upstream {name}")
         self._unsent_notes = 0
@@ -103,6 +106,8 @@ class Peer:
     ) -> Json:
         """The result of one request. `deadline`: loop time, or infinity. Raises RelayedError for the upstream's errors
         and an UpstreamError for everything else (`may_have_run` false if nothing was sent)."""
+        if call is not None:
+            self._first_call.set()
         pending = _Pending(request_id, method, call, self._loop.create_future())
         message = encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         self._pending[request_id] = pending
@@ -320,6 +325,9 @@ class Peer:
         if method == "ping" or (method == "roots/list" and self.has_no_roots):
             self._note(jsonrpc.result(ask_id, {} if method == "ping" else {"roots": []}))
             return
+        if self.may_ask and not self._first_call.is_set() and len(self._tasks) < MAX_ASKS:
+            self._tasks.start(self._take_later(message))
+            return
         pending = self._only_call()
         call = pending.call if pending is not None and self.may_ask else None
         if pending is None or call is None or not may_ask(call.client_capabilities, method, params):
@@ -332,6 +340,14 @@ class Peer:
             task = self._tasks.start(self._ask(ask_id, message, pending, call))
             self._asks[ask_id] = task
             pending.asks.add(task)
+
+    async def _take_later(self, message: Json) -> None:
+        """A request right after the handshake (roots, most often) is for the call that the session was opened for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_CALL_S):
+                await self._first_call.wait()
+        self._first_call.set()
+        self._take_request(message)
 
     async def _ask(self, ask_id: str | int, message: Json, pending: _Pending, call: Call) -> None:
         question = {name: message[name] for name in ("method", "params") if name in message}

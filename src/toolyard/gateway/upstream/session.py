@@ -57,9 +57,9 @@ class Session:
         """The handshake is done; `interactive`: the upstream may ask the caller."""
         if self.greeting.era == "modern":
             self._listening = Listening(self.peer, self.greeting.capabilities)
+            self.peer.may_ask = False
         elif interactive:
             self.turn = asyncio.Lock()
-            self.peer.may_ask = True
 
     async def take_turn(self, deadline: float) -> None:
         """Wait for this call's turn. Raises UpstreamBusy at `deadline` (loop time)."""
