@@ -19,7 +19,8 @@ from tests.gateway.wire_rig import JSON, Client, Rig, echo, get, post, route, se
 from tests.security.raw import BOOK, FURTHER, Attack
 from toolyard.gateway.call import Answer, Head
 from toolyard.gateway.edge import EdgeSettings
-from toolyard.gateway.framing import ChunkedBody, WireLimits, find_head, read_head
+from toolyard.gateway.framing import ChunkedBody, WireLimits, find_head
+from toolyard.gateway.head_reader import HeadReader
 from toolyard.gateway.http_sink import HttpSink
 from toolyard.gateway.operations import Metrics, operations_routes
 from toolyard.gateway.refusals import WireRefusal
@@ -246,7 +247,7 @@ def test_whatever_comes_a_head_is_read_or_refused(data: bytes) -> None:
     try:
         end = find_head(buffer, 0, limits) if buffer else -1
         if end > 0:
-            head = read_head(bytes(buffer[:end]), limits)
+            head = HeadReader(limits).read(bytes(buffer[:end]))
             assert head.length is None or 0 <= head.length < 10**18
             assert not any("_" in name or name != name.lower() for name in head.headers)
     except WireRefusal:

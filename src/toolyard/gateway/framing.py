@@ -1,8 +1,8 @@
-"""HTTP/1.1 framing (RFC 9112) under the server: limits on raw bytes first, then the grammar, then the fields.
+"""HTTP/1.1 framing (RFC 9112) under the server: where a head ends, where a body ends, and the limits of both.
 
-Rules. A head is looked at only when it is whole, and is whole at its first empty line. Everything is counted on raw
-bytes before httptools sees one of them; httptools then judges the grammar of the head. Bodies are framed here, so that
-not a byte of the next request is parsed before this one has been answered. Line ends are CRLF and nothing else.
+Rules. A head is looked at only when it is whole, and is whole at its first empty line; until then its bytes are counted
+and nothing is parsed. Bodies are framed here too, so that not a byte of the next request is looked at before this one
+has been answered. Line ends are CRLF and nothing else.
 """
 
 from __future__ import annotations
@@ -10,28 +10,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import httptools
-
 from toolyard.gateway.refusals import (
     BodyTooLarge,
     HeadersTooLarge,
     RequestMalformed,
     TargetTooLong,
-    TransferCodingUnsupported,
-    VersionUnsupported,
 )
 
-_REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([!-~]+) HTTP/([0-9])\.([0-9])\r\n")
 _TARGET = re.compile(rb"[A-Z]{1,20} ([!-~]+)")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[\t !-~]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
-_DIGITS = re.compile(r"[0-9]{1,18}")
 _MAX_CHUNK_LINE = 256
 _MAX_TRAILERS = 8 * 1024
 _CHUNK_ALLOWANCE = 64 * 1024
-_MAX_NAMES = 1024
-_names: dict[bytes, str] = {}
-_NONE_REPEATED: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +48,6 @@ class WireLimits:
     message_bytes: int = 4 * 1024 * 1024
     ping_s: float = 20.0
     tick_s: float = 0.5
-
-
-@dataclass(slots=True)
-class RequestHead:
-    """A head whose grammar holds. `length` is the body's announced length, None when it is chunked."""
-
-    method: str
-    target: str
-    http11: bool
-    headers: dict[str, str]
-    repeated: frozenset[str]
-    length: int | None
-    keep_alive: bool
-
-
-class _Fields:
-    """Collects what httptools reads. Names with an underscore are dropped: they are never equal to the `-` form."""
-
-    __slots__ = ("headers", "repeated")
-
-    def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
-        self.repeated: set[str] = set()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        key = _names.get(name) or _field_name(name)
-        if "_" in key:
-            return
-        text = value.decode("latin-1").strip(" \t")
-        if key in self.headers:
-            self.repeated.add(key)
-            text = f"{self.headers[key]}, {text}"
-        self.headers[key] = text
-
-
-def _field_name(name: bytes) -> str:
-    """The name as `Head` has it. The first ones seen are remembered: names are few unless someone invents them."""
-    key = name.decode("latin-1").lower()
-    if len(_names) < _MAX_NAMES:
-        _names[name] = key
-    return key
 
 
 def skip_empty_lines(buffer: bytearray) -> None:
@@ -128,61 +78,6 @@ def _check_target(raw: bytes | bytearray, limits: WireLimits) -> None:
         raise RequestMalformed
     if len(target[1]) > limits.target_bytes:
         raise TargetTooLong
-
-
-def read_head(raw: bytes, limits: WireLimits) -> RequestHead:
-    """Read one whole head (RFC 9112 sections 2 to 6). Raises a WireRefusal."""
-    line = _REQUEST_LINE.match(raw)
-    if line is None:
-        raise RequestMalformed
-    if line[3] != b"1":
-        raise VersionUnsupported
-    if len(line[2]) > limits.target_bytes:
-        raise TargetTooLong
-    _check_counts(raw, limits)
-    fields = _Fields()
-    try:
-        httptools.HttpRequestParser(fields).feed_data(raw)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError:
-        raise RequestMalformed from None
-    http11 = line[4] != b"0"
-    return RequestHead(
-        method=line[1].decode(),
-        target=line[2].decode(),
-        http11=http11,
-        headers=fields.headers,
-        repeated=frozenset(fields.repeated) if fields.repeated else _NONE_REPEATED,
-        length=_body_length(fields, http11=http11),
-        keep_alive=http11 and "close" not in fields.headers.get("connection", "").lower(),
-    )
-
-
-def _check_counts(raw: bytes, limits: WireLimits) -> None:
-    lines = raw.count(b"\r\n")
-    if raw.count(b"\n") != lines:
-        raise RequestMalformed
-    if lines - 2 > limits.fields:
-        raise HeadersTooLarge
-    if len(raw) > limits.field_bytes and max(map(len, raw.split(b"\r\n")[1:])) > limits.field_bytes:
-        raise HeadersTooLarge
-
-
-def _body_length(fields: _Fields, *, http11: bool) -> int | None:
-    coding = fields.headers.get("transfer-encoding")
-    length = fields.headers.get("content-length")
-    if coding is not None:
-        if not http11 or length is not None or "transfer-encoding" in fields.repeated:
-            raise RequestMalformed
-        if coding.lower() != "chunked":
-            raise TransferCodingUnsupported
-        return None
-    if length is None:
-        return 0
-    if not _DIGITS.fullmatch(length):
-        raise RequestMalformed
-    return int(length)
 
 
 class ChunkedBody:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol
 
@@ -69,11 +70,26 @@ def encode_head(status: int, framing: bytes, headers: Iterable[tuple[str, str]],
     return b"".join(parts)
 
 
-def encode_answer(answer: Answer, headers: Iterable[tuple[str, str]], *, close: bool, bodyless: bool) -> list[bytes]:
+@lru_cache(256)
+def _plain_head(status: int, content_type: str) -> tuple[bytes, bytes]:
+    """What comes before and after date and length in the head of an answer that has no headers of its own."""
+    parts = encode_head(
+        status, b"content-type: %s\r\n" % content_type.encode("latin-1") if content_type else b"", (), close=False
+    )
+    line, _, rest = parts.partition(b"\r\n")
+    _, _, rest = rest.partition(b"\r\n")
+    return line + b"\r\n", b"\r\n" + rest
+
+
+def encode_answer(answer: Answer, headers: Sequence[tuple[str, str]], *, close: bool, bodyless: bool) -> list[bytes]:
     """A whole plain answer; `bodyless` leaves the body out (HEAD)."""
     if answer.status in _BODYLESS:
         return [encode_head(answer.status, b"", (*headers, *answer.headers), close=close)]
     body = answer.body or b""
+    if not headers and not answer.headers and not close:
+        start, end = _plain_head(answer.status, answer.content_type if body else "")
+        head = b"%s%scontent-length: %d%s" % (start, _date.line(), len(body), end)
+        return [head] if bodyless else [head, body]
     framing = b"content-length: %d\r\n" % len(body)
     if body:
         framing += b"content-type: %s\r\n" % answer.content_type.encode("latin-1")

@@ -9,7 +9,8 @@ from secrets import token_hex
 from toolyard.gateway import edge
 from toolyard.gateway.call import Answer, Head
 from toolyard.gateway.downstream.websocket import take_key, wants_websocket
-from toolyard.gateway.framing import RequestHead, WireLimits
+from toolyard.gateway.framing import WireLimits
+from toolyard.gateway.head_reader import RequestHead
 from toolyard.gateway.refusals import (
     BodyTooLarge,
     ContentEncodingUnsupported,
@@ -23,6 +24,8 @@ from toolyard.gateway.refusals import (
 from toolyard.gateway.routes import Match, MethodNotAllowed, RouteTable
 
 _JSON_TYPE = "application/json"
+_MAX_REMEMBERED = 1024
+_MAX_REMEMBERED_TARGET = 256
 _PREFLIGHT = (
     ("access-control-allow-methods", "GET, POST, DELETE"),
     (
@@ -36,12 +39,24 @@ _PREFLIGHT = (
 Headers = tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A request's way in: the guard let it pass and there is a route. `headers` go with every answer to it."""
+
+    path: str
+    query: str
+    match: Match
+    headers: Headers
+
+
 @dataclass(slots=True)
 class Listener:
     """What the connections of one listening socket share. `operator`: the Unix socket, whose file mode is the guard."""
 
     rules: edge.EdgeRules = field(default_factory=edge.EdgeRules)
     operator: bool = False
+    passed: dict[tuple[object, ...], Passed] = field(default_factory=dict)
+    """What has passed before, by all that its judgement depended on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +81,55 @@ def receive(
     request: RequestHead, listener: Listener, peer: Peer, routes: RouteTable, limits: WireLimits
 ) -> Reception | Answer:
     """Guard and route a request; an Answer ends it at once (CORS preflight). Raises a WireRefusal."""
-    shared = _guard(request, listener, peer)
-    path, query = edge.read_target(request.target)
-    if shared and request.method == "OPTIONS" and request.length == 0:
-        return Answer(204, headers=shared + _PREFLIGHT)
-    match = _route(routes, request.method, path, operator=listener.operator)
+    passed = _pass(request, listener, peer, routes)
+    if isinstance(passed, Answer):
+        return passed
+    headers, route, trusted = request.headers, passed.match.route, listener.rules.trusted_proxies
     head = Head(
-        transport="websocket" if match.route.websocket else "http",
-        method=request.method,
-        path=path,
-        headers=request.headers,
-        repeated=request.repeated,
-        query=query,
-        server_code=match.params.get("server_code", "default"),
-        client=edge.client_address(peer.client, request.headers, listener.rules.trusted_proxies),
-        request_id=token_hex(6),
-        operator=listener.operator,
+        "websocket" if route.websocket else "http",
+        request.method,
+        passed.path,
+        headers,
+        request.repeated,
+        passed.query,
+        passed.match.params.get("server_code", "default"),
+        edge.client_address(peer.client, headers, trusted) if trusted else peer.client,
+        token_hex(6),
+        listener.operator,
     )
-    if match.route.websocket:
+    if route.websocket:
         if not wants_websocket(request):
             raise UpgradeNeeded
         take_key(request.headers)
     else:
-        _check_body(request, limits, json_only=match.route.json_only)
-    return Reception(request, head, match, shared)
+        _check_body(request, limits, json_only=route.json_only)
+    return Reception(request, head, passed.match, passed.headers)
+
+
+def _pass(request: RequestHead, listener: Listener, peer: Peer, routes: RouteTable) -> Passed | Answer:
+    """Host, Origin, path and route. What passed is remembered; what was refused never is."""
+    headers = request.headers
+    key = (
+        request.method,
+        request.target,
+        headers.get("host"),
+        headers.get("origin"),
+        peer.local_authority,
+        request.http11,
+    )
+    passed = None if request.repeated else listener.passed.get(key)
+    if passed is not None:
+        return passed
+    shared = _guard(request, listener, peer)
+    path, query = edge.read_target(request.target)
+    if shared and request.method == "OPTIONS" and request.length == 0:
+        return Answer(204, headers=shared + _PREFLIGHT)
+    passed = Passed(path, query, _route(routes, request.method, path, operator=listener.operator), shared)
+    if not request.repeated and len(request.target) <= _MAX_REMEMBERED_TARGET:
+        if len(listener.passed) >= _MAX_REMEMBERED:
+            listener.passed.clear()
+        listener.passed[key] = passed
+    return passed
 
 
 def _guard(request: RequestHead, listener: Listener, peer: Peer) -> Headers:
@@ -130,9 +170,9 @@ def _check_body(request: RequestHead, limits: WireLimits, *, json_only: bool) ->
     headers = request.headers
     if request.length is not None and request.length > limits.body_bytes:
         raise BodyTooLarge
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if "content-encoding" in headers and headers["content-encoding"].lower() != "identity":
         raise ContentEncodingUnsupported
-    if headers.get("expect", "100-continue").lower() != "100-continue":
+    if "expect" in headers and headers["expect"].lower() != "100-continue":
         raise ExpectationUnknown
     if json_only and request.method == "POST" and not _is_json(headers):
         raise MediaTypeUnsupported

@@ -20,7 +20,8 @@ from typing import cast
 from toolyard.gateway import edge
 from toolyard.gateway.call import Answer, ClientGone
 from toolyard.gateway.downstream.websocket import WebSocket
-from toolyard.gateway.framing import ChunkedBody, RequestHead, WireLimits, find_head, read_head, skip_empty_lines
+from toolyard.gateway.framing import ChunkedBody, WireLimits, find_head, skip_empty_lines
+from toolyard.gateway.head_reader import HeadReader, RequestHead
 from toolyard.gateway.http_sink import HttpSink, encode_answer
 from toolyard.gateway.outflow import Outflow
 from toolyard.gateway.reception import Listener, Peer, Reception, receive
@@ -88,6 +89,7 @@ class WireProtocol(asyncio.Protocol):
         self._state = _State.HEAD
         self._buffer = bytearray()
         self._scanned = 0
+        self._reader = HeadReader(service.limits)
         self._deadline = math.inf
         self._request: RequestHead | None = None
         self._reception: Reception | None = None
@@ -189,7 +191,7 @@ class WireProtocol(asyncio.Protocol):
         raw = bytes(buffer[:end])
         del buffer[:end]
         self._scanned = 0
-        self._begin(read_head(raw, self._limits), raw)
+        self._begin(self._reader.read(raw), raw)
 
     def _begin(self, request: RequestHead, raw: bytes) -> None:
         self._request = request

@@ -21,7 +21,8 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from toolyard.gateway.call import ClientGone
-from toolyard.gateway.framing import RequestHead, WireLimits
+from toolyard.gateway.framing import WireLimits
+from toolyard.gateway.head_reader import RequestHead
 from toolyard.gateway.outflow import Outflow
 
 _SUBPROTOCOL = "mcp"
