@@ -1,0 +1,109 @@
+"""The founding requirements that are met today, each with the tests that prove it.
+
+`status` is "met" or "met otherwise": by another technology than the founding document names, for the reason in the decision
+record. What is not listed is not met yet. `test_requirements.py` refuses an entry without an existing test, and an entry
+"met otherwise" without an existing record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+G = "tests/gateway"
+MODERN = f"{G}/test_modern.py"
+LEGACY = f"{G}/test_legacy.py"
+LINES = f"{G}/test_conversations.py"
+ACCESS = f"{G}/test_access.py"
+PROCESS = f"{G}/test_process.py"
+BOUNDS = f"{G}/test_bounds.py"
+HTTP_CLIENT = "tests/unit/net/test_http_client.py"
+STDIO_UP = f"{G}/upstream/test_mcp_stdio.py"
+HTTP_UP = f"{G}/upstream/test_http_modern.py"
+SESSIONS_UP = f"{G}/upstream/test_peer_sessions.py"
+LEGACY_UP = f"{G}/upstream/test_http_legacy.py"
+E2E = "tests/e2e/test_real_clients.py"
+CONFORMANCE = "tests/conformance/test_conformance.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One line of a founding document: its id, what it wants, and what proves it."""
+
+    id: str
+    wants: str
+    tests: tuple[str, ...]
+    status: Literal["met", "met otherwise"] = "met"
+    decision: str | None = None
+
+
+def met(requirement_id: str, wants: str, *tests: str) -> Requirement:
+    return Requirement(requirement_id, wants, tests)
+
+
+def otherwise(requirement_id: str, wants: str, decision: str, *tests: str) -> Requirement:
+    return Requirement(requirement_id, wants, tests, "met otherwise", decision)
+
+
+OWN_SERVER = "docs/decisions/0001-own-http-server.md"
+NO_FRAMEWORK = "docs/decisions/0002-no-web-framework-on-the-data-path.md"
+OWN_PROTOCOL = "docs/decisions/0003-own-protocol-layer.md"
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    # Gateway: one address, many servers
+    met("S3-1", "Unified aggregation of MCP services and their management", f"{MODERN}::test_two_servers_offer_different_tools_under_their_own_urls", f"{E2E}::test_a_real_client_calls_tools_of_five_real_servers_behind_one_url"),
+    met("S3-4", "MCP over STDIO", f"{STDIO_UP}::test_the_era_is_found_out_and_definitions_are_observed", f"{LINES}::test_a_legacy_client_initializes_lists_calls_and_is_asked"),
+    met("S3-5", "MCP over HTTP", f"{MODERN}::test_a_tool_is_listed_and_called", f"{HTTP_UP}::test_errors_of_the_upstream_are_relayed_with_code_message_and_data"),
+    met("S3-6", "MCP over WebSocket", f"{LINES}::test_a_websocket_key_travels_in_the_subprotocol_list_or_the_header_and_never_in_the_query", f"{G}/upstream/test_mcp_websocket.py::test_definitions_and_calls_travel_in_either_era_with_the_declared_headers"),
+    met("S3-41", "WebSocket /ws/mcp speaking JSON-RPC 2.0", f"{LINES}::test_a_legacy_client_initializes_lists_calls_and_is_asked"),
+    met("S3-59", "Unified service: aggregate several MCP services", f"{MODERN}::test_two_servers_offer_different_tools_under_their_own_urls"),
+    met("S3-60", "Proxy service: conversion between protocols and routing", f"{LEGACY}::test_every_older_revision_is_negotiated_and_served", f"{CONFORMANCE}::test_the_gateway_passes_every_check_of_the_older_revisions"),
+    met("S2-25", "Many logical servers in one process on one fixed port", f"{MODERN}::test_two_servers_offer_different_tools_under_their_own_urls"),
+    met("S2-26", "Routing by server code to groups of tools", f"{MODERN}::test_two_servers_offer_different_tools_under_their_own_urls"),
+    met("S2-27", "Each group has its own API key", f"{ACCESS}::test_a_key_of_the_server_opens_it", f"{PROCESS}::test_a_key_works_once_created_and_no_more_once_revoked"),
+    met("S2-28", "Tool set returned according to server code", f"{MODERN}::test_two_servers_offer_different_tools_under_their_own_urls", f"{ACCESS}::test_a_key_at_another_server_sees_what_it_would_see_at_none"),
+    met("S2-29", "One process, same port, unified monitoring and logs", f"{PROCESS}::test_sigterm_lets_running_calls_end_and_then_the_process_ends_with_zero"),
+    met("S2-7", "HTTP/JSON-RPC as main transport", f"{MODERN}::test_a_tool_is_listed_and_called"),
+    met("S2-8", "SSE long connections compatible", f"{LINES}::test_an_sse_stream_takes_messages_only_of_the_principal_that_opened_it"),
+    met("S0-28", "MCP tool calls and streaming responses", f"{MODERN}::test_progress_arrives_on_the_stream_with_the_callers_own_token"),
+    met("S0-72", "Standard MCP protocol", f"{CONFORMANCE}::test_the_gateway_passes_every_check_of_the_older_revisions"),
+    met("S0-96", "WebSocket support", f"{LINES}::test_a_websocket_key_travels_in_the_subprotocol_list_or_the_header_and_never_in_the_query"),
+    met("S1-15", "Managed servers of any kind", f"{E2E}::test_a_real_client_calls_tools_of_five_real_servers_behind_one_url"),
+    # Technology met otherwise
+    otherwise("S0-24", "FastAPI, async", NO_FRAMEWORK, f"{MODERN}::test_a_tool_is_listed_and_called"),
+    otherwise("S0-25", "Uvicorn ASGI server", OWN_SERVER, f"{G}/test_wire.py::test_a_thousand_pipelined_requests_are_answered_in_order"),
+    otherwise("S2-5", "Own MCP service architecture on FastAPI, following the open standard", NO_FRAMEWORK, f"{CONFORMANCE}::test_the_gateway_passes_every_check_of_the_older_revisions"),
+    otherwise("S1-10", "FastMCP adapter (protocol adapter layer)", OWN_PROTOCOL, f"{LEGACY}::test_every_older_revision_is_negotiated_and_served"),
+    # Sessions and identity of servers
+    met("S2-198", "Session manager: sessions and per-session queues", f"{LEGACY}::test_sessions_are_bounded_for_each_principal_and_end_when_idle", f"{LEGACY}::test_a_call_outlives_its_connection_and_the_answer_is_fetched_with_the_last_event_id"),
+    met("S2-199", "Server capabilities: tools with listChanged", f"{MODERN}::test_discover_names_the_revisions_the_capabilities_and_the_server"),
+    met("S2-200", "Capabilities: experimental entry with version", f"{MODERN}::test_discover_names_the_revisions_the_capabilities_and_the_server"),
+    met("S2-201", "Server information: name and version", f"{MODERN}::test_discover_names_the_revisions_the_capabilities_and_the_server"),
+    met("S2-204", "MCP_SESSION_TIMEOUT 3600 s", f"{LEGACY}::test_sessions_are_bounded_for_each_principal_and_end_when_idle", "tests/unit/feed/test_settings.py::test_the_defaults_are_what_the_founding_documents_and_the_limits_say"),
+    met("S2-205", "MCP_MAX_SESSIONS 1000", "tests/unit/feed/test_file.py::test_the_environment_overrides_the_file_and_the_first_variable_wins", "tests/unit/feed/test_settings.py::test_the_defaults_are_what_the_founding_documents_and_the_limits_say"),
+    # Connections
+    met("S0-48", "Async request handling", f"{BOUNDS}::test_an_upstream_takes_its_limit_and_no_more_and_the_others_do_not_notice"),
+    met("S0-49", "Async HTTP client upstream", f"{HTTP_UP}::test_a_cancelled_call_closes_its_connection_and_no_other"),
+    met("S0-51", "HTTP connection reuse (pool)", f"{HTTP_CLIENT}::test_a_connection_is_used_again"),
+    met("S0-53", "Automatic release of resources", f"{LINES}::test_what_runs_ends_with_its_connection", f"{STDIO_UP}::test_the_whole_tree_is_gone_when_the_upstream_is_closed"),
+    met("S0-100", "Connection-pool optimisation", f"{HTTP_CLIENT}::test_a_connection_is_used_again"),
+    met("S1-11", "Connection pool", f"{HTTP_CLIENT}::test_a_connection_is_used_again", f"{SESSIONS_UP}::test_many_first_calls_at_once_start_one_process"),
+    met("S1-27", "Pool of connections and their configs", f"{SESSIONS_UP}::test_callers_never_share_a_legacy_session_unless_the_upstream_is_stateless"),
+    met("S1-28", "create_connection: parse, connect, verify, add to pool", f"{SESSIONS_UP}::test_many_first_calls_at_once_start_one_process"),
+    met("S1-29", "get_connection: from pool, check health, reconnect if needed", f"{STDIO_UP}::test_all_running_calls_fail_at_once_when_the_child_dies_and_the_next_call_is_served", f"{LEGACY_UP}::test_a_lost_session_is_opened_again_and_only_what_is_safe_is_repeated"),
+    met("S1-30", "close_connection: graceful, clean, remove from pool", f"{LEGACY_UP}::test_closing_the_upstream_ends_its_sessions_there", f"{SESSIONS_UP}::test_a_session_that_nobody_used_for_ten_minutes_ends"),
+    met("S1-74", "Pools, caches, async", f"{HTTP_CLIENT}::test_a_connection_is_used_again"),
+    # Configuration
+    met("S1-84", "mcp.json as configuration file", "tests/unit/feed/test_file.py::test_a_clients_file_is_understood_as_upstreams_with_one_default_server"),
+    met("S3-18", "Main YAML file config/app.yaml", "tests/unit/feed/test_file.py::test_the_founding_documents_file_is_found_where_there_is_no_toolyard_yaml"),
+    met("S3-20", "${NAME:default} interpolation in YAML", "tests/unit/kit/test_interpolate.py::test_a_reference_becomes_its_value_or_its_default"),
+    met("S3-21", "Environment overrides file values", "tests/unit/feed/test_file.py::test_the_environment_overrides_the_file_and_the_first_variable_wins"),
+    met("S3-23", "HOST, PORT", "tests/unit/feed/test_file.py::test_the_environment_overrides_the_file_and_the_first_variable_wins"),
+    # Operations
+    met("S0-84", "Health-check endpoint", f"{PROCESS}::test_sigterm_lets_running_calls_end_and_then_the_process_ends_with_zero"),
+    met("S0-85", "Performance metrics", f"{G}/test_operations.py::test_calls_are_counted_with_their_outcome_and_time"),
+    met("S0-86", "Error-rate statistics", f"{G}/test_operations.py::test_the_status_tells_the_error_rate"),
+    met("S0-87", "Structured log format", "tests/unit/kit/test_logs.py::test_an_event_is_one_json_object_on_one_line"),
+    met("S0-88", "Log levels", "tests/unit/kit/test_logs.py::test_events_below_the_level_are_not_written"),
+    met("S0-89", "Log rotation and cleaning", "tests/unit/kit/test_logs.py::test_files_are_rotated_and_old_ones_deleted"),
+)  # fmt: skip
