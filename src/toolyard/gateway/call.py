@@ -151,6 +151,7 @@ class Call:
     meta: Json = field(default_factory=dict)
     wants_progress: bool = False
     log_level: str | None = None
+    log_level_chosen: bool = True
     isolation: str = ""
     input_responses: dict[str, Json] | None = None
     upstream_state: str | None = None

@@ -129,6 +129,7 @@ class LegacyRequests:
             meta={k: v for k, v in meta.items() if k != PROGRESS_TOKEN and (k in _KEPT_META or "/" in k)},
             wants_progress=token is not None,
             log_level=log_level,
+            log_level_chosen=session.log_level is not None,
         )
         call.ask = PushingAsk(session, send, call)
         return call

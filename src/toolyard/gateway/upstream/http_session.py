@@ -146,7 +146,7 @@ class LegacySession:
 
     async def _request(self, running: Running, method: str, params: Json, deadline: float, *, safe: bool) -> Json:
         call = running.call
-        if call is not None and call.log_level is not None:
+        if call is not None and call.log_level is not None and call.log_level_chosen:
             await self._lower_level(call.log_level, deadline)
         token = running.request_id if call is not None and call.wants_progress else None
         rest = {name: value for name, value in call.meta.items() if name != "baggage"} if call and call.meta else None
