@@ -132,7 +132,10 @@ class Call:
 
     `isolation` keeps callers apart on stateful upstreams; `client_capabilities` are exactly the caller's.
     `params` never contains `_meta`: what of it may travel is in `meta` (trace ids, vendor keys); `wants_progress` and
-    `log_level` say which notifications the caller asked for.
+    `log_level` say which notifications the caller asked for; `log_level_chosen` is false for a legacy client that never
+    set one and gets what the upstream sends by itself. `pause`, where the caller's transport has it: the upstream ended
+    its stream and wants to be asked again in so many milliseconds, do the same to the caller (SSE polling, 2025-11-25).
+    `asking` questions are open at a legacy caller now; its answers took `asked_s` seconds so far.
     """
 
     principal: Principal
