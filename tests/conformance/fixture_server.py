@@ -14,7 +14,6 @@ import contextlib
 import json
 import socket
 import warnings
-import weakref
 from typing import Any
 
 import mcp_types as types
@@ -89,8 +88,8 @@ class Fixture:
 
     def __init__(self) -> None:
         self._bus = InMemorySubscriptionBus()
-        self._listeners: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._subscribers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._sessions: dict[str, Any] = {}  # of legacy clients, by their session's id
+        self._subscribed: set[str] = set()
         self._extra_tool = False
         self._extra_prompt = False
 
@@ -149,11 +148,11 @@ class Fixture:
         return types.ReadResourceResult.model_validate({"contents": [{"uri": uri, **_contents(uri)}]})
 
     async def subscribe(self, context: Context, _: types.SubscribeRequestParams) -> types.EmptyResult:
-        self._subscribers.add(context.session)
+        self._subscribed.add(self._meet(context))
         return types.EmptyResult()
 
     async def unsubscribe(self, context: Context, _: types.UnsubscribeRequestParams) -> types.EmptyResult:
-        self._subscribers.discard(context.session)
+        self._subscribed.discard(self._meet(context))
         return types.EmptyResult()
 
     async def list_prompts(self, context: Context, _: object) -> types.ListPromptsResult:
@@ -173,9 +172,12 @@ class Fixture:
     async def set_level(self, _: Context, __: types.SetLevelRequestParams) -> types.EmptyResult:
         return types.EmptyResult()
 
-    def _meet(self, context: Context) -> None:
+    def _meet(self, context: Context) -> str:
+        """Remember a legacy client, to tell it of changes. Returns its session's id."""
+        session_id = str(context.request.headers.get("mcp-session-id", "")) if context.request else ""
         if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-            self._listeners.add(context.session)
+            self._sessions[session_id] = context.session
+        return session_id
 
     async def _changed(self, what: str) -> None:
         """Change a list or the watched resource, and tell every client of either era that wants to know."""
@@ -187,9 +189,10 @@ class Fixture:
             await self._bus.publish(PromptsListChanged())
         else:
             await self._bus.publish(ResourceUpdated(WATCHED))
-        for session in list(self._subscribers if what == "watched" else self._listeners):
-            with contextlib.suppress(Exception):  # that client is gone
-                await _tell(session, what)
+        for session_id, session in list(self._sessions.items()):
+            if what != "watched" or session_id in self._subscribed:
+                with contextlib.suppress(Exception):  # that client is gone
+                    await _tell(session, what)
 
 
 async def _tell(session: Any, what: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from mcp import ClientSession, StdioServerParameters, stdio_client, types
@@ -25,6 +25,15 @@ async def elicited(_: object, __: object) -> types.ElicitResult:
     return types.ElicitResult(action="accept", content=FORM_ANSWER)
 
 
+def told(message: Any) -> str | None:
+    """What a notification says has changed, if it is one of those."""
+    notification = getattr(message, "root", None)
+    method = getattr(notification, "method", "")
+    if method == "notifications/resources/updated":
+        return str(notification.params.uri)
+    return method.split("/")[1] if method.endswith("/list_changed") else None
+
+
 async def ask(request: Awaitable[Any]) -> Json:
     """The request's result as JSON."""
     try:
@@ -36,9 +45,10 @@ async def ask(request: Awaitable[Any]) -> Json:
 class Guide:
     """The tour's guide for this client."""
 
-    def __init__(self, session: ClientSession, initialized: types.InitializeResult) -> None:
+    def __init__(self, session: ClientSession, initialized: types.InitializeResult, news: asyncio.Queue[str]) -> None:
         self._session = session
         self._initialized = initialized
+        self._news = news
 
     async def about(self) -> Json:
         capabilities = self._initialized.capabilities.model_dump(by_alias=True, exclude_none=True)
@@ -90,6 +100,12 @@ class Guide:
         await ask(self._session.send_ping())
         return True
 
+    @asynccontextmanager
+    async def watching(self, uri: str) -> AsyncIterator[asyncio.Queue[str]]:
+        await ask(self._session.subscribe_resource(AnyUrl(uri)))
+        yield self._news
+        await ask(self._session.unsubscribe_resource(AnyUrl(uri)))
+
 
 def transport(plan: Plan) -> Any:
     """The client's way to the server."""
@@ -105,8 +121,14 @@ def transport(plan: Plan) -> Any:
 async def main(plan: Plan) -> None:
     """Connect and take the tour."""
 
+    news: asyncio.Queue[str] = asyncio.Queue()
+
     async def roots(_: object) -> types.ListRootsResult:
         return types.ListRootsResult.model_validate({"roots": [plan.root]})
+
+    async def noticed(message: object) -> None:
+        if (what := told(message)) is not None:
+            news.put_nowait(what)
 
     asked: Any = (
         {"sampling_callback": sampled, "elicitation_callback": elicited, "list_roots_callback": roots}
@@ -115,8 +137,9 @@ async def main(plan: Plan) -> None:
     )
     async with AsyncExitStack() as stack:
         streams = await stack.enter_async_context(transport(plan))
-        session = await stack.enter_async_context(ClientSession(streams[0], streams[1], **asked))
-        await take(Guide(session, await session.initialize()), plan)
+        session = ClientSession(streams[0], streams[1], message_handler=noticed, **asked)
+        await stack.enter_async_context(session)
+        await take(Guide(session, await session.initialize(), news), plan)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -23,6 +24,17 @@ async def elicited(_: object, __: object) -> types.ElicitResult:
     return types.ElicitResult(action="accept", content=FORM_ANSWER)
 
 
+KINDS = {"ToolsListChanged": "tools", "PromptsListChanged": "prompts", "ResourcesListChanged": "resources"}
+
+
+def told(message: Any) -> str | None:
+    """What a notification says has changed, if it is one of those."""
+    method = getattr(message, "method", "")
+    if method == "notifications/resources/updated":
+        return str(message.params.uri)
+    return method.split("/")[1] if method.endswith("/list_changed") else None
+
+
 def plain(result: Any) -> Json:
     return dict(result.model_dump(by_alias=True, mode="json", exclude_none=True))
 
@@ -38,8 +50,9 @@ async def ask(request: Awaitable[Any]) -> Json:
 class Guide:
     """The tour's guide for this client."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, news: asyncio.Queue[str]) -> None:
         self._client = client
+        self._news = news
 
     async def about(self) -> Json:
         info = self._client.server_info
@@ -94,6 +107,26 @@ class Guide:
         await ask(self._client.send_ping())
         return True
 
+    @asynccontextmanager
+    async def watching(self, uri: str) -> AsyncIterator[asyncio.Queue[str]]:
+        if self._client.protocol_version < "2026":
+            await ask(self._client.subscribe_resource(uri))
+            yield self._news
+            await ask(self._client.unsubscribe_resource(uri))
+            return
+        listening = self._client.listen(
+            tools_list_changed=True, prompts_list_changed=True, resource_subscriptions=[uri]
+        )
+        async with listening as events:
+
+            async def pump() -> None:
+                async for event in events:
+                    self._news.put_nowait(getattr(event, "uri", None) or KINDS[type(event).__name__])
+
+            pumping = asyncio.create_task(pump())
+            yield self._news
+            pumping.cancel()
+
 
 def transport(plan: Plan, http: httpx2.AsyncClient) -> Any:
     """The client's way to the server."""
@@ -107,8 +140,14 @@ def transport(plan: Plan, http: httpx2.AsyncClient) -> Any:
 async def main(plan: Plan) -> None:
     """Connect and take the tour."""
 
+    news: asyncio.Queue[str] = asyncio.Queue()
+
     async def roots(_: object) -> types.ListRootsResult:
         return types.ListRootsResult.model_validate({"roots": [plan.root]})
+
+    async def noticed(message: object) -> None:
+        if (what := told(message)) is not None:
+            news.put_nowait(what)
 
     asked: Any = (
         {"sampling_callback": sampled, "elicitation_callback": elicited, "list_roots_callback": roots}
@@ -117,9 +156,9 @@ async def main(plan: Plan) -> None:
     )
     async with (
         httpx2.AsyncClient(headers=plan.headers, timeout=60) as http,
-        Client(transport(plan, http), mode=plan.mode, **asked) as client,
+        Client(transport(plan, http), mode=plan.mode, message_handler=noticed, **asked) as client,
     ):
-        await take(Guide(client), plan)
+        await take(Guide(client, news), plan)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 // The tour with @modelcontextprotocol/client 2.x, pinned to a modern revision or legacy, over HTTP, SSE or stdio.
 //   node drive_ts_client.mjs <plan as JSON> <folder of the environment>
 
-import { capabilities, finish, formAnswer, headers, packages, plan, rootsAnswer, sampleAnswer, takeTour } from './tour.mjs';
+import { capabilities, finish, formAnswer, headers, news, packages, plan, rootsAnswer, sampleAnswer, takeTour } from './tour.mjs';
 
 const { Client, SSEClientTransport, StreamableHTTPClientTransport } = packages('@modelcontextprotocol/client');
 const { StdioClientTransport } = packages('@modelcontextprotocol/client/stdio');
@@ -20,8 +20,22 @@ if (plan.interactive) {
   client.setRequestHandler('elicitation/create', async () => formAnswer);
   client.setRequestHandler('roots/list', async () => rootsAnswer);
 }
+client.setNotificationHandler('notifications/tools/list_changed', () => void news.push('tools'));
+client.setNotificationHandler('notifications/prompts/list_changed', () => void news.push('prompts'));
+client.setNotificationHandler('notifications/resources/updated', (message) => void news.push(message.params.uri));
+
+async function watch(uri) {
+  if (client.getProtocolEra() === 'modern') {
+    const filter = { toolsListChanged: true, promptsListChanged: true, resourceSubscriptions: [uri] };
+    const subscription = await client.listen(filter);
+    return () => subscription.close();
+  }
+  await client.subscribeResource({ uri });
+  return () => client.unsubscribeResource({ uri });
+}
+
 await client.connect(transport());
-const facts = await takeTour(client, (params, options) => client.callTool(params, options), async () => ({
+const facts = await takeTour(client, (params, options) => client.callTool(params, options), watch, async () => ({
   revision: client.getNegotiatedProtocolVersion(),
   server: client.getServerVersion()?.name ?? null,
   capabilities: Object.keys(client.getServerCapabilities() ?? {}).sort()

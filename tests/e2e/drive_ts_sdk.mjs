@@ -1,16 +1,21 @@
 // The tour with @modelcontextprotocol/sdk 1.x over Streamable HTTP, HTTP+SSE, stdio or WebSocket.
 //   node drive_ts_sdk.mjs <plan as JSON> <folder of the environment>
 
-import { capabilities, finish, formAnswer, headers, packages, plan, rootsAnswer, sampleAnswer, takeTour } from './tour.mjs';
+import { capabilities, finish, formAnswer, headers, news, packages, plan, rootsAnswer, sampleAnswer, takeTour } from './tour.mjs';
 
 const { Client } = packages('@modelcontextprotocol/sdk/client/index.js');
 const { SSEClientTransport } = packages('@modelcontextprotocol/sdk/client/sse.js');
 const { StdioClientTransport } = packages('@modelcontextprotocol/sdk/client/stdio.js');
 const { StreamableHTTPClientTransport } = packages('@modelcontextprotocol/sdk/client/streamableHttp.js');
 const { WebSocketClientTransport } = packages('@modelcontextprotocol/sdk/client/websocket.js');
-const { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema } = packages(
-  '@modelcontextprotocol/sdk/types.js'
-);
+const {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ListRootsRequestSchema,
+  PromptListChangedNotificationSchema,
+  ResourceUpdatedNotificationSchema,
+  ToolListChangedNotificationSchema
+} = packages('@modelcontextprotocol/sdk/types.js');
 
 function transport() {
   const options = { requestInit: { headers } };
@@ -26,6 +31,15 @@ if (plan.interactive) {
   client.setRequestHandler(ElicitRequestSchema, async () => formAnswer);
   client.setRequestHandler(ListRootsRequestSchema, async () => rootsAnswer);
 }
+client.setNotificationHandler(ToolListChangedNotificationSchema, () => void news.push('tools'));
+client.setNotificationHandler(PromptListChangedNotificationSchema, () => void news.push('prompts'));
+client.setNotificationHandler(ResourceUpdatedNotificationSchema, (message) => void news.push(message.params.uri));
+
+async function watch(uri) {
+  await client.subscribeResource({ uri });
+  return () => client.unsubscribeResource({ uri });
+}
+
 // the client does not say which revision was agreed on, but it tells its transport
 let revision = null;
 const way = transport();
@@ -35,7 +49,8 @@ way.setProtocolVersion = (version) => {
   setVersion?.(version);
 };
 await client.connect(way);
-const facts = await takeTour(client, (params, options) => client.callTool(params, undefined, options), async () => ({
+const call = (params, options) => client.callTool(params, undefined, options);
+const facts = await takeTour(client, call, watch, async () => ({
   revision,
   server: client.getServerVersion()?.name ?? null,
   capabilities: Object.keys(client.getServerCapabilities() ?? {}).sort()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.peers.environments import environment, node
+from tests.peers.processes import free_port, listening
 
 COMMIT = "First commit of the tour"
 NOTE = "A note that only the filesystem server knows."
@@ -54,3 +58,18 @@ def upstreams(workspace: Path) -> dict[str, Any]:
         }
         for server in SERVERS
     }
+
+
+@contextmanager
+def everything_over(transport: str, log: Path) -> Iterator[str]:
+    """server-everything over HTTP: `streamableHttp` or `sse`. Gives its URL."""
+    port = free_port()
+    script = environment("servers").folder / "node_modules/@modelcontextprotocol/server-everything/dist/index.js"
+    variables = {**os.environ, "PORT": str(port)}
+    with listening([str(node()), str(script), transport], port, log, variables):
+        yield f"http://localhost:{port}/{'sse' if transport == 'sse' else 'mcp'}"
+
+
+def websocket_command() -> list[str]:
+    """The command line of the server that speaks WebSocket."""
+    return [str(environment("mcp1").python), str(Path(__file__).with_name("websocket_server.py"))]

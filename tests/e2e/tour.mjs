@@ -5,6 +5,8 @@ import { createRequire } from 'node:module';
 
 const STEP_TIMEOUT_MS = 60_000;
 const LONG = { duration: 0.6, steps: 3 };
+const HEAR_TIMEOUT_MS = 20_000;
+const WATCHED = 'test://watched-resource';
 
 export const plan = JSON.parse(process.argv[2]);
 export const packages = createRequire(`${process.argv[3]}/package.json`);
@@ -54,8 +56,12 @@ async function names(list, items, name) {
   return found;
 }
 
+// What the client's notification handlers tell: `tools`, `prompts`, or a resource's URI.
+export const news = [];
+
 // `callTool` takes (parameters, options): the one verb whose signature differs between the clients.
-export async function takeTour(client, callTool, about) {
+// `watch` lets the client hear of changes, and resolves to the function that ends it.
+export async function takeTour(client, callTool, watch, about) {
   const facts = {};
   const note = async (fact, step) => {
     try {
@@ -115,8 +121,37 @@ export async function takeTour(client, callTool, about) {
         await note('sampling', () => call(`${prefix}trigger-sampling-request`, { prompt: 'tour?' }));
         await note('roots', () => call(`${prefix}get-roots-list`, {}));
       }
+    },
+    socket: async (prefix) => {
+      await note('socket', () => call(`${prefix}echo`, { message: 'over a socket' }));
+      if (plan.interactive) await note('socket_asks', () => call(`${prefix}greet`, {}));
+    },
+    fixture: async (prefix) => {
+      await note('fixture', () => call(`${prefix}test_simple_text`, {}));
+      await note('changes', () => changes(prefix));
+      if (plan.interactive) {
+        await note('fixture_asks', () => call(`${prefix}test_elicitation`, { message: 'Well?' }));
+      }
     }
   };
+
+  // Has lists and a resource changed while the client watches; tells what it heard and whether it then saw it.
+  async function changes(prefix) {
+    const list = () => names((params) => client.listTools(params, { cacheMode: 'refresh' }), 'tools', 'name');
+    const before = await list();
+    const unwatch = await watch(WATCHED);
+    for (const trigger of ['test_touch_watched_resource', 'test_trigger_prompt_change', 'test_trigger_tool_change']) {
+      await call(`${prefix}${trigger}`, {});
+    }
+    const giveUp = Date.now() + HEAR_TIMEOUT_MS;
+    const complete = () => ['tools', 'prompts', WATCHED].every((what) => news.includes(what));
+    while (!complete() && Date.now() < giveUp) await new Promise((resolve) => setTimeout(resolve, 20));
+    const heard = [...new Set(news)].sort();
+    const after = await list();
+    await unwatch();
+    const seen = [...before.filter((name) => !after.includes(name)), ...after.filter((name) => !before.includes(name))];
+    return { heard, seen };
+  }
 
   await note('about', about);
   await note('tools', () => names((params) => client.listTools(params), 'tools', 'name'));

@@ -10,16 +10,22 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Json = dict[str, Any]
 STEP_TIMEOUT_S = 60.0
 LONG = {"duration": 0.6, "steps": 3}
+HEAR_TIMEOUT_S = 20.0
+WATCHED = "test://watched-resource"
 
 
 class Guide(Protocol):
-    """One connected client. Results are the protocol's objects as JSON; a JSON-RPC error raises `Refused`."""
+    """One connected client. Results are the protocol's objects as JSON; a JSON-RPC error raises `Refused`.
+
+    `watching` lets the client hear of changes: the queue receives `tools`, `prompts`, `resources`, or a resource's URI.
+    """
 
     async def about(self) -> Json: ...
     async def tools(self) -> list[str]: ...
@@ -31,6 +37,7 @@ class Guide(Protocol):
     async def prompt(self, name: str, arguments: dict[str, str]) -> Json: ...
     async def complete(self, prompt: str, argument: str, value: str) -> Json: ...
     async def ping(self) -> bool: ...
+    def watching(self, uri: str) -> AbstractAsyncContextManager[asyncio.Queue[str]]: ...
 
 
 class Refused(Exception):
@@ -114,6 +121,8 @@ class Tour:
             "files": self._files,
             "memory": self._memory,
             "everything": self._everything,
+            "fixture": self._fixture,
+            "socket": self._socket,
         }
         for server, prefix in self._plan.prefixes.items():
             await steps[server](prefix)
@@ -172,6 +181,30 @@ class Tour:
         await self._note("elicitation", self._call(f"{prefix}trigger-elicitation-request", {}))
         await self._note("sampling", self._call(f"{prefix}trigger-sampling-request", {"prompt": "tour?"}))
         await self._note("roots", self._call(f"{prefix}get-roots-list", {}))
+
+    async def _socket(self, prefix: str) -> None:
+        await self._note("socket", self._call(f"{prefix}echo", {"message": "over a socket"}))
+        if self._plan.interactive:
+            await self._note("socket_asks", self._call(f"{prefix}greet", {}))
+
+    async def _fixture(self, prefix: str) -> None:
+        await self._note("fixture", self._call(f"{prefix}test_simple_text", {}))
+        await self._note("changes", self._changes(prefix))
+        if self._plan.interactive:
+            await self._note("fixture_asks", self._call(f"{prefix}test_elicitation", {"message": "Well?"}))
+
+    async def _changes(self, prefix: str) -> Json:
+        """Have lists and a resource changed while the client watches: what it heard, and what it then saw."""
+        before = await self._guide.tools()
+        heard: set[str] = set()
+        async with self._guide.watching(WATCHED) as news:
+            for trigger in ("test_touch_watched_resource", "test_trigger_prompt_change", "test_trigger_tool_change"):
+                await self._guide.call(f"{prefix}{trigger}", {})
+            async with asyncio.timeout(HEAR_TIMEOUT_S):
+                while not {"tools", "prompts", WATCHED} <= heard:
+                    heard.add(await news.get())
+            after = await self._guide.tools()
+        return {"heard": sorted(heard), "seen": sorted(set(before) ^ set(after))}
 
     async def _progress(self, prefix: str) -> Json:
         seen: list[float] = []

@@ -164,6 +164,9 @@ def _locked(name: str) -> Iterator[None]:
 def main() -> int:
     """Build the environments named on the command line, or all."""
     for name in sys.argv[1:] or PEERS:
+        if name not in PEERS:
+            print(f"there is no peer {name!r}; there are {', '.join(PEERS)}", file=sys.stderr)
+            return 2
         started = time.monotonic()
         try:
             built = environment(name)

@@ -151,6 +151,29 @@ def serving(command: list[str], log: Path, environ: Mapping[str, str] | None = N
             _end(process)
 
 
+@contextlib.contextmanager
+def listening(command: list[str], port: int, log: Path, environ: Mapping[str, str]) -> Iterator[None]:
+    """Run a server that was told its port, once somebody answers on it."""
+    with log.open("wb") as output, subprocess.Popen(command, env=environ, stdout=output, stderr=output) as process:
+        try:
+            give_up = time.monotonic() + START_TIMEOUT_S
+            while not _answers(port):
+                if process.poll() is not None or time.monotonic() > give_up:
+                    raise NotStarted(f"{' '.join(command)}: exit code {process.poll()}\n{_tail(log)}")
+                time.sleep(0.05)
+            yield
+        finally:
+            _end(process)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("localhost", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def free_port() -> int:
     """A port of the loopback address that nobody uses at this moment."""
     with socket.socket() as probe:
