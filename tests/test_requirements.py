@@ -11,12 +11,60 @@ import pytest
 from tests.requirements import REQUIREMENTS, Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-WANTED_NOW = """
-S3-1 S3-4 S3-5 S3-6 S3-18 S3-20 S3-21 S3-23 S3-41 S3-59 S3-60
-S1-10 S1-11 S1-15 S1-27 S1-28 S1-29 S1-30 S1-74 S1-84
-S2-5 S2-7 S2-8 S2-25 S2-26 S2-27 S2-28 S2-29 S2-198 S2-199 S2-200 S2-201 S2-204 S2-205
-S0-24 S0-25 S0-28 S0-48 S0-49 S0-51 S0-53 S0-72 S0-84 S0-85 S0-86 S0-87 S0-88 S0-89 S0-96 S0-100
-""".split()
+WANTED_NOW = set(
+    [
+        "S3-1",
+        "S3-4",
+        "S3-5",
+        "S3-6",
+        "S3-18",
+        "S3-20",
+        "S3-21",
+        "S3-23",
+        "S3-41",
+        "S3-59",
+        "S3-60",
+        "S1-10",
+        "S1-11",
+        "S1-15",
+        "S1-27",
+        "S1-28",
+        "S1-29",
+        "S1-30",
+        "S1-74",
+        "S1-84",
+        "S2-5",
+        "S2-7",
+        "S2-8",
+        "S2-25",
+        "S2-26",
+        "S2-27",
+        "S2-28",
+        "S2-29",
+        "S2-198",
+        "S2-199",
+        "S2-200",
+        "S2-201",
+        "S2-204",
+        "S2-205",
+        "S0-24",
+        "S0-25",
+        "S0-28",
+        "S0-48",
+        "S0-49",
+        "S0-51",
+        "S0-53",
+        "S0-72",
+        "S0-84",
+        "S0-85",
+        "S0-86",
+        "S0-87",
+        "S0-88",
+        "S0-89",
+        "S0-96",
+        "S0-100",
+    ]
+)
 
 
 @lru_cache
@@ -40,4 +88,4 @@ def test_every_requirement_in_the_table_is_proven(requirement: Requirement) -> N
 def test_no_requirement_is_there_twice_and_none_that_was_promised_is_missing() -> None:
     ids = [r.id for r in REQUIREMENTS]
     assert len(ids) == len(set(ids))
-    assert set(WANTED_NOW) <= set(ids)
+    assert set(ids) >= WANTED_NOW

@@ -22,12 +22,12 @@ from toolyard.gateway.assembly import Bounds, Gateway
 from toolyard.gateway.call import Upstream, UpstreamEvents
 from toolyard.gateway.downstream.duplex import Duplex
 from toolyard.gateway.edge import EdgeSettings
+from toolyard.gateway.events import StreamLimits
 from toolyard.gateway.feed.file import Loaded, load_all, settings_of
 from toolyard.gateway.feed.keys import KeyStore
 from toolyard.gateway.feed.last_good import load_last_good
 from toolyard.gateway.feed.watch import FileFeed, Watched
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
-from toolyard.gateway.events import StreamLimits
 from toolyard.gateway.framing import WireLimits
 from toolyard.gateway.interceptors.in_flight import InFlightLimits
 from toolyard.gateway.journal import Journal

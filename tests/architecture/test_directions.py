@@ -76,7 +76,8 @@ def test_help_loads_nothing_of_the_data_plane() -> None:
         "import sys; sys.argv=['toolyard','--help']\n"
         "from toolyard.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "heavy=[m for m in sys.modules if m.startswith('toolyard.gateway') or m in ('cryptography','uvloop','structlog')]\n"
+        "late={'cryptography','uvloop','structlog'}\n"
+        "heavy=[m for m in sys.modules if m.startswith('toolyard.gateway') or m in late]\n"
         "sys.stderr.write(repr(heavy))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -90,7 +90,11 @@ class Rig:
         await self.gateway.pool.tried(upstream_ids or tuple(self.gateway.holder.current.snapshot.upstreams), LIMIT_S)
 
     async def http(
-        self, method: str, path: str, headers: Mapping[str, str] | list[tuple[str, str]] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        body: bytes = b"",
     ) -> Reply:
         """One request on a connection of its own, its answer read to the end."""
         async with asyncio.timeout(LIMIT_S):
@@ -101,7 +105,11 @@ class Rig:
                 stream.close()
 
     async def open(
-        self, method: str, path: str, headers: Mapping[str, str] | list[tuple[str, str]] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        body: bytes = b"",
     ) -> Stream:
         """One request whose answer is read step by step."""
         reader, writer = await self._request(method, path, headers or {}, body)
@@ -110,7 +118,11 @@ class Rig:
         return Stream(reader, writer, int(head[0].split()[1]), received)
 
     async def send(
-        self, method: str, path: str, headers: Mapping[str, str] | list[tuple[str, str]] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        body: bytes = b"",
     ) -> asyncio.StreamWriter:
         """One request whose answer nobody reads."""
         return (await self._request(method, path, headers or {}, body))[1]

@@ -158,5 +158,3 @@ def test_a_request_id_in_use_is_refused_and_the_first_goes_on() -> None:
         stream.close()
 
     play(scene, two_upstreams(), make=gate.make)
-
-

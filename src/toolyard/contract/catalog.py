@@ -24,7 +24,8 @@ RELAYED_EXTENSIONS = frozenset({"io.modelcontextprotocol/ui"})
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One tool or prompt as one virtual server exposes it. `definition` is what clients see; it carries the exposed name."""
+    """One tool or prompt as one virtual server exposes it. `definition` is what clients see; it carries the exposed
+    name."""
 
     exposed_name: str
     upstream_id: str
@@ -192,8 +193,8 @@ def _by_name(definitions: tuple[Json, ...]) -> list[Json]:
 
 
 def _merge_capabilities(offered: list[Mapping[str, Any]], *, pending: bool) -> Json:
-    """What at least one upstream offers and the gateway can honour. While an upstream has never been seen, the lists are
-    declared: they are served, and a change of them is announced."""
+    """What at least one upstream offers and the gateway can honour. While an upstream has never been seen, the lists
+    are declared: they are served, and a change of them is announced."""
     merged: Json = {"tools": {"listChanged": True}}
     if pending or any("resources" in c for c in offered):
         merged["resources"] = {"listChanged": True}

@@ -1,8 +1,10 @@
 """Exposed names: which name a tool or prompt of an upstream has at one virtual server.
 
 Theory: a name, once given, stays. Assigned names are stored by the gateway and handed in again, so a name is never
-found by splitting a string and never moves because another upstream appeared. New names are given in the order of the
-configuration; a wanted name that is taken is made unique with a digest of its origin, and the collision is reported.
+found by splitting a string and never moves because another upstream appeared. The name of a tool that is away stays its
+own as long as its upstream is configured: nobody else's tool is called in its place. New names are given in the order
+of the configuration; a wanted name that is taken is made unique with a digest of its origin. Whoever does not have the
+name it wanted is reported, today and after every restart.
 """
 
 from __future__ import annotations
@@ -33,10 +35,12 @@ Names = Mapping[Origin, str]
 
 
 class NameTable:
-    """The names of one kind at one server while a catalog is being made."""
+    """The names of one kind at one server while a catalog is being made. `stored` are the names given earlier; `kept`
+    are those of them that nobody else may have."""
 
-    def __init__(self, stored: Names) -> None:
+    def __init__(self, stored: Names, kept: Names | None = None) -> None:
         self._stored = stored
+        self._kept = {name: origin for origin, name in (kept or {}).items()}
         self.taken: dict[str, Origin] = {}
         self.collisions: list[str] = []
 
@@ -50,24 +54,34 @@ class NameTable:
                 assigned[origin] = name
         for origin in origins:
             if origin not in assigned:
-                assigned[origin] = self._new_name(origin)
+                assigned[origin] = name = self._new_name(origin)
+                self.taken[name] = origin
+        self.collisions += [told for o in origins if (told := self._collision(o, assigned[o])) is not None]
         return assigned
 
     def _new_name(self, origin: Origin) -> str:
-        plain = wanted_name(origin)
-        name = plain
-        if name in self.taken:
-            holder = self.taken[name]
-            if origin.naming == "plain":
-                name = _fit(f"{origin.upstream_id}{SEPARATOR}{_clean(origin.name)}", origin)
-            if name in self.taken:
-                name = _with_digest(plain, origin)
-            self.collisions.append(
-                f"{origin.kind} {origin.name!r} of {origin.upstream_id!r} is exposed as {name!r}: "
-                f"{plain!r} belongs to {holder.upstream_id!r}"
-            )
-        self.taken[name] = origin
+        wanted = wanted_name(origin)
+        candidates = [wanted]
+        if origin.naming == "plain":
+            candidates.append(_fit(f"{origin.upstream_id}{SEPARATOR}{_clean(origin.name)}", origin))
+        candidates.append(_with_digest(wanted, origin))
+        while (name := candidates.pop(0)) and self._belongs_to_another(name, origin):
+            if not candidates:
+                candidates.append(_with_digest(name, origin))
         return name
+
+    def _belongs_to_another(self, name: str, origin: Origin) -> bool:
+        return name in self.taken or self._kept.get(name, origin) != origin
+
+    def _collision(self, origin: Origin, name: str) -> str | None:
+        wanted = wanted_name(origin)
+        holder = self.taken.get(wanted) or self._kept.get(wanted)
+        if name == wanted or holder is None:
+            return None
+        return (
+            f"{origin.kind} {origin.name!r} of {origin.upstream_id!r} is exposed as {name!r}: "
+            f"{wanted!r} belongs to {holder.upstream_id!r}"
+        )
 
 
 def wanted_name(origin: Origin) -> str:

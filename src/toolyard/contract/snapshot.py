@@ -1,6 +1,7 @@
 """The snapshot: all a gateway may know. Intent, compiled and immutable, with a revision.
 
-Only `gateway/feed/file` (and later the publisher) make snapshots. Everything here is frozen; a change is a new snapshot.
+Only `gateway/feed/file` (and later the publisher) make snapshots. Everything here is frozen; a change is a new
+snapshot.
 """
 
 from __future__ import annotations
@@ -25,6 +26,16 @@ class ToolRule:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamLimits:
+    """What an upstream may send: bytes of one answer, bytes of one event or line, notifications a second for one
+    call."""
+
+    response_bytes: int = 16 * 1024 * 1024
+    event_bytes: int = 4 * 1024 * 1024
+    notifications_per_second: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamSpec:
     """One upstream as configured. `kind` "mcp-http" probes the era; "native" names a built-in in `command[0]`."""
 
@@ -43,6 +54,7 @@ class UpstreamSpec:
     allow_networks: tuple[str, ...] = ()
     tls_verify: bool = True
     tls_ca_file: str | None = None
+    limits: UpstreamLimits = UpstreamLimits()
     tools: Mapping[str, ToolRule] = field(default_factory=dict)
 
 
@@ -71,7 +83,8 @@ class ServerSpec:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key as stored: never the key itself. Times are seconds since 1970. `retires_at`: end of a rotation's grace."""
+    """An API key as stored: never the key itself. Times are seconds since 1970. `retires_at`: end of a rotation's
+    grace."""
 
     id: str
     server: str

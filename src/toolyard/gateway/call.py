@@ -1,9 +1,9 @@
 """The values and ports at the centre of the data plane: one call, where its answer goes, and what is behind it.
 
-Everything a client can send becomes one `Call`, whatever its era and transport. It has two verbs: `emit` sends the caller
-a notification, `ask` asks the caller's own side (elicitation, sampling, roots). `ask` is the one seam where the eras
-differ: towards a legacy client it is a request pushed on the call's stream; towards a modern one it ends the exchange
-with `input_required` and the client's retry brings the answers.
+Everything a client can send becomes one `Call`, whatever its era and transport. It has two verbs: `emit` sends the
+caller a notification, `ask` asks the caller's own side (elicitation, sampling, roots). `ask` is the one seam where the
+eras differ: towards a legacy client it is a request pushed on the call's stream; towards a modern one it ends the
+exchange with `input_required` and the client's retry brings the answers.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class ClientGone(PlatformError):
 class Sink(Protocol):
     """Where the answer of one exchange goes; one implementation for each client transport.
 
-    Above: the exchange, which knows messages. Below: a socket. `send` writes one message before the answer (the first one
-    opens the event stream where the transport has streams), waits while the peer reads slowly, and raises ClientGone.
-    `finish` writes the answer and is called exactly once. `outlive_client` says that this exchange must not be cancelled
-    when the client goes (older revisions: a broken connection is not a cancellation).
+    Above: the exchange, which knows messages. Below: a socket. `send` writes one message before the answer (the first
+    one opens the event stream where the transport has streams), waits while the peer reads slowly, and raises
+    ClientGone. `finish` writes the answer and is called exactly once. `outlive_client` says that this exchange must not
+    be cancelled when the client goes (older revisions: a broken connection is not a cancellation).
     """
 
     async def send(self, message: bytes, *, event_id: str | None = None, retry_ms: int | None = None) -> None: ...
@@ -95,7 +95,8 @@ Pause = Callable[[int], Awaitable[None]]
 
 class Ask(Protocol):
     """Ask the caller's side. `requests`: {key: {"method": …, "params": …}}; returns {key: result}. A modern upstream's
-    `state` travels with it. Raises Suspended (modern caller), AskRefused (caller cannot be asked or said no by error)."""
+    `state` travels with it. Raises Suspended (modern caller), AskRefused (caller cannot be asked or said no by
+    error)."""
 
     async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]: ...
 
@@ -175,11 +176,11 @@ class UpstreamEvents(Protocol):
 class Upstream(Protocol):
     """A live connection to something that has tools, whatever it speaks.
 
-    Above: the pipeline, which knows methods and parameters. Below: transports, sessions, eras.
-    `observe` reads all definitions. `request` does one request for `call` (method and params as the upstream knows them)
-    and returns the result object as the upstream sent it, without `resultType: input_required` (those went through
-    `call.ask`). Raises RelayedError for a JSON-RPC error of the upstream and UpstreamError for everything else; nothing
-    else escapes but CancelledError, upon which the upstream has been told. `watch`/`unwatch`: resource subscriptions.
+    Above: the pipeline, which knows methods and parameters. Below: transports, sessions, eras. `observe` reads all
+    definitions. `request` does one request for `call` (method and params as the upstream knows them) and returns the
+    result object as the upstream sent it, without `resultType: input_required` (those went through `call.ask`). Raises
+    RelayedError for a JSON-RPC error of the upstream and UpstreamError for everything else; nothing else escapes but
+    CancelledError, upon which the upstream has been told. `watch`/`unwatch`: resource subscriptions.
     """
 
     spec: UpstreamSpec

@@ -1,7 +1,7 @@
 """What changes behind the gateway, told to whoever listens: one bus for every era and transport.
 
-Changes are triggers, not data: a listener is told that a list or a resource changed and reads it again. So events may be
-merged freely, and a listener that is slow loses nothing but repetitions.
+Changes are triggers, not data: a listener is told that a list or a resource changed and reads it again. So events may
+be merged freely, and a listener that is slow loses nothing but repetitions.
 """
 
 from __future__ import annotations

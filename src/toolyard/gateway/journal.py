@@ -1,8 +1,8 @@
 """The journal: one local SQLite file for what a gateway has seen and must not forget.
 
-Observations (definitions last seen on each upstream), assigned names, and refusals of known callers. One thread owns the
-connection; callers hand over values and never wait. Nothing here is on the path of a plain call: `flush` exists for the
-end of the process and for tests. A file that cannot be read is set aside, never overwritten.
+Observations (definitions last seen on each upstream), assigned names, and refusals of known callers. One thread owns
+the connection; callers hand over values and never wait. Nothing here is on the path of a plain call: `flush` exists for
+the end of the process and for tests. A file that cannot be read is set aside, never overwritten.
 """
 
 from __future__ import annotations

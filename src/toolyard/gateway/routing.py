@@ -34,8 +34,8 @@ def route_prompt(server: ServerCatalog, params: Json) -> Target:
 
 
 def route_resource(server: ServerCatalog, params: Json) -> Target:
-    """The upstream of a resource: by the table, else by the first template that matches, else the only upstream that has
-    resources at all. Raises ResourceUnknown, InvalidParams."""
+    """The upstream of a resource: by the table, else by the first template that matches, else the only upstream that
+    has resources at all. Raises ResourceUnknown, InvalidParams."""
     uri = _text(params, "uri")
     binding = server.resources.get(uri)
     if binding is None:

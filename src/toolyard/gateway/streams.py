@@ -1,8 +1,8 @@
 """Event streams of one legacy session, resumable (2025-03-26 to 2025-11-25, basic/transports, resumability).
 
-Rules. An event id is `<stream>-<number>` and unique in its session. A stream keeps its last events, so that a client that
-lost its connection comes back with the last id it saw and gets the rest, of that stream only. A broken connection does not
-end a stream; its answer does.
+Rules. An event id is `<stream>-<number>` and unique in its session. A stream keeps its last events, so that a client
+that lost its connection comes back with the last id it saw and gets the rest, of that stream only. A broken connection
+does not end a stream; its answer does.
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ MAX_VALUE_CHARS = 2048
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """`level`: debug…error. `format`: json, console or auto (console on a terminal). `directory`: where rotated files go
-    (none: standard error only). A file is rotated at `max_bytes`; `backups` old ones are kept, older ones deleted."""
+    """`level`: debug…error. `format`: json, console or auto (console on a terminal). `directory`: where rotated files
+    go (none: standard error only). A file is rotated at `max_bytes`; `backups` old ones are kept, older ones
+    deleted."""
 
     level: str = "info"
     format: str = "auto"
@@ -75,7 +76,7 @@ class _PrivateRotatingFile(RotatingFileHandler):
         def private(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)
 
-        return open(self.baseFilename, "a", encoding="utf-8", opener=private)  # noqa: PTH123, SIM115
+        return open(self.baseFilename, "a", encoding="utf-8", opener=private)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

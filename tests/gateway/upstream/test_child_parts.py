@@ -11,19 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolyard.contract.snapshot import UpstreamLimits
 from toolyard.gateway.upstream.asking import may_ask
 from toolyard.gateway.upstream.channel import ChannelClosed
-from toolyard.gateway.upstream.child import MAX_LINE_BYTES, ChildChannel, start_child
+from toolyard.gateway.upstream.child import ChildChannel, start_child
 from toolyard.gateway.upstream.child_process import Command
 from toolyard.gateway.upstream.errors import UpstreamTooLarge, UpstreamUnreachable
 from toolyard.gateway.upstream.lines import Lines, LineTooLongError
-from toolyard.gateway.upstream.notices import MAX_PER_SECOND, MAX_QUEUED_BYTES, Notices, Throttle
+from toolyard.gateway.upstream.notices import MAX_QUEUED_BYTES, Notices, Throttle
 from toolyard.gateway.upstream.restarts import Restarts
 from toolyard.gateway.upstream.stderr_ring import RING_BYTES, StderrRing
 from toolyard.kit import faults
 from toolyard.kit.clock import ManualClock
 
 from .leftovers import run_clean
+
+MAX_LINE_BYTES = UpstreamLimits().event_bytes
+MAX_PER_SECOND = UpstreamLimits().notifications_per_second
 
 
 @given(st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\n", b"")), max_size=8), st.data())
@@ -142,7 +146,7 @@ def test_only_what_was_declared_may_be_asked(declared: Any, method: str, params:
 
 def test_two_hundred_notifications_pass_in_a_second_and_no_more() -> None:
     async def whole() -> None:
-        throttle = Throttle()
+        throttle = Throttle(MAX_PER_SECOND)
         passed = [throttle.passes() for _ in range(MAX_PER_SECOND + 1)]
         assert passed[-2:] == [True, False]
 
@@ -157,7 +161,7 @@ def test_notifications_above_a_mebibyte_do_not_wait_in_memory() -> None:
             await gate.wait()
             seen.append(notification)
 
-        notices = Notices(emit)
+        notices = Notices(emit, MAX_PER_SECOND)
         assert notices.offer({"n": 0}, MAX_QUEUED_BYTES)
         assert not notices.offer({"n": 1}, 1)
         gate.set()

@@ -33,7 +33,6 @@ from toolyard.gateway.upstream.mcp_http import McpHttpUpstream
 from toolyard.kit.clock import ManualClock
 from toolyard.protocol.errors import RelayedError
 
-
 LEGACY_CALLER: dict[str, Any] = {"era": "legacy", "revision": "2025-11-25"}
 
 

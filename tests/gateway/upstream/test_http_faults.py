@@ -12,7 +12,7 @@ import pytest
 
 from tests.gateway.upstream.fake_http_upstream import Json, Legacy, Modern, Reply, Request, error, result, text, tool
 from tests.gateway.upstream.http_rig import Caller, rig, run
-from toolyard.gateway.upstream import http_exchange
+from toolyard.contract.snapshot import UpstreamLimits
 from toolyard.gateway.upstream.errors import (
     UpstreamBusy,
     UpstreamError,
@@ -276,9 +276,7 @@ def test_a_reply_for_another_request_on_a_stream_is_dropped_and_the_right_one_de
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_an_answer_larger_than_allowed_is_cut(era: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(http_exchange, "MAX_ANSWER_BYTES", 100_000)
-
+def test_an_answer_larger_than_allowed_is_cut(era: str):
     async def endless(request: Request, reply: Reply) -> None:
         await reply.raw(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1073741824\r\n\r\n")
         while not request.gone.is_set() and not reply.writer.is_closing():
@@ -287,7 +285,7 @@ def test_an_answer_larger_than_allowed_is_cut(era: str, monkeypatch: pytest.Monk
     failing(era, endless, UpstreamTooLarge)
 
 
-def test_an_answer_at_the_limit_passes_and_one_byte_more_does_not(monkeypatch: pytest.MonkeyPatch):
+def test_an_answer_at_the_limit_passes_and_one_byte_more_does_not():
     def sized(size: int) -> Fault:
         async def fault(request: Request, reply: Reply) -> None:
             empty = len(json.dumps(result(request, text(""))).encode())
@@ -296,10 +294,10 @@ def test_an_answer_at_the_limit_passes_and_one_byte_more_does_not(monkeypatch: p
         return fault
 
     async def work() -> None:
-        monkeypatch.setattr(http_exchange, "MAX_ANSWER_BYTES", 50_000)
-        async with rig(server("modern", sized(50_000)), era_hint="modern") as r:
+        limits = UpstreamLimits(response_bytes=50_000)
+        async with rig(server("modern", sized(50_000)), era_hint="modern", limits=limits) as r:
             await r.echo()
-        async with rig(server("modern", sized(50_001)), era_hint="modern") as r:
+        async with rig(server("modern", sized(50_001)), era_hint="modern", limits=limits) as r:
             with pytest.raises(UpstreamTooLarge):
                 await r.echo()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from toolyard.contract.snapshot import KeyRecord, ServerSpec, Snapshot, UpstreamSpec
+from toolyard.contract.snapshot import KeyRecord, ServerSpec, Snapshot, UpstreamLimits, UpstreamSpec
 from toolyard.gateway.feed.client_form import as_upstream, looks_like_upstream
 from toolyard.gateway.feed.digest import snapshot_digest
 from toolyard.gateway.feed.document import Document, Section
@@ -138,7 +138,10 @@ def _served(
     root: Section, settings: Settings, *, loopback: bool
 ) -> tuple[dict[str, UpstreamSpec], dict[str, ServerSpec]]:
     defaults, longest_s = settings.defaults, settings.limits.call_timeout_s
-    bounds = Bounds(min(defaults.timeout_s, longest_s), defaults.max_connections, longest_s)
+    limits = UpstreamLimits(
+        settings.limits.response_bytes, settings.limits.event_bytes, settings.limits.notifications_per_second
+    )
+    bounds = Bounds(min(defaults.timeout_s, longest_s), defaults.max_connections, longest_s, limits)
     upstreams: dict[str, UpstreamSpec] = {}
     for upstream_id, node in _entries(root, "upstreams"):
         key = f"upstreams.{upstream_id}"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from toolyard.contract.snapshot import ToolRule, UpstreamKind, UpstreamSpec
+from toolyard.contract.snapshot import ToolRule, UpstreamKind, UpstreamLimits, UpstreamSpec
 from toolyard.gateway.feed.document import Document, Section
 from toolyard.kit.quantities import seconds, switch, whole_number
 from toolyard.kit.secret import Secret
@@ -41,6 +41,7 @@ class Bounds:
     timeout_s: float
     max_connections: int
     longest_s: float
+    limits: UpstreamLimits = UpstreamLimits()  # noqa: RUF009  (frozen)
 
 
 def upstream_id_problem(text: str) -> str | None:
@@ -78,6 +79,7 @@ def read_upstream(upstream_id: str, entry: Section, bounds: Bounds) -> UpstreamS
         allow_networks=_networks(entry),
         tls_verify=tls.parsed("verify", switch, default=True),
         tls_ca_file=_path(tls, "ca_file"),
+        limits=bounds.limits,
         tools=_tool_rules(entry, bounds.longest_s),
     )
     _check_fits(entry, spec)

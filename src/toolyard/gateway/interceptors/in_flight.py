@@ -61,8 +61,8 @@ class Bulkhead:
 
 
 class InFlight:
-    """Bounds the calls in flight: in the process, on each virtual server, and for each upstream, so that a slow one fills
-    only its own places."""
+    """Bounds the calls in flight: in the process, on each virtual server, and for each upstream, so that a slow one
+    fills only its own places."""
 
     def __init__(self, limits: InFlightLimits) -> None:
         self._limits = limits

@@ -1,7 +1,7 @@
 """The time limit of calls whose caller can be asked: the time people take to answer does not count.
 
-Drivers are given a far deadline for such calls; a timer here ends the call when its own time is up. All other calls have
-only their driver's deadline and cost nothing here.
+Drivers are given a far deadline for such calls; a timer here ends the call when its own time is up. All other calls
+have only their driver's deadline and cost nothing here.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from toolyard.gateway.upstream.errors import UpstreamError, UpstreamTimedOut
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol.errors import RelayedError
 
-
 FAILED = frozenset({"error", "timed_out"})
 
 

@@ -18,7 +18,6 @@ from toolyard.gateway.upstream.errors import UpstreamError, UpstreamExited, Upst
 from toolyard.gateway.upstream.lines import Lines, LineTooLongError
 from toolyard.gateway.upstream.stderr_ring import StderrRing
 
-MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_WAITING_BYTES = 1024 * 1024
 MAX_UNWRITTEN_BYTES = 1024 * 1024
 STDERR_BURST_BYTES = 256 * 1024
@@ -46,7 +45,7 @@ class ChildChannel:
     def __init__(self, command: Command) -> None:
         self.junk_lines = 0
         self._loop = asyncio.get_running_loop()
-        self._lines = Lines(MAX_LINE_BYTES)
+        self._lines = Lines(command.max_line_bytes)
         self._stderr = StderrRing(command.name, command.secrets)
         self._stderr_bytes = 0
         self._waiting: deque[bytes] = deque()

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.contract.snapshot import UpstreamLimits, UpstreamSpec
 from toolyard.gateway.upstream.environment import child_environment
 from toolyard.gateway.upstream.errors import UpstreamUnreachable
 from toolyard.kit import faults
@@ -36,6 +36,7 @@ class Command:
     environment: dict[str, str]
     cwd: str | None
     secrets: tuple[str, ...] = ()
+    max_line_bytes: int = UpstreamLimits().event_bytes
 
     @classmethod
     def of(cls, spec: UpstreamSpec) -> Command:
@@ -44,7 +45,7 @@ class Command:
         if not spec.command or any("\0" in part for part in spec.command):
             raise UpstreamUnreachable(f"The command of upstream {spec.id!r} is empty or has a zero byte.")
         secrets = tuple(value.reveal() for _, value in spec.env)
-        return cls(spec.id, spec.command, environment, spec.cwd, secrets)
+        return cls(spec.id, spec.command, environment, spec.cwd, secrets, spec.limits.event_bytes)
 
     def found(self) -> bool:
         """True if there is a program of that name, as far as that can be said before the start."""

@@ -14,8 +14,6 @@ from toolyard.kit.clock import Clock
 from toolyard.protocol.jsonrpc import Notification
 from toolyard.protocol.revisions import LOG_LEVELS
 
-MAX_PER_SECOND = 200
-
 LISTS: Mapping[str, Literal["tools", "resources", "prompts"]] = {
     "notifications/tools/list_changed": "tools",
     "notifications/resources/list_changed": "resources",
@@ -30,8 +28,9 @@ CANCELLED = "notifications/cancelled"
 class Announcer:
     """Tells the gateway what changed on one upstream, and counts what was dropped or belonged to nobody."""
 
-    def __init__(self, upstream_id: str, events: UpstreamEvents, clock: Clock) -> None:
+    def __init__(self, upstream_id: str, events: UpstreamEvents, clock: Clock, per_second: int) -> None:
         self.upstream_id = upstream_id
+        self.per_second = per_second
         self.clock = clock
         self.counts = {"notifications_dropped": 0, "strays": 0}
         self._events = events
@@ -61,7 +60,7 @@ class Courier:
 
     def drops_unread(self, message: bytes) -> bool:
         """True (and counted) if this is one too many and cannot be an answer, so that it need not even be decoded."""
-        if self._in_second < MAX_PER_SECOND or b'"id"' in message or b"\\" in message:
+        if self._in_second < self._announcer.per_second or b'"id"' in message or b"\\" in message:
             return False
         return self._flooded()
 
@@ -71,7 +70,7 @@ class Courier:
         if now_s - self._second_began_at >= 1.0:
             self._second_began_at, self._in_second = now_s, 0
         self._in_second += 1
-        if self._in_second <= MAX_PER_SECOND:
+        if self._in_second <= self._announcer.per_second:
             return False
         self._announcer.counts["notifications_dropped"] += 1
         return True

@@ -47,8 +47,6 @@ from toolyard.protocol.errors import ProtocolError
 from toolyard.protocol.jsonrpc import Message, Reply, read
 from toolyard.protocol.sse import SseEvent, SseParser, SseTooLarge
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
-MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_STREAM_BYTES = 256 * 1024 * 1024
 MAX_ELEMENTS = 2_000_000
 AFTER_ANSWER_S = 0.25
@@ -74,6 +72,7 @@ class Endpoint:
     def __init__(self, spec: UpstreamSpec, *, clock: Clock) -> None:
         url = parse_url(spec.url or "")
         self.upstream_id = spec.id
+        self.limits = spec.limits
         self.breaker = Breaker(spec.id, clock)
         self._headers = spec.headers
         self._target = url.target
@@ -83,6 +82,10 @@ class Endpoint:
             tls=TlsPolicy(verify=spec.tls_verify, ca_file=spec.tls_ca_file),
             max_connections=spec.max_connections,
         )
+
+    def event_parser(self) -> SseParser:
+        """A parser for one event stream of this upstream."""
+        return SseParser(self.limits.event_bytes)
 
     async def open(
         self,
@@ -156,7 +159,7 @@ class Endpoint:
     async def message(self, response: HttpResponse) -> Message:
         """The one message of a JSON answer. Raises UpstreamError."""
         try:
-            return self.decode(await response.read(MAX_ANSWER_BYTES))
+            return self.decode(await response.read(self.limits.response_bytes))
         except NetError as error:
             raise self.failure(error) from error
 

@@ -82,7 +82,7 @@ class LegacyDriver:
         self._clock = clock
         self._timeout_s = timeout_s
         self._max_streams = max_streams
-        self._announcer = Announcer(endpoint.upstream_id, events, clock)
+        self._announcer = Announcer(endpoint.upstream_id, events, clock, endpoint.limits.notifications_per_second)
         self._places: dict[SessionKey, Place] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,7 +114,8 @@ class LegacyDriver:
         return observation
 
     async def open_for(self, call: Call) -> None:
-        """Have a session for `call`. Raises EraContradicted, UpstreamError, RelayedError; nothing of the call has run."""
+        """Have a session for `call`. Raises EraContradicted, UpstreamError, RelayedError; nothing of the call has
+        run."""
         await self._session(self._place(_key(call)), call.deadline)
 
     async def request(self, call: Call, method: str, params: Json) -> Json:

@@ -17,12 +17,11 @@ from typing import Any
 from toolyard.contract.definitions import Json
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamTimedOut
 from toolyard.gateway.upstream.http_delivery import LISTS, UPDATED, Announcer
-from toolyard.gateway.upstream.http_exchange import MAX_EVENT_BYTES, STREAM_S, Endpoint
+from toolyard.gateway.upstream.http_exchange import STREAM_S, Endpoint
 from toolyard.net.response import HttpResponse
 from toolyard.protocol.errors import RelayedError, RequestId
 from toolyard.protocol.jsonrpc import Notification, Reply
 from toolyard.protocol.revisions import META_SUBSCRIPTION_ID
-from toolyard.protocol.sse import SseParser
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
@@ -147,7 +146,7 @@ class Listener:
         response = await self._open_stream(request_id, wanted, asyncio.get_running_loop().time() + STREAM_S)
         with response:
             try:
-                async for event in self._endpoint.events(response, SseParser(MAX_EVENT_BYTES)):
+                async for event in self._endpoint.events(response, self._endpoint.event_parser()):
                     message = self._endpoint.decode(event.data) if event.data else None
                     if isinstance(message, Notification) and message.method == ACKNOWLEDGED:
                         acknowledged = True

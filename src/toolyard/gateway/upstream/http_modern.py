@@ -18,7 +18,7 @@ from toolyard.gateway.upstream.asking import run_rounds
 from toolyard.gateway.upstream.errors import UpstreamIncomplete
 from toolyard.gateway.upstream.http_delivery import Announcer, Courier
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
-from toolyard.gateway.upstream.http_exchange import MAX_EVENT_BYTES, Endpoint, kind_of, let_end
+from toolyard.gateway.upstream.http_exchange import Endpoint, kind_of, let_end
 from toolyard.gateway.upstream.http_listen import Listener
 from toolyard.gateway.upstream.http_tools import KnownTools
 from toolyard.gateway.upstream.observe import observe_all
@@ -29,7 +29,6 @@ from toolyard.protocol.errors import RelayedError, RequestId
 from toolyard.protocol.headers import request_headers
 from toolyard.protocol.jsonrpc import Message, Notification, Reply, request
 from toolyard.protocol.revisions import META_SERVER_INFO, MODERN
-from toolyard.protocol.sse import SseParser
 
 HEADER_MISMATCH: Final = -32020
 UNSUPPORTED_REVISION: Final = -32022
@@ -54,7 +53,7 @@ class ModernDriver:
         self._clock = clock
         self._timeout_s = timeout_s
         self._ids = itertools.count(1)
-        self._announcer = Announcer(endpoint.upstream_id, events, clock)
+        self._announcer = Announcer(endpoint.upstream_id, events, clock, endpoint.limits.notifications_per_second)
         self._listener = Listener(self._open_listen, endpoint, self._announcer)
 
     async def discover(self, deadline: float) -> Json:
@@ -212,7 +211,7 @@ class ModernDriver:
 
     async def _streamed(self, response: HttpResponse, request_id: RequestId, courier: Courier | None) -> Reply:
         """The first reply of the stream to this request; what else comes is delivered, or dropped and counted."""
-        async for event in self._endpoint.events(response, SseParser(MAX_EVENT_BYTES)):
+        async for event in self._endpoint.events(response, self._endpoint.event_parser()):
             if not event.data or (courier is not None and courier.drops_unread(event.data)):
                 continue
             message = self._endpoint.decode(event.data)

@@ -19,7 +19,7 @@ from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announcer, Courier
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
-from toolyard.gateway.upstream.http_exchange import MAX_EVENT_BYTES, Endpoint, kind_of, let_end
+from toolyard.gateway.upstream.http_exchange import Endpoint, kind_of, let_end
 from toolyard.gateway.upstream.http_modern import GATEWAY_INFO, POST_HEADERS
 from toolyard.gateway.upstream.http_running import Running, SessionLost
 from toolyard.kit.errors import PlatformError
@@ -29,7 +29,6 @@ from toolyard.protocol.envelope import stamp_legacy
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.jsonrpc import Message, Notification, Reply, Request
 from toolyard.protocol.revisions import LEGACY, LOG_LEVELS
-from toolyard.protocol.sse import SseParser
 
 METHOD_NOT_FOUND: Final = -32601
 CLEAN_UP_S: Final = 5.0
@@ -208,7 +207,7 @@ class LegacySession:
         (2025-11-25, basic/transports, resumability and polling), until the deadline."""
         event_id, retry_ms = "", FIRST_RETRY_MS
         while True:
-            parser = SseParser(MAX_EVENT_BYTES)
+            parser = self.endpoint.event_parser()
             try:
                 async for event in self.endpoint.events(response, parser):
                     reply = await self._take(event.data, running)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.http_delivery import CANCELLED, LISTS
-from toolyard.gateway.upstream.http_exchange import MAX_EVENT_BYTES, STREAM_S, kind_of
+from toolyard.gateway.upstream.http_exchange import STREAM_S, kind_of
 from toolyard.gateway.upstream.http_running import Running
 from toolyard.gateway.upstream.http_session import FIRST_RETRY_MS, LegacySession, clamped_s
 from toolyard.kit.errors import PlatformError
@@ -29,7 +29,7 @@ async def keep_listening(session: LegacySession, on_lost: Callable[[LegacySessio
     event_id, retry_ms, failures = "", FIRST_RETRY_MS, 0
     loop = asyncio.get_running_loop()
     while True:
-        began_s, parser = loop.time(), SseParser(MAX_EVENT_BYTES)
+        began_s, parser = loop.time(), session.endpoint.event_parser()
         try:
             if not await _listen(session, parser, event_id, reopened=failures > 0 and not event_id):
                 break

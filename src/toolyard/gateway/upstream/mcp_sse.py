@@ -28,7 +28,6 @@ from toolyard.net.tls import TlsPolicy
 from toolyard.net.url import Url, parse_url
 from toolyard.protocol.sse import SseEvent, SseParser, SseTooLarge
 
-MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_POST_ANSWER_BYTES = 64 * 1024
 OPEN_S = 10.0
 POST_S = 60.0
@@ -63,7 +62,7 @@ class McpSseUpstream(DuplexUpstream):
 
     async def _connect(self) -> Channel:
         headers = [(name, secret.reveal()) for name, secret in self.spec.headers]
-        channel = _SseChannel(self.spec.id, self._client, self._url, headers)
+        channel = _SseChannel(self.spec, self._client, self._url, headers)
         try:
             async with asyncio.timeout(OPEN_S):
                 await channel.open()
@@ -90,8 +89,9 @@ class _SseChannel:
 
     sends_whole = False
 
-    def __init__(self, upstream_id: str, client: HttpClient, url: Url, headers: list[tuple[str, str]]) -> None:
-        self._upstream_id = upstream_id
+    def __init__(self, spec: UpstreamSpec, client: HttpClient, url: Url, headers: list[tuple[str, str]]) -> None:
+        self._upstream_id = spec.id
+        self._max_event_bytes = spec.limits.event_bytes
         self._client = client
         self._url = url
         self._headers = headers
@@ -166,7 +166,7 @@ class _SseChannel:
         raise ChannelClosed("it ended its stream")
 
     async def _read(self, response: HttpResponse) -> AsyncIterator[SseEvent]:
-        parser = SseParser(MAX_EVENT_BYTES)
+        parser = SseParser(self._max_event_bytes)
         async for chunk in response.chunks():
             for event in parser.feed(chunk):
                 yield event

@@ -18,7 +18,6 @@ from toolyard.net.guard import policy_for_operator_url
 from toolyard.net.tls import TlsPolicy
 from toolyard.net.websocket import WebSocketChannel, connect_websocket
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 OPEN_S = 10.0
 PROBE_S = 5.0
 MAX_BACKOFF_S = 2.0
@@ -53,7 +52,7 @@ class McpWebSocketUpstream(DuplexUpstream):
                 policy=self._policy,
                 tls=self._tls,
                 deadline=asyncio.get_running_loop().time() + OPEN_S,
-                max_message_bytes=MAX_MESSAGE_BYTES,
+                max_message_bytes=self.spec.limits.response_bytes,
             )
         except NetError as error:
             raise opening_failure(self.spec.id, error) from error

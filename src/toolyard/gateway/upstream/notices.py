@@ -1,7 +1,7 @@
 """The notifications of one running call on their way to its caller: bounded, so that neither side can hurt the other.
 
 A slow caller never blocks the reader of the other calls, and a chatty upstream never fills the memory: what is above
-200 a second or does not fit the queue is dropped and counted (progress and logs may be lossy; the answer is not).
+the limit a second or does not fit the queue is dropped and counted (progress and logs may be lossy; the answer is not).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Emit
 from toolyard.kit.errors import PlatformError
 
-MAX_PER_SECOND = 200
 MAX_QUEUED = 256
 MAX_QUEUED_BYTES = 1024 * 1024
 
@@ -23,7 +22,7 @@ class Throttle:
 
     __slots__ = ("_count", "_loop", "_per_second", "_since")
 
-    def __init__(self, per_second: int = MAX_PER_SECOND) -> None:
+    def __init__(self, per_second: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._per_second = per_second
         self._since = self._loop.time()
@@ -40,9 +39,9 @@ class Throttle:
 class Notices:
     """Delivers one call's notifications through its `emit`, in order."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, per_second: int) -> None:
         self._emit = emit
-        self._throttle = Throttle()
+        self._throttle = Throttle(per_second)
         self._queue: deque[tuple[Json, int]] = deque()
         self._bytes = 0
         self._worker: asyncio.Task[None] | None = None

@@ -38,12 +38,15 @@ class Opener:
     """Opens sessions with one upstream, at the pace that its deaths allow. `diagnosis` is what the last one that failed
     had to say."""
 
-    def __init__(self, upstream_id: str, dialling: Dialling, events: UpstreamEvents, restarts: Restarts) -> None:
+    def __init__(
+        self, upstream_id: str, dialling: Dialling, events: UpstreamEvents, restarts: Restarts, per_second: int
+    ) -> None:
         self.diagnosis = ""
         self._upstream_id = upstream_id
         self._dialling = dialling
         self._events = events
         self._restarts = restarts
+        self._per_second = per_second
 
     async def open(self, key: Key, capabilities: Json, era: Era | None, lost: Callable[[Session], None]) -> Session:
         """A greeted session that declared `capabilities`; `era` is what is remembered. `lost` is called if it ends
@@ -73,7 +76,7 @@ class Opener:
             self._restarts.died()
             self.diagnosis = error.message
             raise
-        session.peer = Peer(channel, session, name=self._upstream_id)
+        session.peer = Peer(channel, session, name=self._upstream_id, per_second=self._per_second)
         session.peer.has_no_roots = key[0] is None
         session.peer.may_ask = interactive = bool(capabilities) and key[0] is not None
         session.on_lost = self._note_end

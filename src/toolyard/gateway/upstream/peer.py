@@ -22,7 +22,7 @@ import msgspec
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import AskRefused, Call, Suspended
-from toolyard.gateway.upstream.asking import may_ask
+from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask
 from toolyard.gateway.upstream.channel import Channel, ChannelClosed
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamInvalid, UpstreamTimedOut
 from toolyard.gateway.upstream.notices import Notices, Throttle
@@ -71,7 +71,8 @@ class _Pending:
 class Peer:
     """One upstream connection. `start` begins to read; `aclose` ends it and everything it started."""
 
-    def __init__(self, channel: Channel, events: PeerEvents, *, name: str) -> None:
+    def __init__(self, channel: Channel, events: PeerEvents, *, name: str, per_second: int) -> None:
+        """`per_second`: notifications of one call, and of all that belong to none, that are let through."""
         self.channel = channel
         self.name = name
         self.end: ChannelClosed | None = None
@@ -86,7 +87,8 @@ class Peer:
         self._asks: dict[str | int, asyncio.Task[None]] = {}
         self._tasks = TaskOwner(f"upstream {name}")
         self._unsent_notes = 0
-        self._throttle = Throttle()
+        self._per_second = per_second
+        self._throttle = Throttle(per_second)
 
     def start(self) -> None:
         self._tasks.start(self._read())
@@ -308,7 +310,7 @@ class Peer:
             self.dropped["notifications"] += 1
             return
         if pending.notices is None:
-            pending.notices = Notices(pending.call.emit)
+            pending.notices = Notices(pending.call.emit, self._per_second)
         if not pending.notices.offer({"jsonrpc": "2.0", "method": method, "params": params}, size):
             self.dropped["notifications"] += 1
 
@@ -323,7 +325,8 @@ class Peer:
             self.dropped["junk"] += 1
             return
         if method == "ping" or (method == "roots/list" and self.has_no_roots):
-            self._note(jsonrpc.result(ask_id, {} if method == "ping" else {"roots": []}))
+            nothing: Json = {} if method == "ping" else NO_ROOTS
+            self._note(jsonrpc.result(ask_id, nothing))
             return
         if self.may_ask and not self._first_call.is_set() and len(self._tasks) < MAX_ASKS:
             self._tasks.start(self._take_later(message))
@@ -350,12 +353,15 @@ class Peer:
         self._take_request(message)
 
     async def _ask(self, ask_id: str | int, message: Json, pending: _Pending, call: Call) -> None:
-        question = {name: message[name] for name in ("method", "params") if name in message}
+        question: Json = {"method": message["method"]}
+        if "params" in message:
+            question["params"] = message["params"]
         try:
             answers = await call.ask({"ask": question})
             self._note(jsonrpc.result(ask_id, answers["ask"]))
         except AskRefused as refused:
-            self._note(jsonrpc.error(ask_id, INTERNAL_ERROR, refused.message))
+            code = refused.context.get("rpc_code")
+            self._note(jsonrpc.error(ask_id, code if type(code) is int else INTERNAL_ERROR, refused.message))
         except Suspended as suspended:
             if not pending.reply.done():
                 pending.reply.set_exception(suspended)
@@ -363,7 +369,7 @@ class Peer:
             self._note(jsonrpc.error(ask_id, METHOD_NOT_FOUND, "The client cannot be asked now."))
         finally:
             self._asks.pop(ask_id, None)
-            pending.asks.discard(asyncio.current_task())  # type: ignore[arg-type]  # a task runs this
+            pending.asks = {ask for ask in pending.asks if ask is not asyncio.current_task()}
 
     def _withdraw_ask(self, ask_id: Any) -> None:
         task = self._asks.get(ask_id) if type(ask_id) in (str, int) else None

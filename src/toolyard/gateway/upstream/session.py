@@ -15,6 +15,7 @@ from toolyard.gateway.upstream.handshake import GATEWAY_INFO, Greeting
 from toolyard.gateway.upstream.listening import ACKNOWLEDGED, Listening
 from toolyard.gateway.upstream.peer import Peer
 from toolyard.kit.logs import get_logger
+from toolyard.protocol.convert import from_upstream
 from toolyard.protocol.envelope import stamp, stamp_legacy
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.revisions import LOG_LEVELS, MODERN
@@ -80,12 +81,13 @@ class Session:
         """Do one request for a caller, in the upstream's era."""
         if self.greeting.era == "modern":
             return await run_rounds(call, lambda extra: self._call_modern(call, method, {**params, **extra}))
-        if call.log_level is not None and call.log_level != self._level:
+        if call.log_level is not None and call.log_level_chosen and call.log_level != self._level:
             await self._set_level(call.log_level, call.deadline)
         request_id = self.peer.mint()
         token = request_id if call.wants_progress else None
         stamped = stamp_legacy(params, progress_token=token, rest=call.meta)
-        return await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call)
+        result = await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call)
+        return from_upstream(self.greeting.revision, method, result)
 
     async def own(self, method: str, params: Json, deadline: float) -> Json:
         """Do one request of the gateway's own."""

@@ -66,7 +66,7 @@ class SessionPool:
         self.watched: dict[Key, Watched] = {}
         self._spec = spec
         self._clock = clock
-        self._opener = Opener(spec.id, dialling, events, restarts)
+        self._opener = Opener(spec.id, dialling, events, restarts, spec.limits.notifications_per_second)
         self._max_sessions = dialling.max_sessions
         self._sessions: dict[Key, Session] = {}
         self._starting: dict[Key, asyncio.Task[UpstreamError | None]] = {}
