@@ -179,8 +179,10 @@ class Upstream(Protocol):
     Above: the pipeline, which knows methods and parameters. Below: transports, sessions, eras. `observe` reads all
     definitions. `request` does one request for `call` (method and params as the upstream knows them) and returns the
     result object as the upstream sent it, without `resultType: input_required` (those went through `call.ask`). Raises
-    RelayedError for a JSON-RPC error of the upstream and UpstreamError for everything else; nothing else escapes but
-    CancelledError, upon which the upstream has been told. `watch`/`unwatch`: resource subscriptions.
+    RelayedError for a JSON-RPC error of the upstream, AskRefused where a modern upstream's question was refused, and
+    UpstreamError for everything else; nothing else escapes but CancelledError, upon which the upstream has been told.
+    `watch`/`unwatch`: resource subscriptions. `roots_changed`: tell the caller's legacy session, if there is one, that
+    its roots are others now.
     """
 
     spec: UpstreamSpec
@@ -189,5 +191,6 @@ class Upstream(Protocol):
     async def request(self, call: Call, method: str, params: Json) -> Json: ...
     async def watch(self, call: Call, uri: str) -> None: ...
     async def unwatch(self, call: Call, uri: str) -> None: ...
+    async def roots_changed(self, call: Call) -> None: ...
     def status(self) -> dict[str, Any]: ...
     async def aclose(self) -> None: ...

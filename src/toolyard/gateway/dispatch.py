@@ -14,10 +14,14 @@ from toolyard.gateway.errors import ServerDisabled, ServerUnknown, ToolUnknown
 from toolyard.gateway.lists import Lists
 from toolyard.gateway.pool import Pool
 from toolyard.gateway.routing import ROUTERS, Router
+from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.watching import Watching
 from toolyard.kit.errors import PlatformError
+from toolyard.kit.logs import get_logger
 from toolyard.protocol.convert import error_from_upstream
 from toolyard.protocol.errors import RelayedError
+
+log = get_logger(__name__)
 
 Perform = Callable[[Call], Awaitable[Json]]
 
@@ -92,6 +96,16 @@ class Dispatch:
         """Count one watcher of a resource more or less. Raises ResourceUnknown and what the upstream raises."""
         target = ROUTERS["resources/subscribe"](self.server(call.server), {"uri": uri})
         await self._watching.change(call, target, on=on)
+
+    async def roots_changed(self, call: Call) -> None:
+        """Tell every upstream of the call's server that keeps a session for the caller."""
+        for upstream_id in self.server(call.server).upstream_ids:
+            upstream = self._pool.get(upstream_id)
+            call.isolation = "" if upstream.spec.stateless else call.principal.id
+            try:
+                await upstream.roots_changed(call)
+            except UpstreamError as error:
+                log.info("roots_change_not_told", upstream=upstream_id, code=error.code)
 
     async def _list(self, call: Call) -> Json:
         server = self.server(call.server)

@@ -134,7 +134,7 @@ class Exchange:
         self, session: LegacySession, message: Messages, sink: Sink, acceptance: Acceptance, head: Head
     ) -> None:
         if not isinstance(message, jsonrpc.Request | list):
-            self._take(session, message)
+            await self._take(session, message, head)
             sink.finish(Answer(202))
             return
         sink.outlive_client()
@@ -156,19 +156,19 @@ class Exchange:
         answers = [_error_element(e, session.revision) for e in elements if isinstance(e, ProtocolError)]
         for element in elements:
             if isinstance(element, jsonrpc.Notification | jsonrpc.Reply):
-                self._take(session, element)
+                await self._take(session, element, head)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._legacy.answer(session, r, send, None, head)) for r in requests]
         answers += [answer.body for task in tasks if (answer := task.result()) is not None and answer.body is not None]
         return Answer(200, b"[" + b",".join(answers) + b"]") if answers else Answer(202)
 
-    def _take(self, session: LegacySession, message: jsonrpc.Notification | jsonrpc.Reply) -> None:
+    async def _take(self, session: LegacySession, message: jsonrpc.Notification | jsonrpc.Reply, head: Head) -> None:
         """A notification or reply within a session. Raises InvalidRequest for a reply to nothing."""
         if isinstance(message, jsonrpc.Reply):
             if not session.take_reply(message):
                 raise InvalidRequest("nobody asked for this reply")
-        elif message.method == "notifications/cancelled":
-            session.cancel(message.params.get("requestId"))
+        else:
+            await self._legacy.notified(session, message, head)
 
     async def _converse(self, head: Head, message: Messages, sink: Sink, conversation: Conversation) -> None:
         """One message on a connection that carries many."""
@@ -183,7 +183,7 @@ class Exchange:
             _cancel(conversation, message)
             sink.finish(Answer(202))
         elif session is not None and not isinstance(message, list):
-            self._take(session, message)
+            await self._take(session, message, head)
             sink.finish(Answer(202))
         elif isinstance(message, jsonrpc.Notification):
             sink.finish(Answer(202))

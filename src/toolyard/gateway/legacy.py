@@ -134,6 +134,14 @@ class LegacyRequests:
         call.ask = PushingAsk(session, send, call)
         return call
 
+    async def notified(self, session: LegacySession, notification: jsonrpc.Notification, head: Head) -> None:
+        """Take a notification of a session's client."""
+        if notification.method == "notifications/cancelled":
+            session.cancel(notification.params.get("requestId"))
+        elif notification.method == "notifications/roots/list_changed" and "roots" in session.client_capabilities:
+            unanswered = jsonrpc.Request(0, notification.method, {})
+            await self._dispatch.roots_changed(self._call(session, unanswered, _nowhere, head))
+
     async def _ended(self, session: LegacySession) -> None:
         self._hub.remove(session)
         for uri, call in list(session.watched.items()):
@@ -179,6 +187,10 @@ def _set_level(session: LegacySession, params: Json) -> Json:
         raise InvalidParams(f'"level" must be one of {", ".join(LOG_LEVELS)}')
     session.log_level = level
     return {}
+
+
+async def _nowhere(_message: bytes) -> None:
+    return None
 
 
 async def _refuse_to_ask(requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:

@@ -455,3 +455,18 @@ def test_closing_the_upstream_ends_its_sessions_there():
             assert len(r.fake.of("DELETE")) == 3
 
     run(work)
+
+
+def test_changed_roots_are_told_to_the_callers_session_and_open_none():
+    async def work() -> None:
+        async with rig(Legacy()) as r:
+            capabilities: Json = {"roots": {"listChanged": True}}
+            caller = Caller().call("notifications/roots/list_changed", {}, isolation="key:1", client_capabilities=capabilities, **LEGACY)
+            await r.upstream.roots_changed(caller)
+            assert r.fake.of("initialize") == []
+            await r.echo(isolation="key:1", client_capabilities=capabilities, **LEGACY)
+            await r.upstream.roots_changed(caller)
+            told = await r.fake.wait_for("notifications/roots/list_changed")
+            assert told.headers["mcp-session-id"] == r.fake.of("tools/call")[0].headers["mcp-session-id"]
+
+    run(work)

@@ -14,6 +14,7 @@ from toolyard.gateway.upstream.opening import Dialling
 from toolyard.gateway.upstream.restarts import Restarts
 from toolyard.gateway.upstream.sessions_pool import SessionPool, Watched, declared
 from toolyard.kit.clock import Clock
+from toolyard.protocol import jsonrpc
 
 
 class DuplexUpstream:
@@ -96,6 +97,15 @@ class DuplexUpstream:
                 await session.watch(tuple(watched.uris) if watched else (), uri, call.deadline, on=False)
         finally:
             self._pool.release(session)
+
+    async def roots_changed(self, call: Call) -> None:
+        """Tell the caller's legacy session, if it has one."""
+        if self._pool.era == "legacy" and self._pool.has_session(call):
+            session = await self._pool.acquire(call, call.deadline)
+            try:
+                session.peer.note(jsonrpc.notification("notifications/roots/list_changed"))
+            finally:
+                self._pool.release(session)
 
     def _forget(self, key: tuple[str | None, bytes], uri: str) -> bool:
         """Count one watcher less; true if it was the last one of this resource."""

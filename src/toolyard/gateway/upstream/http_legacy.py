@@ -27,6 +27,7 @@ from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_tools import KnownTools
 from toolyard.gateway.upstream.observe import observe_all
 from toolyard.kit.clock import Clock
+from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import from_upstream
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.jsonrpc import Notification
@@ -140,6 +141,15 @@ class LegacyDriver:
             await self._request(place, call, "resources/unsubscribe", {"uri": uri}, call.deadline)
         except (RelayedError, UpstreamError):
             pass
+
+    async def roots_changed(self, call: Call) -> None:
+        """Tell the caller's session, if it has one. Raises UpstreamError."""
+        place = self._places.get(_key(call))
+        if place is not None and place.session is not None and not place.session.is_lost:
+            try:
+                await place.session.post(jsonrpc.notification("notifications/roots/list_changed"), call.deadline)
+            except SessionLost:
+                return
 
     @property
     def running(self) -> int:

@@ -34,6 +34,9 @@ class SseFallback:
     async def watch(self, call: Call, uri: str) -> None:
         await self._upstream.watch(call, uri)
 
+    async def roots_changed(self, call: Call) -> None:
+        await self._upstream.roots_changed(call)
+
     async def unwatch(self, call: Call, uri: str) -> None:
         await self._upstream.unwatch(call, uri)
 

@@ -111,6 +111,12 @@ class McpHttpUpstream:
         except EraContradicted as contradiction:
             raise contradiction.error from contradiction
 
+    async def roots_changed(self, call: Call) -> None:
+        """Tell the caller's session, in whichever driver it is. Raises UpstreamError."""
+        for driver in (self._driver, self._legacy_twin):
+            if isinstance(driver, LegacyDriver | SseFallback):
+                await driver.roots_changed(call)
+
     async def unwatch(self, call: Call, uri: str) -> None:
         if self._driver is not None:
             await self._driver.unwatch(call, uri)

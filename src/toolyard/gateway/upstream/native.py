@@ -113,6 +113,9 @@ class NativeUpstream:
         """Native resources do not change. Raises RelayedError."""
         raise RelayedError(METHOD_NOT_FOUND, "Method not found")
 
+    async def roots_changed(self, call: Call) -> None:
+        """Nothing here keeps roots."""
+
     async def unwatch(self, call: Call, uri: str) -> None:
         """Nothing is watched, so nothing is to be done."""
 

@@ -132,7 +132,7 @@ class Peer:
 
     def notify(self, method: str, params: Json | None = None) -> None:
         """Send a notification without waiting; it is dropped if the upstream reads nothing."""
-        self._note(jsonrpc.notification(method, params))
+        self.note(jsonrpc.notification(method, params))
 
     async def aclose(self) -> None:
         """Close the channel; whatever still waits fails."""
@@ -166,7 +166,8 @@ class Peer:
             late = UpstreamTimedOut("The upstream did not take the request in time.")
             raise _failure(late, may_have_run=pending.sent) from None
 
-    def _note(self, message: Json) -> None:
+    def note(self, message: Json) -> None:
+        """Send a message that nothing waits for; dropped if very many are waiting to be sent."""
         data = encode(message)
         try:
             if self.end is None and not self.channel.offer(data) and self._unsent_notes < MAX_UNSENT_NOTES:
@@ -326,7 +327,7 @@ class Peer:
             return
         if method == "ping" or (method == "roots/list" and self.has_no_roots):
             nothing: Json = {} if method == "ping" else NO_ROOTS
-            self._note(jsonrpc.result(ask_id, nothing))
+            self.note(jsonrpc.result(ask_id, nothing))
             return
         if self.may_ask and not self._first_call.is_set() and len(self._tasks) < MAX_ASKS:
             self._tasks.start(self._take_later(message))
@@ -335,10 +336,10 @@ class Peer:
         call = pending.call if pending is not None and self.may_ask else None
         if pending is None or call is None or not may_ask(call.client_capabilities, method, params):
             self.dropped["requests"] += 1
-            self._note(jsonrpc.error(ask_id, METHOD_NOT_FOUND, "There is no client here that can be asked this."))
+            self.note(jsonrpc.error(ask_id, METHOD_NOT_FOUND, "There is no client here that can be asked this."))
         elif len(self._asks) >= MAX_ASKS or ask_id in self._asks:
             self.dropped["requests"] += 1
-            self._note(jsonrpc.error(ask_id, INTERNAL_ERROR, "Too many requests at once, or one id twice."))
+            self.note(jsonrpc.error(ask_id, INTERNAL_ERROR, "Too many requests at once, or one id twice."))
         else:
             task = self._tasks.start(self._ask(ask_id, message, pending, call))
             self._asks[ask_id] = task
@@ -358,15 +359,15 @@ class Peer:
             question["params"] = message["params"]
         try:
             answers = await call.ask({"ask": question})
-            self._note(jsonrpc.result(ask_id, answers["ask"]))
+            self.note(jsonrpc.result(ask_id, answers["ask"]))
         except AskRefused as refused:
             code = refused.context.get("rpc_code")
-            self._note(jsonrpc.error(ask_id, code if type(code) is int else INTERNAL_ERROR, refused.message))
+            self.note(jsonrpc.error(ask_id, code if type(code) is int else INTERNAL_ERROR, refused.message))
         except Suspended as suspended:
             if not pending.reply.done():
                 pending.reply.set_exception(suspended)
                 self._tell_cancelled(pending, "the caller has to be asked first")
-            self._note(jsonrpc.error(ask_id, METHOD_NOT_FOUND, "The client cannot be asked now."))
+            self.note(jsonrpc.error(ask_id, METHOD_NOT_FOUND, "The client cannot be asked now."))
         finally:
             self._asks.pop(ask_id, None)
             pending.asks = {ask for ask in pending.asks if ask is not asyncio.current_task()}
