@@ -109,7 +109,7 @@ def test_drain_drops_nothing_and_readiness_flips_at_once() -> None:
             for number, client in enumerate(clients):
                 await client.send(post(b"%.3f" % (0.3 + number / 200), b"/slow"))
             await until(lambda: rig.server.running_count == 100)
-            draining = asyncio.ensure_future(rig.server.drain(grace_s=0.2, limit_s=20.0))
+            draining = asyncio.ensure_future(rig.server.drain(grace_s=0.2, limit_s=600.0))
             await until(lambda: rig.server.draining)
             assert (await probe.ask(get(b"/health/ready"))).status == 503
             assert await probe.at_end()
