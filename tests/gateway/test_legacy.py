@@ -215,8 +215,6 @@ def test_sessions_are_bounded_for_each_principal_and_end_when_idle() -> None:
     async def scene(rig: Rig) -> None:
         await rig.initialize()
         await rig.initialize()
-        params = {"protocolVersion": "2025-11-25", "capabilities": {}}
-        assert (await rig.legacy(rpc("initialize", params))).status == 503
         clock.advance(61)
         await rig.initialize()
         assert len(rig.gateway.sessions) == 1
@@ -231,5 +229,49 @@ def test_a_client_that_takes_no_event_stream_gets_one_json_answer() -> None:
         reply = await rig.legacy(rpc("tools/call", params), session, headers={"accept": "application/json"})
         assert reply.headers["content-type"] == "application/json"
         assert reply.result["content"]
+
+    play(scene)
+
+
+def test_a_question_to_a_client_that_takes_no_stream_is_refused_at_once() -> None:
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize(capabilities={"elicitation": {}})
+        call = rpc("tools/call", {"name": "ask_name", "arguments": {}})
+        reply = await rig.legacy(call, session, headers={"accept": "application/json"})
+        assert reply.message.get("error") or reply.result["isError"]
+
+    play(scene)
+
+
+def test_where_there_is_no_place_the_session_that_is_unused_longest_goes() -> None:
+    bounds = Bounds(sessions=SessionLimits(total=10, per_principal=2, idle_s=3600))
+
+    async def scene(rig: Rig) -> None:
+        first, second = await rig.initialize(), await rig.initialize()
+        listening = await rig.open("GET", "/mcp", {"accept": BOTH, "mcp-session-id": first})
+        third = await rig.initialize()
+        assert (await rig.legacy(rpc("ping"), second)).status == 404
+        assert (await rig.legacy(rpc("ping"), first)).status == 200
+        other = await rig.open("GET", "/mcp", {"accept": BOTH, "mcp-session-id": third})
+        params = {"protocolVersion": "2025-11-25", "capabilities": {}}
+        assert (await rig.legacy(rpc("initialize", params))).status == 503
+        listening.close()
+        other.close()
+
+    play(scene, snapshot(demo(), servers=(OPEN,)), bounds=bounds)
+
+
+def test_ending_a_session_answers_what_it_has_running() -> None:
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize("2025-06-18")
+        headers = {"content-type": "application/json", "accept": BOTH, "mcp-session-id": session}
+        params = {"name": "count", "arguments": {"to": 100, "interval_ms": 1000}, "_meta": {"progressToken": 1}}
+        stream = await rig.open("POST", "/mcp", headers, json.dumps(rpc("tools/call", params, "run")).encode())
+        await stream.message()
+        assert (await rig.http("DELETE", "/mcp", {"mcp-session-id": session})).status == 204
+        while "method" in (last := await stream.message()):
+            pass
+        assert (last["id"], last["error"]["code"]) == ("run", 499)
+        stream.close()
 
     play(scene)

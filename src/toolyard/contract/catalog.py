@@ -8,10 +8,11 @@ upstream (resources), and reported.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from fnmatch import translate
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.naming import Names, NameTable, Origin
@@ -19,6 +20,7 @@ from toolyard.contract.snapshot import ServerSpec, Snapshot, ToolRule, UpstreamS
 from toolyard.protocol.header_parameters import HeaderParameter, InvalidToolHeaders, header_parameters
 
 Kind = Literal["tool", "prompt"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 RELAYED_EXTENSIONS = frozenset({"io.modelcontextprotocol/ui"})
 
 
@@ -82,9 +84,11 @@ class Catalog:
 def build_catalog(snapshot: Snapshot, observations: Mapping[str, Observation], stored_names: Names) -> Catalog:
     """Merge intent and observations. Pure: equal arguments give equal catalogs."""
     names: dict[Origin, str] = {}
+    stored: defaultdict[tuple[str, str, str], dict[Origin, str]] = defaultdict(dict)
+    for origin, name in stored_names.items():
+        stored[origin[:3]][origin] = name
     servers = {
-        spec.code: _build_server(spec, snapshot, observations, stored_names, names)
-        for spec in snapshot.servers.values()
+        spec.code: _build_server(spec, snapshot, observations, stored, names) for spec in snapshot.servers.values()
     }
     return Catalog(snapshot, servers, names)
 
@@ -100,20 +104,17 @@ def _build_server(
     spec: ServerSpec,
     snapshot: Snapshot,
     observations: Mapping[str, Observation],
-    stored_names: Names,
+    stored: Mapping[tuple[str, str, str], Names],
     names: dict[Origin, str],
 ) -> ServerCatalog:
     allowed = Patterns(spec.tools)
     upstreams = [u for u in snapshot.upstreams.values() if u.enabled and allowed.names_upstream(u.id)]
     seen = [(u, observations[u.id]) for u in upstreams if u.id in observations]
-    tools = NameTable(stored_names)
-    prompts = NameTable(stored_names)
+    tools, prompts = (_name_table(spec, kind, stored, {u.id for u in upstreams}, allowed) for kind in KINDS)
     tool_bindings, disabled = _bind_tools(spec, seen, allowed, tools, names)
     prompt_bindings = _bind(spec, "prompt", [(u, p) for u, o in seen for p in _by_name(o.prompts)], prompts, names)
-    resources, clashes = _bind_resources((u, r) for u, o in seen for r in o.resources)
-    templates = tuple(
-        ResourceBinding(t["uriTemplate"], u.id, t, u.timeout_s) for u, o in seen for t in o.resource_templates
-    )
+    resources, clashes = _bind_resources("uri", [(u, o.resources) for u, o in seen])
+    templates, same_templates = _bind_resources("uriTemplate", [(u, o.resource_templates) for u, o in seen])
     unobserved = tuple(u.id for u in upstreams if u.id not in observations)
     return ServerCatalog(
         spec=spec,
@@ -121,14 +122,28 @@ def _build_server(
         tools=tool_bindings,
         prompts=prompt_bindings,
         resources=resources,
-        templates=templates,
+        templates=tuple(templates.values()),
         disabled_tools=disabled,
         capabilities=_merge_capabilities([o.capabilities for _, o in seen], pending=bool(unobserved)),
         instructions=_merge_instructions(spec, seen),
-        collisions=(*tools.collisions, *prompts.collisions, *clashes),
+        collisions=(*tools.collisions, *prompts.collisions, *clashes, *same_templates),
         unobserved=unobserved,
-        ttl_ms=min((o.ttl_ms for _, o in seen), default=0),
+        ttl_ms=0 if unobserved else min((o.ttl_ms for _, o in seen), default=0),
     )
+
+
+def _name_table(
+    spec: ServerSpec,
+    kind: Kind,
+    stored: Mapping[tuple[str, str, str], Names],
+    upstream_ids: Set[str],
+    allowed: Patterns,
+) -> NameTable:
+    def keeps(origin: Origin) -> bool:
+        offered = kind == "prompt" or allowed.names_tool(origin.upstream_id, origin.name)
+        return offered and origin.upstream_id in upstream_ids
+
+    return NameTable(stored.get((spec.code, spec.names, kind), {}), keeps)
 
 
 def _bind_tools(
@@ -174,16 +189,17 @@ def _bind(
     return bindings
 
 
-def _bind_resources(offered: Iterable[tuple[UpstreamSpec, Json]]) -> tuple[dict[str, ResourceBinding], list[str]]:
+def _bind_resources(
+    member: Literal["uri", "uriTemplate"], offered: list[tuple[UpstreamSpec, tuple[Json, ...]]]
+) -> tuple[dict[str, ResourceBinding], list[str]]:
     bindings: dict[str, ResourceBinding] = {}
     clashes = []
-    for upstream, resource in offered:
-        uri = resource["uri"]
-        holder = bindings.get(uri)
-        if holder is None:
-            bindings[uri] = ResourceBinding(uri, upstream.id, resource, upstream.timeout_s)
-        elif holder.upstream_id != upstream.id:
-            clashes.append(f"resource {uri!r} of {upstream.id!r} is hidden: it belongs to {holder.upstream_id!r}")
+    for upstream, definitions in offered:
+        for definition in sorted(definitions, key=lambda d: str(d[member])):
+            key = definition[member]
+            holder = bindings.setdefault(key, ResourceBinding(key, upstream.id, definition, upstream.timeout_s))
+            if holder.upstream_id != upstream.id:
+                clashes.append(f"resource {key!r} of {upstream.id!r} is hidden: it belongs to {holder.upstream_id!r}")
     return bindings, clashes
 
 
@@ -196,19 +212,24 @@ def _merge_capabilities(offered: list[Mapping[str, Any]], *, pending: bool) -> J
     """What at least one upstream offers and the gateway can honour. While an upstream has never been seen, the lists
     are declared: they are served, and a change of them is announced."""
     merged: Json = {"tools": {"listChanged": True}}
-    if pending or any("resources" in c for c in offered):
+    if pending or any(isinstance(c.get("resources"), dict) for c in offered):
         merged["resources"] = {"listChanged": True}
-        if any((c.get("resources") or {}).get("subscribe") for c in offered):
+        if any(_object(c, "resources").get("subscribe") is True for c in offered):
             merged["resources"]["subscribe"] = True
-    if pending or any("prompts" in c for c in offered):
+    if pending or any(isinstance(c.get("prompts"), dict) for c in offered):
         merged["prompts"] = {"listChanged": True}
     for name in ("completions", "logging"):
         if any(name in c for c in offered):
             merged[name] = {}
-    extensions = {k: v for c in offered for k, v in (c.get("extensions") or {}).items() if k in RELAYED_EXTENSIONS}
+    extensions = {k: v for c in offered for k, v in _object(c, "extensions").items() if k in RELAYED_EXTENSIONS}
     if extensions:
         merged["extensions"] = extensions
     return merged
+
+
+def _object(capabilities: Mapping[str, Any], name: str) -> Json:
+    found = capabilities.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _merge_instructions(spec: ServerSpec, seen: list[tuple[UpstreamSpec, Observation]]) -> str | None:
@@ -223,28 +244,38 @@ def _merge_instructions(spec: ServerSpec, seen: list[tuple[UpstreamSpec, Observa
 
 
 class Patterns:
-    """The `tools` list of a virtual server: `upstream/tool` globs, `*` for all, a leading `!` to leave out."""
+    """The `tools` list of a virtual server: `upstream/tool` globs, `*` for all, a leading `!` to leave out. What leaves
+    out every tool of an upstream leaves out its prompts and resources too."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
-        rules = [_compile(p) for p in patterns]
-        self._include = [r for r, leave_out in rules if not leave_out]
-        self._exclude = [r for r, leave_out in rules if leave_out]
+        self._include = [_compile(p) for p in patterns if not p.startswith("!")]
+        self._exclude = [_compile(p[1:]) for p in patterns if p.startswith("!")]
 
     def names_upstream(self, upstream_id: str) -> bool:
-        """Whether any pattern is about this upstream at all."""
-        return any(upstream(upstream_id) for upstream, _ in self._include)
+        """Whether the server offers anything of this upstream."""
+        if any(p.whole and p.upstream(upstream_id) for p in self._exclude):
+            return False
+        return any(p.upstream(upstream_id) for p in self._include)
 
     def names_tool(self, upstream_id: str, tool: str) -> bool:
         """Whether the server offers this tool."""
-        if not any(u(upstream_id) and t(tool) for u, t in self._include):
+        if any(p.upstream(upstream_id) and p.tool(tool) for p in self._exclude):
             return False
-        return not any(u(upstream_id) and t(tool) for u, t in self._exclude)
+        return any(p.upstream(upstream_id) and p.tool(tool) for p in self._include)
 
 
 Match = Callable[[str], Any]
 
 
-def _compile(pattern: str) -> tuple[tuple[Match, Match], bool]:
-    leave_out = pattern.startswith("!")
-    upstream, _, tool = pattern.removeprefix("!").partition("/")
-    return (re.compile(translate(upstream)).match, re.compile(translate(tool or "*")).match), leave_out
+class Pattern(NamedTuple):
+    """One pattern; `whole` if it is about everything an upstream has."""
+
+    upstream: Match
+    tool: Match
+    whole: bool
+
+
+def _compile(pattern: str) -> Pattern:
+    upstream, _, tool = pattern.partition("/")
+    whole = tool in ("", "*")
+    return Pattern(re.compile(translate(upstream)).match, re.compile(translate(tool or "*")).match, whole)

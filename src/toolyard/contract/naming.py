@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Literal, NamedTuple
 
 from toolyard.contract.snapshot import Naming
@@ -35,12 +36,13 @@ Names = Mapping[Origin, str]
 
 
 class NameTable:
-    """The names of one kind at one server while a catalog is being made. `stored` are the names given earlier; `kept`
-    are those of them that nobody else may have."""
+    """The names of one kind at one server while a catalog is being made. `stored` are those given earlier; `keeps` says
+    of one whose tool is not there now whether nobody else may have it."""
 
-    def __init__(self, stored: Names, kept: Names | None = None) -> None:
+    def __init__(self, stored: Names, keeps: Callable[[Origin], bool] = lambda _origin: False) -> None:
         self._stored = stored
-        self._kept = {name: origin for origin, name in (kept or {}).items()}
+        self._holders = {name: origin for origin, name in stored.items()}
+        self._keeps = keeps
         self.taken: dict[str, Origin] = {}
         self.collisions: list[str] = []
 
@@ -60,23 +62,21 @@ class NameTable:
         return assigned
 
     def _new_name(self, origin: Origin) -> str:
-        wanted = wanted_name(origin)
-        candidates = [wanted]
-        if origin.naming == "plain":
-            candidates.append(_fit(f"{origin.upstream_id}{SEPARATOR}{_clean(origin.name)}", origin))
-        candidates.append(_with_digest(wanted, origin))
-        while (name := candidates.pop(0)) and self._belongs_to_another(name, origin):
-            if not candidates:
-                candidates.append(_with_digest(name, origin))
-        return name
+        return next(name for name in _candidates(origin) if self._holder(name, origin) is None)
 
-    def _belongs_to_another(self, name: str, origin: Origin) -> bool:
-        return name in self.taken or self._kept.get(name, origin) != origin
+    def _holder(self, name: str, origin: Origin) -> Origin | None:
+        """Whose a name is, if it is not `origin`'s to have."""
+        holder = self.taken.get(name)
+        if holder is None:
+            holder = self._holders.get(name, origin)
+            if holder != origin and not self._keeps(holder):
+                return None
+        return None if holder == origin else holder
 
     def _collision(self, origin: Origin, name: str) -> str | None:
         wanted = wanted_name(origin)
-        holder = self.taken.get(wanted) or self._kept.get(wanted)
-        if name == wanted or holder is None:
+        holder = self._holder(wanted, origin) if name != wanted else None
+        if holder is None:
             return None
         return (
             f"{origin.kind} {origin.name!r} of {origin.upstream_id!r} is exposed as {name!r}: "
@@ -92,6 +92,16 @@ def wanted_name(origin: Origin) -> str:
     return _fit(name, origin)
 
 
+def _candidates(origin: Origin) -> Iterator[str]:
+    """The names an origin may get, the one it wants first."""
+    wanted = wanted_name(origin)
+    yield wanted
+    if origin.naming == "plain":
+        yield _fit(f"{origin.upstream_id}{SEPARATOR}{_clean(origin.name)}", origin)
+    for attempt in count():
+        yield _with_digest(wanted, origin, attempt)
+
+
 def _clean(name: str) -> str:
     return _FORBIDDEN.sub("_", name) or "_"
 
@@ -100,6 +110,7 @@ def _fit(name: str, origin: Origin) -> str:
     return name if len(name) <= MAX_NAME_CHARS else _with_digest(name, origin)
 
 
-def _with_digest(name: str, origin: Origin) -> str:
-    digest = hashlib.sha256(f"{origin.upstream_id}\0{origin.name}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
+def _with_digest(name: str, origin: Origin, attempt: int = 0) -> str:
+    parts = [origin.upstream_id, origin.name, *([str(attempt)] if attempt else [])]
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{name[: MAX_NAME_CHARS - 9]}_{digest}"

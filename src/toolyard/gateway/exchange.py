@@ -144,7 +144,9 @@ class Exchange:
             await stream.finish(answer)
             return
         stream.open_soon()
-        answer_or_none = await self._legacy.answer(session, message, stream.send, stream.pause, head)
+        answer_or_none = await self._legacy.answer(
+            session, message, stream.send, stream.pause, head, can_ask=stream.reaches_client
+        )
         await stream.finish(answer_or_none or cancelled_answer(message))
 
     async def _batch(self, session: LegacySession, batch: list[object], send: Send, head: Head) -> Answer:

@@ -17,7 +17,7 @@ from toolyard.gateway.translate import error_answer
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import initialize_result, to_client
-from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, ProtocolError
+from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFound
 from toolyard.protocol.revisions import LEGACY_METHODS, LOG_LEVELS, PROGRESS_TOKEN, negotiate
 from toolyard.protocol.strict_json import encode
 
@@ -62,15 +62,18 @@ class LegacyRequests:
         send: Send,
         pause: Callable[[int], Awaitable[None]] | None,
         head: Head,
+        *,
+        can_ask: bool = True,
     ) -> Answer | None:
-        """Carry out one request of a session: its answer, an error answer, or None if the client cancelled it."""
+        """Carry out one request of a session: its answer, an error answer, or None if the client cancelled it.
+        `can_ask`: the client would see a question on the way."""
         task = asyncio.current_task()
         if request.id in session.running or task is None:
             error = InvalidRequest("this request id is in use", request_id=request.id)
             return error_answer(error, request.id, session.revision)
         running = session.running[request.id] = Running(task)
         try:
-            result = await self._carry_out(session, request, send, pause, head)
+            result = await self._carry_out(session, request, send, pause, head, can_ask=can_ask)
             shaped = to_client(session.revision, request.method, result)
             return Answer(200, encode(jsonrpc.result(request.id, shaped)))
         except PlatformError as error:
@@ -90,6 +93,8 @@ class LegacyRequests:
         send: Send,
         pause: Callable[[int], Awaitable[None]] | None,
         head: Head,
+        *,
+        can_ask: bool,
     ) -> Json:
         if request.method == "ping":
             return {}
@@ -99,6 +104,8 @@ class LegacyRequests:
             return _set_level(session, request.params)
         call = self._call(session, request, send, head)
         call.pause = pause
+        if not can_ask:
+            call.ask = _refuse_to_ask
         result = await self._perform(call)
         if request.method == "resources/subscribe":
             session.watched[call.params["uri"]] = call
@@ -195,4 +202,4 @@ async def _nowhere(_message: bytes) -> None:
 
 async def _refuse_to_ask(requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
     del requests, state
-    raise ProtocolError("the caller cannot be asked")
+    raise AskRefused("the client takes no event stream, so it cannot be asked")

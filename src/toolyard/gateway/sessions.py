@@ -73,7 +73,13 @@ class LegacySession:
         self._next_ask = 1
         self._outgoing = TaskOwner("session")
         self.last_used = 0.0
+        self.listeners = 0
         self.ended = asyncio.Event()
+
+    @property
+    def in_use(self) -> bool:
+        """Something runs, a client listens, or the session lives on a connection that ends it by itself."""
+        return bool(self.running) or self.listeners > 0 or not self.resumable
 
     def new_stream(self, sink: Sink, *, streams: bool) -> EventStream:
         """The stream for the answer of one POST; `streams`: its client accepts event streams."""
@@ -139,6 +145,7 @@ class LegacySession:
         """Stop everything the session has running."""
         self.ended.set()
         for running in tuple(self.running.values()):
+            running.cancelled = True
             running.task.cancel()
         for future in self._asks.values():
             future.cancel()
@@ -162,12 +169,17 @@ class Sessions:
         return len(self._sessions)
 
     async def add(self, session: LegacySession) -> None:
-        """Take a new session in. Raises TooManySessions when neither an idle one can go nor a place is free."""
+        """Take a new session in. Where there is no place, the principal's session that nobody used for longest goes:
+        its client, if it still lives, initializes again. Raises TooManySessions when all of them are in use."""
         await self.end_idle()
         count = self._per_principal.get(session.principal_id, 0)
         if len(self._sessions) >= self._limits.total or count >= self._limits.per_principal:
-            raise TooManySessions
-        self._per_principal[session.principal_id] = count + 1
+            own = (s for s in self._sessions.values() if s.principal_id == session.principal_id and not s.in_use)
+            unused = next(own, None)
+            if unused is None:
+                raise TooManySessions
+            await self.end(unused)
+        self._per_principal[session.principal_id] = self._per_principal.get(session.principal_id, 0) + 1
         session.last_used = self._clock.monotonic()
         self._sessions[session.id] = session
 
@@ -193,11 +205,10 @@ class Sessions:
         await session.end()
 
     async def end_idle(self) -> None:
-        """End sessions nobody used for too long and that have nothing running."""
+        """End sessions nobody used for too long."""
         oldest_allowed = self._clock.monotonic() - self._limits.idle_s
-        for session in [s for s in self._sessions.values() if s.last_used < oldest_allowed and not s.running]:
-            if session.resumable:
-                await self.end(session)
+        for session in [s for s in self._sessions.values() if s.last_used < oldest_allowed and not s.in_use]:
+            await self.end(session)
 
     async def aclose(self) -> None:
         """End all sessions."""

@@ -43,6 +43,11 @@ class EventStream:
         self._opened: asyncio.Future[None] | None = None
 
     @property
+    def reaches_client(self) -> bool:
+        """Messages before the answer can be sent: the client takes event streams."""
+        return self._streams
+
+    @property
     def last(self) -> int:
         """The number of the last event."""
         return self._last

@@ -48,6 +48,7 @@ class StreamableHttp:
             return
         sink.headers.append((SESSION_HEADER, session.id))
         sink.open()
+        session.listeners += 1
         ended = asyncio.ensure_future(session.ended.wait())
         serving = asyncio.ensure_future(stream.resume(sink, after))
         try:
@@ -56,6 +57,7 @@ class StreamableHttp:
             ended.cancel()
             serving.cancel()
             await asyncio.gather(ended, serving, return_exceptions=True)
+            session.listeners -= 1
         sink.close_stream()
 
     async def delete(self, head: Head, _body: bytes, sink: HttpSink) -> None:

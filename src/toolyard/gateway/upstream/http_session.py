@@ -32,6 +32,7 @@ from toolyard.protocol.revisions import LEGACY, LOG_LEVELS
 
 METHOD_NOT_FOUND: Final = -32601
 CLEAN_UP_S: Final = 5.0
+MANY_OWNERS: Final = 2
 FIRST_RETRY_MS, LEAST_RETRY_MS, MOST_RETRY_MS = 1_000, 100, 60_000
 _SESSION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
 
@@ -53,6 +54,7 @@ class LegacySession:
         self.announcer = announcer
         self._session_id: str | None = None
         self._level: str | None = None
+        self._owners: set[str] = set()
         self._ids = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -121,6 +123,8 @@ class LegacySession:
 
         Raises RelayedError, UpstreamError, SessionLost, EraContradicted, and what `call.ask` and `call.emit` raise."""
         request_id = next(self._ids)
+        if call is not None and len(self._owners) < MANY_OWNERS:
+            self._owners.add(call.principal.id)
         courier = None if call is None else Courier(call, request_id, self.announcer, self.principal_id)
         running = self.running[request_id] = Running(request_id, call, courier)
         try:
@@ -302,6 +306,10 @@ class LegacySession:
         return self.only_running()
 
     def only_running(self) -> Running | None:
+        """The call that a message of the GET stream belongs to; none in a session that several principals have used,
+        where it may be about a call that was given up."""
+        if len(self._owners) >= MANY_OWNERS:
+            return None
         calls = [running for running in self.running.values() if running.call is not None]
         return calls[0] if len(calls) == 1 else None
 

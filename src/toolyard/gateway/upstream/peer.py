@@ -34,6 +34,7 @@ from toolyard.protocol.strict_json import encode
 
 MAX_AT_ONCE = 256
 MAX_ASKS = 16
+MANY_OWNERS = 2
 MAX_UNSENT_NOTES = 64
 FIRST_CALL_S = 1.0
 METHOD_NOT_FOUND = -32601
@@ -84,6 +85,7 @@ class Peer:
         self._last_id = 0
         self._pending: dict[int, _Pending] = {}
         self._first_call = asyncio.Event()
+        self._owners: set[str] = set()
         self._asks: dict[str | int, asyncio.Task[None]] = {}
         self._tasks = TaskOwner(f"upstream {name}")
         self._unsent_notes = 0
@@ -110,6 +112,8 @@ class Peer:
         and an UpstreamError for everything else (`may_have_run` false if nothing was sent)."""
         if call is not None:
             self._first_call.set()
+            if len(self._owners) < MANY_OWNERS:
+                self._owners.add(call.principal.id)
         pending = _Pending(request_id, method, call, self._loop.create_future())
         message = encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         self._pending[request_id] = pending
@@ -316,6 +320,10 @@ class Peer:
             self.dropped["notifications"] += 1
 
     def _only_call(self) -> _Pending | None:
+        """The call that a message without an address belongs to. On a connection that several principals have used
+        there is none: it may be about a call that was given up but still runs over there."""
+        if len(self._owners) >= MANY_OWNERS:
+            return None
         running = islice((pending for pending in self._pending.values() if pending.call is not None), 2)
         first, second = next(running, None), next(running, None)
         return first if second is None else None
