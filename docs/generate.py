@@ -172,7 +172,7 @@ def _instance(cls: type[PlatformError]) -> PlatformError:
     PlatformError.__init__(error)
     if isinstance(error, ProtocolError):
         error.request_id, error.data = None, None
-    error.retry_after_s = 1.0  # type: ignore[attr-defined]  (only RateLimited is asked for it)
+    vars(error)["retry_after_s"] = 1.0  # only RateLimited is asked for it
     return error
 
 
