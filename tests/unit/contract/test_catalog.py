@@ -198,6 +198,6 @@ def test_the_header_parameters_of_a_tool_are_known_by_its_exposed_name():
     broken = {"type": "object", "properties": {"a": {"type": "array", "x-mcp-header": "A"}}}
     server = served(observed("a", tool("x", inputSchema=schema), tool("y", inputSchema=broken)))
     (parameter,) = server.header_parameters_of("a__x") or ()
-    assert (parameter.header, parameter.path) == ("Region", ("region",))
+    assert (parameter.header, parameter.path) == ("Mcp-Param-Region", ("region",))
     assert server.header_parameters_of("a__y") == ()
     assert server.header_parameters_of("x") is None
