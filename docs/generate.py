@@ -121,8 +121,8 @@ def errors_page() -> str:
     found = list(all_errors())
     parts = [MADE, ERRORS_HEAD]
     for title, about, _ in GROUPS:
-        rows = sorted({_error_row(cls) for cls in found if _group(cls) == title})
-        columns = ("code", "JSON-RPC", "HTTP, modern", "HTTP, legacy", "meaning")
+        rows: list[tuple[str, ...]] = sorted({_error_row(cls) for cls in found if _group(cls) == title})
+        columns: tuple[str, ...] = ("code", "JSON-RPC", "HTTP, modern", "HTTP, legacy", "meaning")
         if title in {"HTTP", "Command line and configuration", "Connections to upstreams"}:
             rows = [(row[0], _status_of(row[0], title, found), row[4]) for row in rows]
             columns = ("code", "HTTP", "meaning")

@@ -17,6 +17,7 @@ from toolyard.gateway.feed.file import load_text
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.kit.interpolate import references
 
+TREES = ("src", "tests", "docs")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(\$ )?(\w+=\S+ )*(\.venv/bin/)?toolyard ")
 CREDENTIAL_FILE = re.compile(r"\bfile:([\w.-]+(?:/[\w.-]+)*)")
@@ -33,6 +34,13 @@ def test_every_relative_link_leads_to_a_file_and_a_heading_that_exist(page: Path
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_source_file_that_is_named_exists(page: Path) -> None:
+    files = [str(path.relative_to(ROOT)) for tree in TREES for path in (ROOT / tree).rglob("*.py")]
+    named = re.findall(r"`([a-z0-9_/]+\.py)`", without_fences(page.read_text(encoding="utf-8")))
+    assert [name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)] == []
 
 
 @pytest.mark.parametrize("snippet", list(snippets("yaml")), ids=lambda snippet: snippet.place)
