@@ -340,7 +340,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 async def _sweep(gateway: Gateway) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
-        await gateway.sessions.end_idle()
+        gateway.sessions.end_idle()
 
 
 def _run_loop(work: Coroutine[Any, Any, int]) -> int:

@@ -131,12 +131,13 @@ class Target:
 class Call:
     """One request of one principal, decoded and judged. `deadline` is a time of the loop's clock, in seconds.
 
-    `isolation` keeps callers apart on stateful upstreams; `client_capabilities` are exactly the caller's.
-    `params` never contains `_meta`: what of it may travel is in `meta` (trace ids, vendor keys); `wants_progress` and
+    `isolation` keeps callers apart on stateful upstreams; `client_capabilities` are exactly the caller's. `params`
+    never contains `_meta`: what of it may travel is in `meta` (trace ids, vendor keys); `wants_progress` and
     `log_level` say which notifications the caller asked for; `log_level_chosen` is false for a legacy client that never
     set one and gets what the upstream sends by itself. `pause`, where the caller's transport has it: the upstream ended
     its stream and wants to be asked again in so many milliseconds, do the same to the caller (SSE polling, 2025-11-25).
-    `asking` questions are open at a legacy caller now; its answers took `asked_s` seconds so far.
+    `watcher` is whose a resource subscription is: a session or a listen stream. `asking` questions are open at a legacy
+    caller now; its answers took `asked_s` seconds so far.
     """
 
     principal: Principal
@@ -157,6 +158,7 @@ class Call:
     log_level: str | None = None
     log_level_chosen: bool = True
     isolation: str = ""
+    watcher: str = ""
     input_responses: dict[str, Json] | None = None
     upstream_state: str | None = None
     target: Target | None = None

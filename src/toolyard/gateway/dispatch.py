@@ -79,7 +79,8 @@ class Dispatch:
         if target is None:
             raise ToolUnknown(method=call.method)
         if call.method in ("resources/subscribe", "resources/unsubscribe"):
-            await self._watching.change(call, target, on=call.method == "resources/subscribe")
+            change = self._watching.begin if call.method == "resources/subscribe" else self._watching.end
+            await change(call, target)
             return {}
         upstream = self._pool.get(target.upstream_id)
         call.isolation = "" if upstream.spec.stateless else call.principal.id
@@ -93,9 +94,16 @@ class Dispatch:
         return result
 
     async def watch(self, call: Call, uri: str, *, on: bool) -> None:
-        """Count one watcher of a resource more or less. Raises ResourceUnknown and what the upstream raises."""
+        """Begin or end watching a resource. Raises ResourceUnknown and what the upstream raises."""
         target = ROUTERS["resources/subscribe"](self.server(call.server), {"uri": uri})
-        await self._watching.change(call, target, on=on)
+        await (self._watching.begin if on else self._watching.end)(call, target)
+
+    async def forget(self, call: Call, uri: str) -> None:
+        """End watching, whatever the upstream makes of it."""
+        try:
+            await self.watch(call, uri, on=False)
+        except PlatformError as error:
+            log.info("unsubscribe_failed", code=error.code, server=call.server)
 
     async def roots_changed(self, call: Call) -> None:
         """Tell every upstream of the call's server that keeps a session for the caller."""

@@ -229,7 +229,7 @@ class Exchange:
     async def end(self, conversation: Conversation) -> None:
         """The connection is gone: end what it had."""
         if conversation.session is not None:
-            await self._sessions.end(conversation.session)
+            self._sessions.end(conversation.session)
 
     def _principal(self, head: Head) -> Principal:
         if head.principal is None:

@@ -22,6 +22,7 @@ from toolyard.protocol.revisions import LEGACY_METHODS, LOG_LEVELS, PROGRESS_TOK
 from toolyard.protocol.strict_json import encode
 
 CALL_CANCELLED = 499
+MAX_WATCHED = 1000
 _KEPT_META = frozenset({"traceparent", "tracestate"})
 
 
@@ -45,7 +46,7 @@ class LegacyRequests:
             raise InvalidParams('"capabilities" must be an object', request_id=request.id)
         revision = negotiate(request.params.get("protocolVersion"))
         session = LegacySession(principal, head.server_code, revision, request.params, push)
-        await self._sessions.add(session)
+        self._sessions.add(session)
         self._hub.add(session)
         result = initialize_result(
             revision=revision,
@@ -106,11 +107,19 @@ class LegacyRequests:
         call.pause = pause
         if not can_ask:
             call.ask = _refuse_to_ask
-        result = await self._perform(call)
         if request.method == "resources/subscribe":
-            session.watched[call.params["uri"]] = call
-        elif request.method == "resources/unsubscribe":
+            return await self._subscribe(session, call)
+        result = await self._perform(call)
+        if request.method == "resources/unsubscribe":
             session.watched.pop(call.params["uri"], None)
+        return result
+
+    async def _subscribe(self, session: LegacySession, call: Call) -> Json:
+        uri = call.params.get("uri")
+        if uri not in session.watched and len(session.watched) >= MAX_WATCHED:
+            raise InvalidParams(f"a session watches at most {MAX_WATCHED} resources")
+        result = await self._perform(call)
+        session.watched[call.params["uri"]] = call
         return result
 
     def _call(self, session: LegacySession, request: jsonrpc.Request, send: Send, head: Head) -> Call:
@@ -131,6 +140,7 @@ class LegacyRequests:
             deadline=asyncio.get_running_loop().time() + self._timeout_s,
             request_id=head.request_id,
             transport=head.transport,
+            watcher=session.id,
             client_capabilities=session.client_capabilities,
             client_info=session.client_info,
             meta={k: v for k, v in meta.items() if k != PROGRESS_TOKEN and (k in _KEPT_META or "/" in k)},
@@ -152,10 +162,7 @@ class LegacyRequests:
     async def _ended(self, session: LegacySession) -> None:
         self._hub.remove(session)
         for uri, call in list(session.watched.items()):
-            try:
-                await self._dispatch.watch(call, uri, on=False)
-            except PlatformError:
-                continue
+            await self._dispatch.forget(call, uri)
         session.watched.clear()
 
 

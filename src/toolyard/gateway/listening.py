@@ -68,6 +68,7 @@ class Listening:
 async def listen(call: Call, request_id: RequestId, hub: Hub, dispatch: Dispatch) -> Json:
     """Serve one listen stream until the client goes or the gateway ends it; the final result."""
     listening = _accept(call, dispatch.server(call.server))
+    call.watcher = f"listen {call.request_id}"
     subscription = {META_SUBSCRIPTION_ID: request_id}
     if not hub.add_stream(listening):
         raise TooManyCalls
@@ -86,7 +87,7 @@ async def listen(call: Call, request_id: RequestId, hub: Hub, dispatch: Dispatch
     finally:
         hub.remove(listening)
         for uri in watched:
-            await dispatch.watch(call, uri, on=False)
+            await dispatch.forget(call, uri)
     return {"_meta": subscription}
 
 

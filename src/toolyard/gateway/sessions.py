@@ -6,6 +6,7 @@ An id is random and says nothing. A session of another principal or server does 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from toolyard.protocol.strict_json import encode
 MAX_FINISHED_STREAMS = 16
 MAX_ASKS = 64
 STANDALONE = 0
+CLOSE_LIMIT_S = 5.0
 
 Send = Callable[[bytes], Coroutine[Any, Any, None]]
 
@@ -94,10 +96,11 @@ class LegacySession:
 
     def find_stream(self, event_id: str) -> tuple[EventStream, int]:
         """The stream an event id belongs to, and the event's number. Raises SessionUnknown for ids never given."""
-        number, _, event = event_id.partition("-")
-        if not (number.isdecimal() and event.isdecimal()) or int(number[:9]) not in self._streams:
+        found = _EVENT_ID.fullmatch(event_id)
+        stream = self._streams.get(int(found[1])) if found else None
+        if found is None or stream is None or int(found[2]) > stream.last:
             raise SessionUnknown("this Last-Event-ID is unknown or too old: initialize again")
-        return self._streams[int(number[:9])], int(event[:9])
+        return stream, int(found[2])
 
     async def ask(self, send: Send, requests: Mapping[str, Json]) -> dict[str, Json]:
         """Send requests to the client and wait for all answers. Raises AskRefused when one is an error."""
@@ -163,22 +166,23 @@ class Sessions:
         self._clock = clock
         self._sessions: OrderedDict[str, LegacySession] = OrderedDict()
         self._per_principal: dict[str, int] = {}
+        self._closing = TaskOwner("sessions")
         self.on_end: Callable[[LegacySession], Awaitable[None]] = _nothing_more
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    async def add(self, session: LegacySession) -> None:
+    def add(self, session: LegacySession) -> None:
         """Take a new session in. Where there is no place, the principal's session that nobody used for longest goes:
         its client, if it still lives, initializes again. Raises TooManySessions when all of them are in use."""
-        await self.end_idle()
+        self.end_idle()
         count = self._per_principal.get(session.principal_id, 0)
         if len(self._sessions) >= self._limits.total or count >= self._limits.per_principal:
             own = (s for s in self._sessions.values() if s.principal_id == session.principal_id and not s.in_use)
             unused = next(own, None)
             if unused is None:
                 raise TooManySessions
-            await self.end(unused)
+            self.end(unused)
         self._per_principal[session.principal_id] = self._per_principal.get(session.principal_id, 0) + 1
         session.last_used = self._clock.monotonic()
         self._sessions[session.id] = session
@@ -192,8 +196,8 @@ class Sessions:
         self._sessions.move_to_end(session_id)
         return session
 
-    async def end(self, session: LegacySession) -> None:
-        """End a session and everything in it; harmless if it has ended."""
+    def end(self, session: LegacySession) -> None:
+        """End a session; what it has open is closed by a task of its own. Harmless if it has ended."""
         if self._sessions.pop(session.id, None) is None:
             return
         left = self._per_principal[session.principal_id] - 1
@@ -201,19 +205,24 @@ class Sessions:
             self._per_principal[session.principal_id] = left
         else:
             del self._per_principal[session.principal_id]
-        await self.on_end(session)
-        await session.end()
+        self._closing.start(self._close(session))
 
-    async def end_idle(self) -> None:
+    async def _close(self, session: LegacySession) -> None:
+        await session.end()
+        await self.on_end(session)
+
+    def end_idle(self) -> None:
         """End sessions nobody used for too long."""
         oldest_allowed = self._clock.monotonic() - self._limits.idle_s
         for session in [s for s in self._sessions.values() if s.last_used < oldest_allowed and not s.in_use]:
-            await self.end(session)
+            self.end(session)
 
     async def aclose(self) -> None:
         """End all sessions."""
         for session in tuple(self._sessions.values()):
-            await self.end(session)
+            self.end(session)
+        await self._closing.settled(CLOSE_LIMIT_S)
+        await self._closing.aclose()
 
 
 def _answer_of(reply: jsonrpc.Reply) -> Json:

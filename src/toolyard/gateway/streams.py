@@ -35,10 +35,11 @@ class EventStream:
         self.finished = False
         self._sink = sink
         self._opens_with_event = opens_with_event
-        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._events: deque[Event] = deque()
         self._kept_bytes = 0
         self._last = 0
         self._news = asyncio.Event()
+        self._reader: object = None
         self._opening: asyncio.TimerHandle | None = None
         self._opened: asyncio.Future[None] | None = None
 
@@ -97,17 +98,20 @@ class EventStream:
         self._sink = None
 
     async def resume(self, sink: Sink, after: int) -> None:
-        """Send what came after event `after`, and go on with what comes, until the answer or until the client goes."""
+        """Send what came after event `after`, and go on with what comes, until the answer, until the client goes, or until
+        it comes back on another connection: every message goes to one of them (2025-11-25, basic/transports)."""
         self._sink = None
-        while True:
-            missed = [e for e in self._events if e.number > after]
-            for event in missed:
-                await sink.send(event.message, event_id=f"{self.number}-{event.number}")
-                after = event.number
-            if self.finished:
+        self._reader = reader = object()
+        self._news.set()
+        while self._reader is reader:
+            missed = next((e for e in self._events if e.number > after), None)
+            if missed is not None:
+                after = missed.number
+                await sink.send(missed.message, event_id=f"{self.number}-{after}")
+            elif self.finished:
                 sink.finish(Answer(200))
                 return
-            if not missed:
+            else:
                 self._news.clear()
                 await self._news.wait()
 
@@ -121,7 +125,7 @@ class EventStream:
         event = Event(self._last, message)
         self._events.append(event)
         self._kept_bytes += len(message)
-        while self._kept_bytes > MAX_KEPT_BYTES and len(self._events) > 1:
+        while len(self._events) > MAX_EVENTS or (self._kept_bytes > MAX_KEPT_BYTES and len(self._events) > 1):
             self._kept_bytes -= len(self._events.popleft().message)
         self._news.set()
         return event

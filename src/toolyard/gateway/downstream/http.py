@@ -66,7 +66,7 @@ class StreamableHttp:
             sink.finish(_NOT_HERE)
             return
         try:
-            await self._sessions.end(self._exchange.session(head))
+            self._sessions.end(self._exchange.session(head))
         except PlatformError as error:
             sink.finish(error_answer(error, None, LEGACY[0]))
             return

@@ -1,0 +1,108 @@
+"""Resource subscriptions are kept by who watches, not counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.gateway.call import Call, Principal, Target
+from toolyard.gateway.upstream.errors import UpstreamUnreachable
+from toolyard.gateway.watching import Watching
+
+
+class Recorder:
+    """An upstream that writes down what it is asked to watch."""
+
+    def __init__(self) -> None:
+        self.spec = UpstreamSpec("up", "native")
+        self.heard: list[tuple[str, str]] = []
+        self.left_s: list[float] = []
+        self.fails = False
+
+    async def watch(self, call: Call, uri: str) -> None:
+        await asyncio.sleep(0)
+        if self.fails:
+            raise UpstreamUnreachable
+        self.heard.append(("watch", uri))
+
+    async def unwatch(self, call: Call, uri: str) -> None:
+        self.left_s.append(call.deadline - asyncio.get_running_loop().time())
+        self.heard.append(("unwatch", uri))
+
+
+async def _silent(*_: Any, **__: Any) -> Any:
+    raise AssertionError("nobody is told or asked anything here")
+
+
+def call(watcher: str, principal: str = "key:1") -> Call:
+    return Call(
+        Principal(principal, "key"), "default", "resources/subscribe", {}, "legacy", "2025-11-25", _silent, _silent,
+        deadline=0.0, watcher=watcher,
+    )  # fmt: skip
+
+
+URI = Target("up", {"uri": "f://1"}, 30.0, "f://1")
+
+
+def scene(play: Callable[[Watching, Recorder], Awaitable[None]]) -> None:
+    recorder = Recorder()
+    watching = Watching(lambda _: recorder)  # type: ignore[arg-type,return-value]
+    asyncio.run(play(watching, recorder))  # type: ignore[arg-type]
+
+
+def test_the_upstream_is_asked_once_for_many_watchers_and_told_when_the_last_one_goes() -> None:
+    async def play(watching: Watching, recorder: Recorder) -> None:
+        await asyncio.gather(*(watching.begin(call(f"s{n}"), URI) for n in range(5)))
+        assert recorder.heard == [("watch", "f://1")]
+        for n in range(5):
+            await watching.end(call(f"s{n}"), URI)
+        assert recorder.heard == [("watch", "f://1"), ("unwatch", "f://1")]
+        assert len(watching) == 0
+
+    scene(play)
+
+
+def test_subscribing_twice_is_subscribing_once() -> None:
+    async def play(watching: Watching, recorder: Recorder) -> None:
+        await watching.begin(call("s"), URI)
+        await watching.begin(call("s"), URI)
+        await watching.end(call("s"), URI)
+        assert recorder.heard == [("watch", "f://1"), ("unwatch", "f://1")]
+
+    scene(play)
+
+
+def test_nobody_ends_what_another_one_watches() -> None:
+    async def play(watching: Watching, recorder: Recorder) -> None:
+        await watching.begin(call("a"), URI)
+        await watching.end(call("b"), URI)
+        await watching.end(call("a", principal="key:2"), URI)
+        assert recorder.heard == [("watch", "f://1")]
+
+    scene(play)
+
+
+def test_the_end_has_time_of_its_own() -> None:
+    async def play(watching: Watching, recorder: Recorder) -> None:
+        await watching.begin(call("a"), URI)
+        await watching.end(call("a"), URI)
+        assert recorder.left_s[0] > 1.0
+
+    scene(play)
+
+
+def test_a_refused_subscription_leaves_nothing_behind() -> None:
+    async def play(watching: Watching, recorder: Recorder) -> None:
+        recorder.fails = True
+        with pytest.raises(UpstreamUnreachable):
+            await watching.begin(call("a"), URI)
+        assert len(watching) == 0
+        recorder.fails = False
+        await watching.begin(call("a"), URI)
+        assert recorder.heard == [("watch", "f://1")]
+
+    scene(play)
