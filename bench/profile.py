@@ -20,8 +20,8 @@ from bench.rows import ROWS, staged, toolyard_beside_python
 
 HERE = Path(__file__).resolve().parent
 SAMPLES_PER_S = 400
-WAITING = "Condition.wait (threading.py)"
-"""A thread with nothing to do, which py-spy takes for a busy one."""
+WAITING = ("Condition.wait (threading.py)", "_worker (concurrent/futures/thread.py)")
+"""Threads with nothing to do, which py-spy takes for busy ones."""
 
 
 def main() -> int:
@@ -90,7 +90,7 @@ def _read_stacks(lines: Iterable[str]) -> Counter[tuple[str, ...]]:
     for line in lines:
         stack, _, count = line.rpartition(" ")
         frames = tuple(frame.rpartition(":")[0] + ")" for frame in stack.split(";"))
-        if frames[-1] != WAITING:
+        if frames[-1] not in WAITING:
             stacks[frames] += int(count)
     return stacks
 
