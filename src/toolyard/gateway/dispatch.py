@@ -98,6 +98,15 @@ class Dispatch:
         target = ROUTERS["resources/subscribe"](self.server(call.server), {"uri": uri})
         await (self._watching.begin if on else self._watching.end)(call, target)
 
+    async def try_watch(self, call: Call, uri: str) -> bool:
+        """Begin watching a resource; False where that cannot be had."""
+        try:
+            await self.watch(call, uri, on=True)
+        except PlatformError as error:
+            log.info("subscribe_failed", code=error.code, server=call.server)
+            return False
+        return True
+
     async def forget(self, call: Call, uri: str) -> None:
         """End watching, whatever the upstream makes of it."""
         try:

@@ -74,12 +74,12 @@ async def listen(call: Call, request_id: RequestId, hub: Hub, dispatch: Dispatch
         raise TooManyCalls
     watched: list[str] = []
     try:
-        for uri in sorted(listening.uris):
-            await dispatch.watch(call, uri, on=True)
-            watched.append(uri)
+        wanted = sorted(listening.uris)
+        got = await asyncio.gather(*(dispatch.try_watch(call, uri) for uri in wanted))
+        watched += [uri for uri, watching in zip(wanted, got, strict=True) if watching]
         honoured: Json = {_FLAGS[k]: True for k in sorted(listening.kinds)}
-        if listening.uris:
-            honoured["resourceSubscriptions"] = sorted(listening.uris)
+        if watched:
+            honoured["resourceSubscriptions"] = watched
         await _tell(call, "notifications/subscriptions/acknowledged", {"notifications": honoured}, subscription)
         while not listening.ended:
             for notification in await listening.news():

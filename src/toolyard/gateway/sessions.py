@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +26,10 @@ from toolyard.protocol.revisions import at_least
 from toolyard.protocol.strict_json import encode
 
 MAX_FINISHED_STREAMS = 16
+MAX_FINISHED_BYTES = 4 * 1024 * 1024
 MAX_ASKS = 64
 STANDALONE = 0
+_EVENT_ID = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 CLOSE_LIMIT_S = 5.0
 
 Send = Callable[[bytes], Coroutine[Any, Any, None]]
@@ -89,10 +91,17 @@ class LegacySession:
         stream = EventStream(self._next_stream, sink, opens_with_event=opens, streams=streams)
         self._next_stream += 1
         self._streams[stream.number] = stream
-        finished = [n for n, s in self._streams.items() if s.finished]
-        for number in finished[: max(0, len(finished) - MAX_FINISHED_STREAMS)]:
-            del self._streams[number]
+        self._make_room()
         return stream
+
+    def _make_room(self) -> None:
+        """Keep few finished streams and little of them; the oldest go first."""
+        finished = deque(s for s in self._streams.values() if s.finished)
+        kept_bytes = sum(s.kept_bytes for s in finished)
+        while len(finished) > MAX_FINISHED_STREAMS or kept_bytes > MAX_FINISHED_BYTES:
+            oldest = finished.popleft()
+            kept_bytes -= oldest.kept_bytes
+            del self._streams[oldest.number]
 
     def find_stream(self, event_id: str) -> tuple[EventStream, int]:
         """The stream an event id belongs to, and the event's number. Raises SessionUnknown for ids never given."""

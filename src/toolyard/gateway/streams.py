@@ -14,6 +14,7 @@ from typing import NamedTuple
 from toolyard.gateway.call import Answer, ClientGone, Sink
 
 MAX_EVENTS = 512
+MAX_DELIVERED_BYTES = 64 * 1024
 MAX_KEPT_BYTES = 4 * 1024 * 1024
 RETRY_MS = 1000
 OPEN_AFTER_S = 0.02
@@ -36,7 +37,7 @@ class EventStream:
         self._sink = sink
         self._opens_with_event = opens_with_event
         self._events: deque[Event] = deque()
-        self._kept_bytes = 0
+        self.kept_bytes = 0
         self._last = 0
         self._news = asyncio.Event()
         self._reader: object = None
@@ -84,6 +85,7 @@ class EventStream:
             event = self._keep(answer.body)
             if self._sink is not None:
                 await self._deliver(event)
+                self._forget_delivered()
                 self._leave(Answer(answer.status))
         self._news.set()
 
@@ -98,8 +100,8 @@ class EventStream:
         self._sink = None
 
     async def resume(self, sink: Sink, after: int) -> None:
-        """Send what came after event `after`, and go on with what comes, until the answer, until the client goes, or until
-        it comes back on another connection: every message goes to one of them (2025-11-25, basic/transports)."""
+        """Send what came after event `after`, and go on with what comes: until the answer, until the client goes, or
+        until it comes back on another connection, for a message goes to one only (2025-11-25, basic/transports)."""
         self._sink = None
         self._reader = reader = object()
         self._news.set()
@@ -115,6 +117,12 @@ class EventStream:
                 self._news.clear()
                 await self._news.wait()
 
+    def _forget_delivered(self) -> None:
+        """What was written to a connection that lives is kept for a moment's trouble only while it is small."""
+        if self._sink is not None and self.kept_bytes > MAX_DELIVERED_BYTES:
+            self._events.clear()
+            self.kept_bytes = 0
+
     def _leave(self, answer: Answer) -> None:
         if self._sink is not None:
             self._sink.finish(answer)
@@ -124,9 +132,9 @@ class EventStream:
         self._last += 1
         event = Event(self._last, message)
         self._events.append(event)
-        self._kept_bytes += len(message)
-        while len(self._events) > MAX_EVENTS or (self._kept_bytes > MAX_KEPT_BYTES and len(self._events) > 1):
-            self._kept_bytes -= len(self._events.popleft().message)
+        self.kept_bytes += len(message)
+        while len(self._events) > MAX_EVENTS or (self.kept_bytes > MAX_KEPT_BYTES and len(self._events) > 1):
+            self.kept_bytes -= len(self._events.popleft().message)
         self._news.set()
         return event
 
