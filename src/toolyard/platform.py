@@ -221,6 +221,7 @@ class Process:
             refused=gateway.metrics.wire_refused,
         )
         gateway.metrics.watch("connections", lambda: server.connection_count)
+        gateway.metrics.watch("journal_entries_dropped", lambda: gateway.journal.dropped)
         gateway.metrics.watch("sessions", lambda: len(gateway.sessions))
         gateway.metrics.watch("running", lambda: server.running_count)
         holder.append(server)

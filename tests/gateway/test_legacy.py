@@ -138,7 +138,7 @@ def test_a_question_is_pushed_on_the_stream_and_its_answer_reaches_the_tool() ->
         answer = {"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"name": "Lin"}}}
         assert (await rig.legacy(answer, session)).status == 202
         assert "Lin" in json.dumps((await stream.message())["result"])
-        assert (await rig.legacy(answer, session)).status == 400
+        assert (await rig.legacy({**answer, "id": "never-asked"}, session)).status == 400
         stream.close()
 
     play(scene)
@@ -273,5 +273,49 @@ def test_ending_a_session_answers_what_it_has_running() -> None:
             pass
         assert (last["id"], last["error"]["code"]) == ("run", 499)
         stream.close()
+
+    play(scene)
+
+
+def test_a_late_answer_to_a_question_is_taken_and_an_invented_one_is_not() -> None:
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize(capabilities={"elicitation": {}})
+        headers = {"content-type": "application/json", "accept": BOTH, "mcp-session-id": session}
+        call = json.dumps(rpc("tools/call", {"name": "ask_name", "arguments": {}}, "ask")).encode()
+        stream = await rig.open("POST", "/mcp", headers, call)
+        question = await stream.message()
+        await rig.legacy(
+            {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "ask"}}, session
+        )
+        await stream.message()
+        late = {"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}}
+        assert (await rig.legacy(late, session)).status == 202
+        assert (await rig.legacy({**late, "id": "toolyard-77"}, session)).status == 400
+        stream.close()
+
+    play(scene)
+
+
+def test_a_call_that_runs_when_the_gateway_stops_is_answered_with_an_error() -> None:
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize("2025-06-18")
+        headers = {"content-type": "application/json", "accept": BOTH, "mcp-session-id": session}
+        params = {"name": "count", "arguments": {"to": 100, "interval_ms": 1000}, "_meta": {"progressToken": 1}}
+        stream = await rig.open("POST", "/mcp", headers, json.dumps(rpc("tools/call", params, "run")).encode())
+        await stream.message()
+        await rig.server.drain(0.0, 0.2)
+        while "method" in (last := await stream.message()):
+            pass
+        assert (last["id"], last["error"]["data"]["reason"]) == ("run", "shutting_down")
+        stream.close()
+
+    play(scene)
+
+
+def test_a_trailing_slash_is_forgiven() -> None:
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize(path="/mcp/")
+        assert (await rig.legacy(rpc("ping"), session, path="/mcp/")).result == {}
+        assert (await rig.http("GET", "/health/")).status == 200
 
     play(scene)

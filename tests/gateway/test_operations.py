@@ -15,6 +15,8 @@ from toolyard.gateway.call import Answer, Head
 class Kept:
     """A sink that keeps the answer."""
 
+    is_gone = False
+
     def __init__(self) -> None:
         self.answer: Answer | None = None
 

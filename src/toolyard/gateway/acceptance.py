@@ -33,6 +33,10 @@ class QuietSink:
     def outlive_client(self) -> None:
         self._sink.outlive_client()
 
+    @property
+    def is_gone(self) -> bool:
+        return self._sink.is_gone
+
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:

@@ -35,7 +35,7 @@ from toolyard.gateway.metrics import Metrics
 from toolyard.gateway.modern import ModernRequests
 from toolyard.gateway.operator import OperatorRoutes
 from toolyard.gateway.pipeline import compose
-from toolyard.gateway.pool import Pool
+from toolyard.gateway.pool import Pool, Presence
 from toolyard.gateway.refusal_log import RefusalLog
 from toolyard.gateway.routes import Route
 from toolyard.gateway.sessions import SessionLimits, Sessions
@@ -77,7 +77,7 @@ class Gateway:
     ) -> None:
         bounds = bounds or Bounds()
         seal_key = seal_key or secrets.token_bytes(32)
-        self._journal = journal
+        self.journal = journal
         self.metrics = Metrics(MODERN_METHODS | LEGACY_METHODS)
         self.holder = CatalogHolder(snapshot, journal.observations(), journal.names())
         self.hub = Hub(self._catalog, bounds.streams)
@@ -86,6 +86,7 @@ class Gateway:
             clock=clock,
             known=self.holder.observation,
             on_observation=self._observed,
+            on_state=self._upstream_state,
         )
         self.holder.on_change = self.hub.server_changed
         self.holder.on_names = journal.keep_names
@@ -147,8 +148,14 @@ class Gateway:
     def _catalog(self) -> Catalog:
         return self.holder.current
 
+    def _upstream_state(self, upstream_id: str, presence: Presence) -> None:
+        if presence == "gone":
+            self.metrics.upstream_removed(upstream_id)
+        else:
+            self.metrics.upstream_up(upstream_id, up=presence == "up")
+
     def _observed(self, observation: Observation) -> None:
         known = self.holder.observation(observation.upstream_id)
         if known is None or known.digest() != observation.digest():
-            self._journal.keep_observation(observation)
+            self.journal.keep_observation(observation)
         self.holder.observe(observation)

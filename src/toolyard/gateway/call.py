@@ -70,10 +70,13 @@ class Sink(Protocol):
 
     Above: the exchange, which knows messages. Below: a socket. `send` writes one message before the answer (the first
     one opens the event stream where the transport has streams), waits while the peer reads slowly, and raises
-    ClientGone. `finish` writes the answer and is called exactly once. `outlive_client` says that this exchange must not
-    be cancelled when the client goes (older revisions: a broken connection is not a cancellation).
+    ClientGone. `finish` writes the answer; only the first one counts. `outlive_client` says that this exchange must not
+    be cancelled when the client goes (older revisions: a broken connection is not a cancellation). An exchange that is
+    cancelled while its client is not `gone` is still to be answered: the gateway stops.
     """
 
+    @property
+    def is_gone(self) -> bool: ...
     async def send(self, message: bytes, *, event_id: str | None = None, retry_ms: int | None = None) -> None: ...
     def finish(self, answer: Answer) -> None: ...
     def outlive_client(self) -> None: ...

@@ -82,13 +82,16 @@ class Dispatch:
             change = self._watching.begin if call.method == "resources/subscribe" else self._watching.end
             await change(call, target)
             return {}
-        upstream = self._pool.get(target.upstream_id)
-        call.isolation = "" if upstream.spec.stateless else call.principal.id
+        entry = self._pool.entry(target.upstream_id)
+        call.isolation = "" if entry.spec.stateless else call.principal.id
+        entry.in_flight += 1
         try:
-            result = await upstream.request(call, call.method, target.params)
+            result = await entry.upstream.request(call, call.method, target.params)
         except RelayedError as error:
             relayed = error_from_upstream({"code": error.rpc_code, "message": error.message, "data": error.data})
             raise relayed from error
+        finally:
+            entry.in_flight -= 1
         if "cacheScope" in result:
             result = {**result, "cacheScope": "private"}
         return result

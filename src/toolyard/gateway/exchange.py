@@ -15,6 +15,7 @@ from toolyard.gateway.call import Answer, Head, Principal, Sink
 from toolyard.gateway.errors import SessionRequired
 from toolyard.gateway.legacy import LegacyRequests, cancelled_answer
 from toolyard.gateway.modern import ModernRequests
+from toolyard.gateway.refusals import ShuttingDown
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
 from toolyard.gateway.translate import error_answer, error_object
 from toolyard.kit.errors import PlatformError
@@ -31,7 +32,7 @@ from toolyard.protocol.revisions import (
 from toolyard.protocol.strict_json import decode, encode
 
 Authenticate = Callable[[Head], Principal]
-Refused = Callable[[Head, PlatformError], None]
+Refused = Callable[[Head, PlatformError, str], None]
 SESSION_HEADER = "mcp-session-id"
 ONLY_MODERN = frozenset({"server/discover", "subscriptions/listen"})
 
@@ -89,13 +90,18 @@ class Exchange:
             else:
                 await self._post(head, message, sink)
         except PlatformError as error:
-            if isinstance(error, ProtocolError) and error.request_id is None:
-                error.request_id = getattr(message, "id", None)
-            self.refuse(head, error, sink, getattr(message, "id", None))
+            if isinstance(error, ProtocolError) and error.request_id is None and isinstance(message, jsonrpc.Request):
+                error.request_id = message.id
+            self.refuse(head, error, sink, message)
+        except asyncio.CancelledError:
+            if not sink.is_gone:
+                self.refuse(head, ShuttingDown(), sink, message)
+            raise
 
-    def refuse(self, head: Head, error: PlatformError, sink: Sink, request_id: RequestId | None = None) -> None:
-        """End an exchange with an error."""
-        self._on_refusal(head, error)
+    def refuse(self, head: Head, error: PlatformError, sink: Sink, message: Messages | None = None) -> None:
+        """End an exchange with an error about `message`, or about what could not be read as one."""
+        request_id = None if isinstance(message, jsonrpc.Reply) else getattr(message, "id", None)
+        self._on_refusal(head, error, getattr(message, "method", ""))
         known = error.request_id if isinstance(error, ProtocolError) else request_id
         modern = isinstance(error, HeaderMismatch | UnsupportedRevision) or _says_modern(head)
         sink.finish(error_answer(error, known, MODERN if modern else LEGACY[0]))

@@ -120,6 +120,11 @@ class HttpSink:
         return self._streaming and not self._ended
 
     @property
+    def is_gone(self) -> bool:
+        """The client went away."""
+        return self.gone
+
+    @property
     def ended(self) -> bool:
         """The answer is complete."""
         return self._ended

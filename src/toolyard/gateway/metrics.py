@@ -64,8 +64,6 @@ class Metrics:
         self._refusals = _Children(refusals, _MAX_CODES)
         wire = Counter("toolyard_wire_refusals", "Requests refused by the server.", ("code",), registry=self.registry)
         self._wire_refusals = _Children(wire, _MAX_CODES)
-        dropped = Counter("toolyard_dropped", "Things given up for want of room.", ("what",), registry=self.registry)
-        self._dropped = _Children(dropped, _MAX_CODES)
         up = Gauge("toolyard_upstream_up", "1 while the upstream answers.", ("upstream",), registry=self.registry)
         self._upstreams = _Children(up, _MAX_UPSTREAMS)
         self._levels = Gauge("toolyard_in_use", "What is open or at work now.", ("what",), registry=self.registry)
@@ -103,10 +101,6 @@ class Metrics:
     def wire_refused(self, code: str) -> None:
         """A request was refused before any handler ran."""
         self._wire_refusals.get(code).inc()
-
-    def dropped(self, what: str, count: int = 1) -> None:
-        """Records, notifications or the like were given up because a bounded queue was full."""
-        self._dropped.get(what).inc(count)
 
     def upstream_up(self, upstream_id: str, *, up: bool) -> None:
         """The upstream does or does not answer."""

@@ -11,7 +11,7 @@ import math
 import os
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,7 +34,9 @@ MAX_BACKOFF_S = 60.0
 STARTS_AT_ONCE = max(2, os.cpu_count() or 2)
 START_SLOT_S = 0.5
 CLOSE_LIMIT_S = 10.0
+LOOK_AGAIN_S = 0.1
 
+Presence = Literal["up", "down", "gone"]
 State = Literal["pending", "ready", "failing", "disabled"]
 Make = Callable[[UpstreamSpec, Era | None], Upstream]
 
@@ -49,6 +51,7 @@ class Entry:
     error: str | None = None
     error_code: str | None = None
     failures: int = 0
+    in_flight: int = 0
     observed_at: float | None = None
     again: asyncio.Event = field(default_factory=asyncio.Event)
     tried: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,11 +68,13 @@ class Pool:
         clock: Clock,
         known: Callable[[str], Observation | None],
         on_observation: Callable[[Observation], None],
+        on_state: Callable[[str, Presence], None] = lambda _upstream_id, _presence: None,
     ) -> None:
         self._make = make
         self._clock = clock
         self._known = known
         self._on_observation = on_observation
+        self._on_state = on_state
         self._entries: dict[str, Entry] = {}
         self._tasks = TaskOwner("pool")
         self._slots = asyncio.Semaphore(STARTS_AT_ONCE)
@@ -80,6 +85,7 @@ class Pool:
         for upstream_id, entry in list(self._entries.items()):
             if wanted.get(upstream_id) != entry.spec:
                 del self._entries[upstream_id]
+                self._on_state(upstream_id, "gone")
                 self._tasks.start(self._retire(entry))
         fresh = [spec for upstream_id, spec in wanted.items() if upstream_id not in self._entries]
         for spec in sorted(fresh, key=self._urgency):
@@ -87,10 +93,15 @@ class Pool:
 
     def get(self, upstream_id: str) -> Upstream:
         """The live upstream. Raises UpstreamUnreachable if the snapshot in force has none of that id."""
+        return self.entry(upstream_id).upstream
+
+    def entry(self, upstream_id: str) -> Entry:
+        """The live upstream as it is kept; whoever sends it a request counts it in `in_flight` meanwhile. Raises
+        UpstreamUnreachable if the snapshot in force has none of that id."""
         entry = self._entries.get(upstream_id)
         if entry is None:
             raise UpstreamUnreachable(f"upstream {upstream_id!r} is not configured any more", upstream=upstream_id)
-        return entry.upstream
+        return entry
 
     def refresh(self, upstream_id: str) -> None:
         """Observe this upstream again soon."""
@@ -153,8 +164,10 @@ class Pool:
         recent = deque([-math.inf] * DEBOUNCE_BURST, maxlen=DEBOUNCE_BURST)
         while True:
             entry.again.clear()
-            wait_s = await self._observe(entry)
-            entry.tried.set()
+            try:
+                wait_s = await self._observe(entry)
+            finally:
+                entry.tried.set()
             try:
                 async with asyncio.timeout(wait_s):
                     await entry.again.wait()
@@ -167,8 +180,7 @@ class Pool:
     async def _observe(self, entry: Entry) -> float:
         """Look once; return the seconds until the next look."""
         try:
-            async with asyncio.timeout(OBSERVE_LIMIT_S):
-                observation = await self._observe_in_turn(entry)
+            observation = await self._observe_in_turn(entry)
         except TimeoutError:
             return self._failed(entry, UpstreamTimedOut())
         except PlatformError as error:
@@ -178,11 +190,11 @@ class Pool:
 
     async def _observe_in_turn(self, entry: Entry) -> Observation:
         if entry.spec.kind != "mcp-stdio":
-            return await entry.upstream.observe()
+            return await _observe_in_time(entry)
         await self._slots.acquire()
         release = asyncio.get_running_loop().call_later(START_SLOT_S, self._slots.release)
         try:
-            return await entry.upstream.observe()
+            return await _observe_in_time(entry)
         finally:
             if release.when() > asyncio.get_running_loop().time() and not release.cancelled():
                 release.cancel()
@@ -195,6 +207,7 @@ class Pool:
             log.warning("upstream_definition_dropped", upstream=entry.spec.id, reason=warning)
         entry.state, entry.error, entry.error_code, entry.failures = "ready", None, None, 0
         entry.observed_at = observation.observed_at
+        self._on_state(entry.spec.id, "up")
         self._on_observation(observation)
 
     def _failed(self, entry: Entry, error: PlatformError) -> float:
@@ -202,14 +215,20 @@ class Pool:
             log.warning("upstream_failing", upstream=entry.spec.id, code=error.code, reason=error.message)
         entry.state, entry.error, entry.error_code = "failing", error.message, error.code
         entry.failures += 1
+        self._on_state(entry.spec.id, "down")
         return random.uniform(0.5, 1.0) * min(MAX_BACKOFF_S, 2.0 ** min(entry.failures, 6))  # noqa: S311  (jitter)
 
     async def _retire(self, entry: Entry, *, at_once: bool = False) -> None:
         """Let what is in flight end on the old connection, then close it."""
         if entry.keeper is not None:
             entry.keeper.cancel()
-        if not at_once:
-            await asyncio.sleep(min(entry.spec.timeout_s, CLOSE_LIMIT_S) if _busy(entry) else 0)
+        try:
+            if not at_once:
+                await _idle(entry)
+        finally:
+            await self._close(entry)
+
+    async def _close(self, entry: Entry) -> None:
         try:
             async with asyncio.timeout(CLOSE_LIMIT_S):
                 await entry.upstream.aclose()
@@ -217,6 +236,15 @@ class Pool:
             log.warning("upstream_close_failed", upstream=entry.spec.id, reason=str(error))
 
 
-def _busy(entry: Entry) -> bool:
-    status: Mapping[str, Any] = entry.upstream.status()
-    return bool(status.get("in_flight", 1))
+async def _observe_in_time(entry: Entry) -> Observation:
+    async with asyncio.timeout(OBSERVE_LIMIT_S):
+        return await entry.upstream.observe()
+
+
+async def _idle(entry: Entry) -> None:
+    """Until no call is in flight, at most for as long as one may take."""
+    longest_s = max([entry.spec.timeout_s, *(rule.timeout_s or 0.0 for rule in entry.spec.tools.values())])
+    now = asyncio.get_running_loop().time
+    give_up_at = now() + longest_s
+    while entry.in_flight and now() < give_up_at:  # noqa: ASYNC110  (an event would cost every call)
+        await asyncio.sleep(LOOK_AGAIN_S)

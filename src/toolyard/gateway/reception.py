@@ -153,7 +153,7 @@ def _guard(request: RequestHead, listener: Listener, peer: Peer) -> Headers:
 
 
 def _route(routes: RouteTable, method: str, path: str, *, operator: bool) -> Match:
-    match = routes.match(method, path)
+    match = routes.match(method, path[:-1] if path.endswith("/") and len(path) > 1 else path)
     if match is None:
         raise RouteUnknown
     if isinstance(match, MethodNotAllowed):

@@ -29,8 +29,8 @@ class RefusalLog:
             "credential_refused", reason=reason, server=head.server_code, client=head.client, request_id=head.request_id
         )
 
-    def error(self, head: Head, error: PlatformError) -> None:
-        """An exchange ended with an error of the gateway."""
+    def error(self, head: Head, error: PlatformError, action: str = "") -> None:
+        """An exchange ended with an error of the gateway; `action` is the method that was asked for."""
         self._metrics.refused(error.code)
         if head.principal is not None and error.code in SECURITY_CODES:
             self._journal.keep_refusal(
@@ -39,7 +39,7 @@ class RefusalLog:
                     "principal": head.principal.id,
                     "server": head.server_code,
                     "reason": error.code,
-                    "action": head.method,
+                    "action": action or head.method,
                     "client": head.client,
                     "request_id": head.request_id,
                 }

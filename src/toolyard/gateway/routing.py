@@ -55,6 +55,9 @@ def route_completion(server: ServerCatalog, params: Json) -> Target:
     kind = ref.get("type") if isinstance(ref, dict) else None
     if not isinstance(ref, dict) or kind not in ("ref/prompt", "ref/resource"):
         raise InvalidParams('completion needs a "ref" of type "ref/prompt" or "ref/resource"')
+    argument = params.get("argument")
+    if not isinstance(argument, dict) or not all(isinstance(argument.get(k), str) for k in ("name", "value")):
+        raise InvalidParams('completion needs an "argument" with the strings "name" and "value"')
     if kind == "ref/prompt":
         target = route_prompt(server, {"name": ref.get("name")})
         sent = {**params, "ref": {**ref, "name": target.params["name"]}}

@@ -29,6 +29,7 @@ MAX_FINISHED_STREAMS = 16
 MAX_FINISHED_BYTES = 4 * 1024 * 1024
 MAX_ASKS = 64
 STANDALONE = 0
+_ASK_ID = re.compile(r"toolyard-([0-9]{1,9})", re.ASCII)
 _EVENT_ID = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 CLOSE_LIMIT_S = 5.0
 
@@ -129,12 +130,14 @@ class LegacySession:
                 self._asks.pop(ask_id, None)
 
     def take_reply(self, reply: jsonrpc.Reply) -> bool:
-        """Hand a client's answer to whoever asked; False if nobody asked."""
+        """Hand a client's answer to whoever asked; False if that was never asked. An answer that comes late, after its
+        question was given up, is taken and forgotten."""
         future = self._asks.get(reply.id) if reply.id is not None else None
-        if future is None or future.done():
-            return False
-        future.set_result(reply)
-        return True
+        if future is not None and not future.done():
+            future.set_result(reply)
+            return True
+        asked = _ASK_ID.fullmatch(reply.id) if isinstance(reply.id, str) else None
+        return asked is not None and int(asked[1]) < self._next_ask
 
     def cancel(self, request_id: Any) -> None:
         """The client no longer wants the answer to one of its requests."""

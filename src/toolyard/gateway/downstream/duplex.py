@@ -28,6 +28,8 @@ class Outgoing:
         self._room = asyncio.Event()
         self._room.set()
         self.gone = False
+        self.unread = False
+        """The client's messages have ended, so nobody waits for answers."""
 
     async def send(self, message: bytes) -> None:
         """Queue a message. Raises ClientGone."""
@@ -76,6 +78,10 @@ class ConversationSink:
     def outlive_client(self) -> None:
         """A connection's calls end with it."""
 
+    @property
+    def is_gone(self) -> bool:
+        return self._outgoing.gone or self._outgoing.unread
+
 
 class Duplex:
     """One connection's life, from its first message to its end."""
@@ -98,6 +104,7 @@ class Duplex:
             while (body := await self._socket.receive()) is not None:
                 await self.take(body)
             await self._calls.settled(self._last_answers_s)
+            self._outgoing.unread = True
         finally:
             await self._calls.aclose()
             await self._exchange.end(self._conversation)

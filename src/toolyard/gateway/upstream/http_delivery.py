@@ -6,10 +6,12 @@ caller nothing but the flood. Progress carries the gateway's own token here and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
 from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.errors import UpstreamTimedOut
 from toolyard.kit.clock import Clock
 from toolyard.protocol.jsonrpc import Notification
 from toolyard.protocol.revisions import LOG_LEVELS
@@ -89,7 +91,11 @@ class Courier:
                 return
         elif notification.method == CANCELLED:
             return
-        await self._call.emit({"method": notification.method, "params": params})
+        try:
+            async with asyncio.timeout_at(self._call.deadline):
+                await self._call.emit({"method": notification.method, "params": params})
+        except TimeoutError:
+            raise UpstreamTimedOut(f"The call to upstream {self._announcer.upstream_id!r} took too long.") from None
 
 
 def _wanted(level: object, least: str | None) -> bool:
