@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from toolyard.contract.snapshot import UpstreamSpec
     from toolyard.gateway.feed.file import Loaded
 
-CONNECT_S = 3.0
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -142,21 +140,34 @@ def _command(check: str, spec: UpstreamSpec) -> Finding:
 
 
 def _address(check: str, spec: UpstreamSpec) -> Finding:
-    parts = urlsplit(spec.url or "")
-    port = parts.port or (443 if parts.scheme in {"https", "wss"} else 80)
+    """Whether a connection can be made just as the gateway makes it: to the same addresses, with the same TLS."""
+    from toolyard.cli.dialling import dial_once
+    from toolyard.net.errors import EgressDenied, NetError, TlsRefused
+
+    place = urlsplit(spec.url or "").netloc
     try:
-        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_S).close()
-    except OSError as error:
-        text = f"{parts.hostname}:{port} cannot be reached: {error.strerror or error}"
+        dial_once(spec)
+    except EgressDenied as error:
+        text = f"{place} is at {error.context.get('kind', 'another address')}, which is not allowed for this upstream"
+        return Finding(check, "fail", text, "name that network under `allow_networks`, if it is meant")
+    except TlsRefused as error:
+        return Finding(
+            check, "fail", f"{place}: {error.message}", "correct `url`, or name the authority: `tls: ca_file`"
+        )
+    except NetError as error:
+        reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else None
+        text = f"{place} cannot be reached: {reason or error.message}"
         return Finding(check, "fail", text, "start it, or correct `url`; the other upstreams are not affected")
-    return Finding(check, "ok", f"{parts.hostname}:{port} answers")
+    return Finding(check, "ok", f"{place} accepts connections")
 
 
 def _servers(loaded: Loaded) -> Iterator[Finding]:
+    from toolyard.contract.catalog import Patterns
+
     snapshot = loaded.snapshot
-    shown = {pattern.partition("/")[0] for spec in snapshot.servers.values() for pattern in spec.tools}
+    shown = [Patterns(spec.tools) for spec in snapshot.servers.values()]
     for upstream_id in snapshot.upstreams:
-        if "*" not in shown and upstream_id not in shown:
+        if not any(patterns.names_upstream(upstream_id) for patterns in shown):
             mend = f'add "{upstream_id}/*" to the tools of a server'
             yield Finding(f"upstream {upstream_id}", "warn", "no virtual server offers any of its tools", mend)
 

@@ -1,6 +1,7 @@
 """Keys on the command line, and clients that are led here and back."""
 
 import json
+import socket
 import stat
 
 import pytest
@@ -172,6 +173,34 @@ def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(toolyard, here, home)
     assert findings["data directory"]["mend"] == f"chmod 600 {here}/.toolyard/pepper"
     assert toolyard("doctor") == 1
     assert "→ chmod 600" in toolyard.out
+
+
+def test_the_doctor_connects_where_the_gateway_would_and_nowhere_else(toolyard, here):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        (here / "toolyard.yaml").write_text(
+            f"upstreams:\n  a: {{url: 'http://127.0.0.1:{port}/'}}\n  b: {{url: 'http://ip6-localhost.invalid:1/'}}\n"
+            f"  c: {{url: 'https://127.0.0.1:{port}/'}}\n"
+        )
+        toolyard("doctor", "-o", "json")
+        findings = {finding["check"]: finding for finding in json.loads(toolyard.out)}
+        assert findings["upstream a"]["finding"] == f"127.0.0.1:{port} accepts connections"
+        assert "cannot be reached" in findings["upstream b"]["finding"]
+        assert findings["upstream c"]["state"] == "fail"
+    (here / "toolyard.yaml").write_text("upstreams: {a: {url: 'http://169.254.169.254/mcp'}}\n")
+    assert toolyard("doctor") == 1
+    assert "a cloud metadata address" in toolyard.out
+
+
+def test_the_doctor_names_an_upstream_of_which_no_server_offers_anything(toolyard, here):
+    (here / "toolyard.yaml").write_text(
+        "upstreams: {demo: {builtin: demo}, other: {builtin: demo}, out: {builtin: demo}}\n"
+        "servers: {default: {tools: ['d*/*', '*/echo', '!out/*']}}\n"
+    )
+    toolyard("doctor", "-o", "json")
+    warned = [finding["check"] for finding in json.loads(toolyard.out) if finding["state"] == "warn"]
+    assert "upstream out" in warned
+    assert not {"upstream demo", "upstream other"} & set(warned)
 
 
 def test_the_doctor_tells_the_problems_of_a_broken_file_and_of_a_missing_one(toolyard, here):
