@@ -7,6 +7,7 @@ its key, then its default holds. `SETTINGS` is the only list; the reference in t
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,8 +15,12 @@ from typing import Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 
 from toolyard.kit.quantities import seconds, size_bytes, whole_number
+from toolyard.kit.secret import Secret
 
-Kind = Literal["text", "url", "path", "port", "count", "bytes", "seconds", "level", "log format", "list", "networks"]
+Kind = Literal[
+    "text", "url", "path", "port", "count", "bytes", "seconds", "level", "log format", "list", "networks", "secret"
+]
+MIN_TOKEN_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,13 @@ SETTINGS: tuple[Setting, ...] = (
             ("TOOLYARD_ALLOWED_HOSTS",)),
     Setting("gateway.allowed_origins", "list", "", "Web origins that browsers may call from.",
             ("TOOLYARD_ALLOWED_ORIGINS",)),
-    Setting("gateway.trusted_proxies", "networks", "", "Networks whose X-Forwarded-For and -Proto are believed.",
+    Setting("gateway.trusted_proxies", "networks", "",
+            "Networks whose X-Forwarded-For is believed; no other forwarding header is read.",
             ("TOOLYARD_TRUSTED_PROXIES",)),
+    Setting("gateway.metrics_token", "secret", "",
+            "Bearer token for /metrics, at least 16 characters, as `${NAME}` or `file:PATH`; once it is set, /metrics "
+            "wants it. Without it, /metrics is read on the gateway's machine only.",
+            ("TOOLYARD_METRICS_TOKEN",)),
     Setting("gateway.tls.cert", "path", "", "Certificate chain (PEM), to serve HTTPS directly.",
             ("TOOLYARD_TLS_CERT",)),
     Setting("gateway.tls.key", "path", "", "Private key of the certificate (PEM).", ("TOOLYARD_TLS_KEY",)),
@@ -103,6 +113,7 @@ class GatewaySettings:
     allowed_hosts: tuple[str, ...]
     allowed_origins: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
+    metrics_token: Secret | None
     tls_cert: Path | None
     tls_key: Path | None
     data_dir: Path
@@ -249,6 +260,17 @@ def _url(text: str) -> str | None:
     return text.rstrip("/")
 
 
+def _token(text: str) -> Secret | None:
+    """A bearer token. The message never repeats it."""
+    if not text:
+        return None
+    if len(text) < MIN_TOKEN_CHARACTERS:
+        raise ValueError(f"must have at least {MIN_TOKEN_CHARACTERS} characters")
+    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text):
+        raise ValueError("contains a character that a bearer token cannot have; allowed: A-Z a-z 0-9 - . _ ~ + / =")
+    return Secret(text)
+
+
 def _positive_seconds(text: str) -> float:
     value = seconds(text)
     if value <= 0:
@@ -267,4 +289,5 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "log format": _one_of("auto", "console", "json"),
     "list": _list,
     "networks": _networks,
+    "secret": _token,
 }

@@ -47,7 +47,7 @@ def test_every_source_file_that_is_named_exists(page: Path) -> None:
 def test_every_configuration_that_is_shown_loads(snippet: Snippet, tmp_path: Path) -> None:
     for name in CREDENTIAL_FILE.findall(snippet.text):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("secret\n")
+        (tmp_path / name).write_text("a-secret-of-some-length\n")
     environ = dict.fromkeys(references(snippet.text), "https://value.example.com")
     loaded = load_text(snippet.text, tmp_path / "toolyard.yaml", environ=environ, keys={}, revision=1)
     assert loaded.snapshot.servers

@@ -9,6 +9,7 @@ import pytest
 from toolyard.contract.snapshot import RateLimit, ServerSpec, ToolRule
 from toolyard.gateway.feed.file import find_config, load, load_all, load_text
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
+from toolyard.gateway.upstream.environment import child_environment
 from toolyard.policy.keys import Pepper, issue
 
 FILE = Path("/etc/toolyard/toolyard.yaml")
@@ -204,6 +205,14 @@ def upstream(fields):
         (upstream("command: ''"), 3, "upstreams.a.command", "is empty"),
         (upstream("{command: x, max_processes: 0}"), 3, "upstreams.a.max_processes", "whole number from 1"),
         (upstream("{command: x, headers: {A: b}}"), 3, "upstreams.a.headers", "together with url"),
+        (upstream("{command: x, env: {A: b, LD_PRELOAD: y}}"), 3, "upstreams.a.env.LD_PRELOAD", "may not be declared"),
+        (upstream("{command: x, env: {PATH: y}}"), 3, "upstreams.a.env.PATH", "may not be declared"),
+        (upstream("{command: x, env: {A-B: y}}"), 3, "upstreams.a.env.A-B", "not the name of an environment variable"),
+        (upstream("url: 'http://169.254.169.254/mcp'"), 3, "upstreams.a.url", "a cloud metadata address"),
+        (upstream("url: 'http://[fd00:ec2::254]/'"), 3, "upstreams.a.url", "a cloud metadata address"),
+        (upstream("url: 'https://169.254.1.1/'"), 3, "upstreams.a.url", "a link-local address"),
+        (upstream("url: 'ws://0.0.0.0/'"), 3, "upstreams.a.url", "a reserved address"),
+        (upstream("url: 'http://2130706433/'"), 3, "upstreams.a.url", "four decimal numbers"),
         (upstream("builtin: dmo"), 3, "upstreams.a.builtin", "there is: demo"),
         ("upstreams: [a]\n", 1, "upstreams", "must be a mapping"),
         ("upstream: {}\n", 1, "upstream", "did you mean 'upstreams'"),
@@ -225,6 +234,87 @@ def test_a_broken_entry_is_named_by_line_and_key(text, line, key, says):
     found = problems(text)
     assert [(one[0], one[1]) for one in found] == [(line, key)]
     assert says in found[0][2]
+
+
+NAMES = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
+         "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_authorities_and_proxies_may_be_declared_and_reach_the_program(name):
+    spec = read(upstream(f"{{command: x, env: {{{name}: there}}}}")).snapshot.upstreams["a"]
+    assert child_environment(spec.env, {name: "not inherited", "PATH": "/bin"})[name] == "there"
+    assert name not in child_environment((), {name: "not inherited"})
+
+
+def test_an_address_that_needs_consent_is_taken_with_it():
+    text = "{{url: 'http://{0}/', allow_networks: [{0}]}}"
+    for address in ("169.254.169.254", "169.254.1.1"):
+        assert read(upstream(text.format(address))).snapshot.upstreams["a"].allow_networks == (f"{address}/32",)
+    for url in ("http://127.0.0.1/", "http://10.1.2.3/", "http://localhost:1/"):
+        assert read(upstream(f"url: '{url}'")).snapshot.upstreams["a"].url == url
+
+
+@pytest.mark.parametrize(
+    "tools", ['["demo/*", "!demo/ask_name"]', '["*", "!test/*"]', '["te*/x", "d?mo/y"]', '["*/search"]', "[]"]
+)
+def test_patterns_may_leave_out_and_name_several_upstreams(tools):
+    text = (
+        f"upstreams: {{demo: {{builtin: demo}}, test: {{builtin: demo}}}}\nservers: {{default: {{tools: {tools}}}}}\n"
+    )
+    assert read(text).snapshot.servers["default"].tools == tuple(json.loads(tools))
+
+
+@pytest.mark.parametrize(
+    ("tools", "key", "says"),
+    [
+        ('["demo/*", "!dmo/x"]', "tools[1]", "there is no upstream 'dmo'; did you mean 'demo'?"),
+        ('["demo/*", "te*/x"]', "tools[1]", "there is no upstream 'te*'; there are: demo"),
+        ('["demo/*", "!*"]', "tools[1]", "is not a tool pattern"),
+        ('["demo/*", "!demo"]', "tools[1]", "is not a tool pattern"),
+        ('["!demo/ask_name"]', "tools", "only leaves tools out"),
+    ],
+)
+def test_a_pattern_that_names_nothing_is_named(tools, key, says):
+    found = problems(f"upstreams: {{demo: {{builtin: demo}}}}\nservers:\n  default:\n    tools: {tools}\n")
+    assert [one[:2] for one in found] == [(4, f"servers.default.{key}")]
+    assert says in found[0][2]
+
+
+def test_a_pattern_that_leaves_out_without_quotes_is_told_to_be_quoted():
+    assert "needs quotes" in problems("servers: {default: {tools: ['*', !demo/ask_name ]}}\n")[0][2]
+
+
+def test_the_token_for_metrics_comes_from_a_variable_or_a_file_and_is_never_shown(tmp_path):
+    assert read("").settings.gateway.metrics_token is None
+    token = "SEKRET-metrics-token"
+    settings = read("gateway: {metrics_token: '${T}'}\n", T=token).settings
+    assert settings.gateway.metrics_token.reveal() == token
+    assert token not in repr(settings)
+    assert read("", TOOLYARD_METRICS_TOKEN=token).settings.gateway.metrics_token.reveal() == token
+    (tmp_path / "token").write_text(token + "\n")
+    path = tmp_path / "toolyard.yaml"
+    path.write_text("gateway: {metrics_token: 'file:token'}\n")
+    loaded = load_all(path, environ={}, keys={}, revision=1)
+    assert loaded.settings.gateway.metrics_token.reveal() == token
+    assert loaded.files == (tmp_path / "token",)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [("short", "16 characters"), ("has a blank in its middle", "bearer token"), ("file:/no/such", "cannot be read"),
+     ("file:/dev/null", "not a file")],
+)  # fmt: skip
+def test_a_token_for_metrics_that_cannot_be_one_is_named_without_it(value, says):
+    found = problems("gateway:\n  metrics_token: '${T}'\n", T=value)
+    assert [one[:2] for one in found] == [(2, "gateway.metrics_token")]
+    assert says in found[0][2]
+    assert "blank in" not in found[0][2]
+
+
+def test_an_empty_file_for_the_token_is_no_token_but_a_problem(tmp_path):
+    (tmp_path / "token").touch()
+    assert "empty" in problems(f"gateway: {{metrics_token: 'file:{tmp_path}/token'}}\n")[0][2]
 
 
 def test_open_access_is_refused_unless_the_gateway_listens_on_loopback():

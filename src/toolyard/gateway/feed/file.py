@@ -12,9 +12,9 @@ from toolyard.gateway.feed.client_form import as_upstream, looks_like_upstream
 from toolyard.gateway.feed.digest import snapshot_digest
 from toolyard.gateway.feed.document import Document, Section
 from toolyard.gateway.feed.servers import read_server, server_code_problem
-from toolyard.gateway.feed.upstreams import Bounds, read_upstream, upstream_id_problem
+from toolyard.gateway.feed.upstreams import Bounds, read_credential, read_upstream, upstream_id_problem
 from toolyard.gateway.feed.yaml_marks import MAX_FILE_BYTES, ConfigRejected, Marked, Problem, read_marked
-from toolyard.settings import SETTINGS, Setting, Settings, from_environment, is_loopback, make_settings
+from toolyard.settings import SETTINGS, Complain, Setting, Settings, from_environment, is_loopback, make_settings
 from toolyard.sources.clients import id_of
 
 FILE_NAMES = ("toolyard.yaml", "toolyard.yml", "config/app.yaml")
@@ -110,8 +110,8 @@ def _settings(root: Section, document: Document) -> Settings:
         variable = from_environment(setting, document.environ)
         if variable:
             places[setting.key] = (f"environment variable {variable[0]}", 0)
-            return variable[1]
-        return from_file
+        text = variable[1] if variable else from_file
+        return _secret_text(setting, text, complain, document) if setting.kind == "secret" and text else text
 
     def complain(setting: Setting, reason: str) -> None:
         file, line = places[setting.key]
@@ -132,6 +132,17 @@ def _written_in_file(setting: Setting, section: Section, places: dict[str, tuple
     if setting.kind in {"list", "networks"}:
         return ",".join(section.document.texts(node, setting.key))
     return section.document.text(node, setting.key)
+
+
+def _secret_text(setting: Setting, text: str, complain: Complain, document: Document) -> str | None:
+    try:
+        found = read_credential(text, document)
+    except ValueError as error:
+        complain(setting, str(error))
+        return None
+    if not found:
+        complain(setting, "the file that it names is empty")
+    return found
 
 
 def _served(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from typing import cast
 
 from toolyard.contract.snapshot import Access, Naming, RateLimit, ServerSpec
@@ -70,16 +71,20 @@ def _patterns(entry: Section, upstreams: Collection[str]) -> tuple[str, ...]:
             items = node.value if node and isinstance(node.value, tuple) else ()
             line = items[number].line if number < len(items) else (node.line if node else entry.line)
             entry.document.complain(line, f"{entry.path('tools')}[{number}]", wrong)
+    if patterns and all(pattern.startswith("!") for pattern in patterns):
+        entry.complain("tools", 'only leaves tools out; say first what the server offers, such as "*"')
     return patterns
 
 
 def _pattern_problem(pattern: str, upstreams: Collection[str]) -> str | None:
     if pattern == "*":
         return None
-    upstream, slash, tools = pattern.partition("/")
+    upstream, slash, tools = pattern.removeprefix("!").partition("/")
     if not slash or not tools:
-        return f"'{pattern}' is not a tool pattern: write upstream/tool, upstream/* or *"
-    if upstream in upstreams:
+        return (
+            f"'{pattern}' is not a tool pattern: write upstream/tool, upstream/* or *, or !upstream/tool to leave out"
+        )
+    if upstream == "*" or any(fnmatchcase(one, upstream) for one in upstreams):
         return None
     near = difflib.get_close_matches(upstream, sorted(upstreams), n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(upstreams)) or 'none'}"

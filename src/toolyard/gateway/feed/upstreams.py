@@ -10,8 +10,12 @@ from urllib.parse import urlsplit
 
 from toolyard.contract.snapshot import ToolRule, UpstreamKind, UpstreamLimits, UpstreamSpec
 from toolyard.gateway.feed.document import Document, Section
+from toolyard.gateway.upstream.environment import refused_names
 from toolyard.kit.quantities import seconds, switch, whole_number
 from toolyard.kit.secret import Secret
+from toolyard.net.errors import EgressDenied, InvalidUrl
+from toolyard.net.guard import check_literal, policy_for_operator_url
+from toolyard.net.url import parse_url
 
 BUILTINS = ("demo",)
 ID_GRAMMAR = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -25,7 +29,7 @@ MAX_CREDENTIAL_BYTES = 64 * 1024
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-_ENV_NAME = re.compile(r"[^=\x00]+")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN_HEADERS = frozenset(
     {
         "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
@@ -173,6 +177,20 @@ def _check_fits(entry: Section, spec: UpstreamSpec) -> None:
     for name in ("env", "cwd"):
         if name in entry and spec.kind != "mcp-stdio":
             entry.complain(name, "only means something together with command")
+    if spec.url is not None:
+        _check_address(entry, spec.url, spec.allow_networks)
+
+
+def _check_address(entry: Section, url: str, allow_networks: tuple[str, ...]) -> None:
+    """Complain about a URL that would never be connected to: not in the grammar of what leaves, or at an address that
+    needs consent and has none."""
+    try:
+        check_literal(parse_url(url), policy_for_operator_url(url, allow_networks))
+    except EgressDenied as denied:
+        kind = denied.context.get("kind", "a special address")
+        entry.complain("url", f"leads to {kind}, which is refused unless `allow_networks` names that very address")
+    except InvalidUrl as invalid:
+        entry.complain("url", invalid.message)
 
 
 def _path(entry: Section, name: str) -> str | None:
@@ -194,7 +212,7 @@ def _secrets(entry: Section, name: str, problem: Callable[[str, str], str | None
     section = entry.section(name)
     pairs: dict[str, Secret] = {}
     for field, node in section.items():
-        value = section.document.parsed(node, section.path(field), lambda text: _credential(text, entry.document))
+        value = section.document.parsed(node, section.path(field), lambda text: read_credential(text, entry.document))
         if value is None:
             continue
         wrong = problem(field, value)
@@ -204,7 +222,7 @@ def _secrets(entry: Section, name: str, problem: Callable[[str, str], str | None
     return tuple(pairs.items())
 
 
-def _credential(text: str, document: Document) -> str:
+def read_credential(text: str, document: Document) -> str:
     """The value itself, or for `file:PATH` what is in that file without its last line break. `file://…` is a value.
     Raises ValueError if the file cannot be read."""
     if not text.startswith("file:") or text.startswith("file://"):
@@ -238,6 +256,8 @@ def _header_problem(name: str, value: str) -> str | None:
 def _variable_problem(name: str, value: str) -> str | None:
     if not _ENV_NAME.fullmatch(name):
         return "is not the name of an environment variable"
+    if refused_names([name]):
+        return "this variable may not be declared: it changes which program runs or what is loaded into it"
     return "the value contains a NUL character" if "\x00" in value else None
 
 

@@ -153,7 +153,8 @@ class _Reading:
         if depth > MAX_DEPTH:
             raise _Refused(line, "an alias contains itself")
         if node.tag not in _PLAIN_TAGS:
-            raise _Refused(line, f"the tag '{node.tag.replace(_PREFIX, '!!')}' is not allowed here")
+            tag = node.tag.replace(_PREFIX, "!!")
+            raise _Refused(line, f"the tag '{tag}' is not allowed here; a text that begins with '!' needs quotes")
         if isinstance(node, yaml.MappingNode):
             return Marked(self._mapping(node, path, depth), line)
         if isinstance(node, yaml.SequenceNode):

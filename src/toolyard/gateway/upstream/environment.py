@@ -14,11 +14,12 @@ INHERITED = re.compile(r"PATH|HOME|LANG|LC_[A-Z]+|TMPDIR")
 REFUSED_ENVIRONMENT = re.compile(
     r"(?:LD|DYLD|BASH_FUNC)_.*|BASH_FUNC.*|BASH_ENV|ENV|BASHOPTS|SHELLOPTS|PS4|PROMPT_COMMAND|IFS|PATH|GCONV_PATH"
     r"|PYTHON(?:PATH|HOME|STARTUP|INSPECT|BREAKPOINT|EXECUTABLE|USERBASE|WARNINGS)|NODE_OPTIONS|NODE_PATH"
-    r"|PERL5?(?:OPT|LIB|DB)|RUBY(?:OPT|LIB)|_?JAVA_(?:TOOL_)?OPTIONS|JDK_JAVA_OPTIONS|GIT_SSH(?:_COMMAND)?"
-    r"|(?:HTTPS?|ALL|FTP|NO)_PROXY|SSL_CERT_(?:FILE|DIR)|NODE_EXTRA_CA_CERTS|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE",
+    r"|PERL5?(?:OPT|LIB|DB)|RUBY(?:OPT|LIB)|_?JAVA_(?:TOOL_)?OPTIONS|JDK_JAVA_OPTIONS|GIT_SSH(?:_COMMAND)?",
     re.IGNORECASE,
 )
-"""What nobody may declare: it makes another program run, or the same program trust or reach something else."""
+"""What nobody may declare: it makes another program run, or the same program run something else. Authorities and
+proxies (SSL_CERT_FILE, HTTPS_PROXY …) may be declared, though they are not inherited: whom a program trusts and how it
+gets out is the operator's word, and behind a company's proxy there is no other way."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
