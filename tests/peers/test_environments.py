@@ -58,7 +58,7 @@ def test_two_who_want_an_environment_at_once_build_it_once(built: list[str]) -> 
 
 def test_a_step_that_fails_is_told_with_what_it_wrote(tmp_path: Path) -> None:
     failing = [sys.executable, "-c", "import sys; sys.exit('no such package')"]
-    with pytest.raises(EnvironmentUnavailable, match="'sample': exit code 1 of .*\n.*no such package"):
+    with pytest.raises(EnvironmentUnavailable, match=r"'sample': exit code 1 of .*\n.*no such package"):
         environments._run("sample", failing, tmp_path, {})
 
 
