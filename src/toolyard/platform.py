@@ -47,7 +47,7 @@ log = get_logger(__name__)
 SOCKET_NAME = "gateway.sock"
 FACTS_NAME = "gateway.json"
 JOURNAL_NAME = "journal.sqlite"
-SWEEP_S = 10.0
+SWEEP_S = 1.0
 DRAIN_GRACE_S = 2.0
 LAST_ANSWERS_S = 30.0
 
@@ -341,7 +341,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 async def _sweep(gateway: Gateway) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
-        gateway.sessions.end_idle()
+        gateway.sweep()
 
 
 def _run_loop(work: Coroutine[Any, Any, int]) -> int:

@@ -79,10 +79,10 @@ def test_a_call_that_waits_its_turn_gets_it() -> None:
 
     async def scene(rig: Rig) -> None:
         call = {"name": "slow__wait", "arguments": {}}
-        calls = [asyncio.create_task(rig.modern("tools/call", call)) for _ in range(4)]
+        calls = [asyncio.create_task(rig.modern("tools/call", call)) for _ in range(2)]
         await until(lambda: gate.running == 1)
         gate.go.set()
-        assert [r.status for r in await asyncio.gather(*calls)] == [200] * 4
+        assert [r.status for r in await asyncio.gather(*calls)] == [200] * 2
         assert gate.most == 1
 
     play(scene, two_upstreams(), make=gate.make, bounds=bounds)
@@ -158,3 +158,52 @@ def test_a_request_id_in_use_is_refused_and_the_first_goes_on() -> None:
         stream.close()
 
     play(scene, two_upstreams(), make=gate.make)
+
+
+def test_calls_that_wait_for_a_slow_upstream_hold_nothing_the_others_need() -> None:
+    gate = Gate()
+    bounds = Bounds(in_flight=InFlightLimits(process=8, server=8, upstream=2, wait_s=5))
+
+    async def scene(rig: Rig) -> None:
+        slow = [
+            asyncio.create_task(rig.modern("tools/call", {"name": "slow__wait", "arguments": {}})) for _ in range(30)
+        ]
+        await until(lambda: gate.running == 2)
+        await until(lambda: sum(t.done() for t in slow) == 26)
+        quick = await asyncio.gather(
+            *(rig.modern("tools/call", {"name": "fast__quick", "arguments": {}}) for _ in range(5))
+        )
+        assert [r.status for r in quick] == [200] * 5
+        gate.go.set()
+        statuses = sorted(r.status for r in await asyncio.gather(*slow))
+        assert statuses == [200] * 4 + [503] * 26
+
+    play(scene, two_upstreams(), make=gate.make, bounds=bounds)
+
+
+def test_a_caller_that_does_not_answer_questions_keeps_nobody_else_out() -> None:
+    bounds = Bounds(in_flight=InFlightLimits(process=2, server=2, upstream=2, wait_s=0.05))
+
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize(capabilities={"elicitation": {}})
+        headers = {"content-type": "application/json", "accept": BOTH, "mcp-session-id": session}
+        streams = []
+        for number in range(6):
+            call = json.dumps(rpc("tools/call", {"name": "ask_name", "arguments": {}}, number)).encode()
+            streams.append(await rig.open("POST", "/mcp", headers, call))
+            assert (await streams[-1].message())["method"] == "elicitation/create"
+        other = await rig.modern("tools/call", {"name": "add", "arguments": {"a": 1, "b": 1}})
+        assert other.status == 200
+        for stream in streams:
+            stream.close()
+
+    play(scene, bounds=bounds)
+
+
+def test_a_listen_stream_is_refused_to_a_client_that_takes_none() -> None:
+    async def scene(rig: Rig) -> None:
+        params = {"notifications": {"toolsListChanged": True}}
+        reply = await rig.modern("subscriptions/listen", params, headers={"accept": "application/json"})
+        assert reply.status == 406
+
+    play(scene)

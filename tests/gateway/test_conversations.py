@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.gateway.rig import LIMIT_S, Rig, Stream, a_key, bearer, demo, envelope, play, rpc, snapshot
+from tests.gateway.rig import LIMIT_S, Rig, Stream, a_key, bearer, demo, envelope, modern_request, play, rpc, snapshot
 from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.downstream.duplex import Duplex
 from toolyard.gateway.downstream.stdio import operator_head
@@ -205,5 +205,36 @@ def test_an_sse_stream_takes_messages_only_of_the_principal_that_opened_it() -> 
         assert (await rig.http("POST", path, {**headers, **bearer(key_a)}, body)).status == 202
         assert (await stream.message())["result"] == {}
         stream.close()
+
+    play(scene, snap)
+
+
+def test_a_key_that_is_revoked_ends_what_it_has_open() -> None:
+    key, record = a_key("default")
+    servers = (ServerSpec("default", names="plain"),)
+    snap = snapshot(demo(), servers=servers, keys=(record,))
+
+    async def scene(rig: Rig) -> None:
+        headers, body = modern_request(
+            "subscriptions/listen", {"notifications": {"toolsListChanged": True}}, headers=bearer(key)
+        )
+        listening = await rig.open("POST", "/mcp", headers, body)
+        await listening.message()
+        session = await rig.initialize(headers=bearer(key))
+        url = f"ws://127.0.0.1:{rig.port}/ws/mcp"
+        async with connect(url, additional_headers=bearer(key)) as socket:
+            await socket.send(json.dumps(rpc("ping")))
+            assert json.loads(await socket.recv())["result"] == {}
+            rig.gateway.offer(snapshot(demo(), servers=servers, revision=2))
+            assert (await listening.message())["result"]["resultType"] == "complete"
+            assert len(rig.gateway.sessions) == 0
+            assert (await rig.legacy(rpc("ping"), session, headers=bearer(key))).status == 401
+            await socket.send(json.dumps(rpc("ping")))
+            assert json.loads(await socket.recv())["error"]["code"] == 401
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1008
+        listening.close()
 
     play(scene, snap)

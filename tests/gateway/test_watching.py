@@ -106,3 +106,17 @@ def test_a_refused_subscription_leaves_nothing_behind() -> None:
         assert recorder.heard == [("watch", "f://1")]
 
     scene(play)
+
+
+def test_what_is_watched_is_watched_again_at_an_upstream_that_takes_the_place_of_another() -> None:
+    async def play(watching: Watching, recorder: Recorder) -> None:
+        await watching.begin(call("a"), URI)
+        watching.replaced("up")
+        watching.replaced("another")
+        async with asyncio.timeout(10):
+            while len(recorder.heard) < 2:
+                await asyncio.sleep(0)
+        assert recorder.heard == [("watch", "f://1"), ("watch", "f://1")]
+        await watching.aclose()
+
+    scene(play)

@@ -93,7 +93,9 @@ class Gateway:
         self.hub.refresh = self.pool.refresh
         self.refusals = RefusalLog(journal, self.metrics, clock)
         self.sessions = Sessions(bounds.sessions, clock)
-        dispatch = Dispatch(self._catalog, self.pool, Lists(seal_key, definition_for), Watching(self.pool.get))
+        self._watching = Watching(self.pool.get)
+        self.pool.on_replaced = self._watching.replaced
+        dispatch = Dispatch(self._catalog, self.pool, Lists(seal_key, definition_for), self._watching)
         record = Record(self.metrics)
         perform = compose(
             [
@@ -106,7 +108,7 @@ class Gateway:
             ],
             dispatch,
         )
-        authenticate = Authenticator(self._catalog, peppers, clock, self.refusals.credential)
+        self._authenticate = authenticate = Authenticator(self._catalog, peppers, clock, self.refusals.credential)
         self.exchange = Exchange(
             authenticate,
             ModernRequests(dispatch, perform, StateSeal(seal_key, clock), self.hub, timeout_s=bounds.timeout_s),
@@ -138,11 +140,19 @@ class Gateway:
         """Put a newer snapshot in force, whole, without a failed call."""
         if self.holder.offer(snapshot):
             self.pool.reconcile(snapshot)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """End what is idle, and what belongs to principals that are not valid any more."""
+        self.sessions.end_idle()
+        self.sessions.end_those_of(self._authenticate.is_valid)
+        self.hub.end_streams(self._authenticate.is_valid)
 
     async def aclose(self) -> None:
         """End all sessions and upstreams."""
         self.hub.end_streams()
         await self.sessions.aclose()
+        await self._watching.aclose()
         await self.pool.aclose()
 
     def _catalog(self) -> Catalog:

@@ -104,6 +104,13 @@ class Ask(Protocol):
     async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]: ...
 
 
+class HeldPlaces(Protocol):
+    """What a call in flight holds that others wait for; given back while its caller is being asked."""
+
+    def give_back(self) -> None: ...
+    def take_again(self) -> None: ...
+
+
 class Suspended(Exception):
     """The caller must answer `requests` and send the call again."""
 
@@ -166,6 +173,7 @@ class Call:
     upstream_state: str | None = None
     target: Target | None = None
     pause: Pause | None = None
+    places: HeldPlaces | None = None
     asking: int = 0
     asked_s: float = 0.0
 

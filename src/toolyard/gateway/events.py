@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from toolyard.contract.catalog import Catalog
 from toolyard.contract.definitions import Json
+from toolyard.gateway.call import Principal
 from toolyard.gateway.catalog import ListKind
 
 
@@ -28,6 +29,8 @@ class Listener(Protocol):
 
 class Stream(Listener, Protocol):
     """A listener that lives on a connection of its own and can be ended."""
+
+    principal: Principal
 
     def end(self) -> None: ...
 
@@ -62,10 +65,11 @@ class Hub:
         self.add(stream)
         return True
 
-    def end_streams(self) -> None:
-        """End all listen streams with their results: the gateway goes."""
+    def end_streams(self, is_valid: Callable[[Principal], bool] = lambda _principal: False) -> None:
+        """End listen streams with their results: all of them, or those of principals that are not valid any more."""
         for stream in tuple(self._streams):
-            stream.end()
+            if not is_valid(stream.principal):
+                stream.end()
 
     def remove(self, listener: Listener) -> None:
         self._streams = {s for s in self._streams if s is not listener}

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from toolyard.gateway.acceptance import Acceptance, accepted
+from toolyard.gateway.acceptance import Acceptance, NotAcceptable, accepted
 from toolyard.gateway.call import Answer, Head, Principal, Sink
 from toolyard.gateway.errors import SessionRequired
 from toolyard.gateway.legacy import LegacyRequests, cancelled_answer
@@ -76,8 +76,10 @@ class Exchange:
         await self.handle(head, message, sink, conversation)
 
     def read(self, head: Head, body: bytes) -> Messages:
-        """The message in a body; a list is a batch, still to be judged. Raises PlatformError."""
-        if head.principal is None:
+        """The message in a body; a list is a batch, still to be judged. Raises PlatformError.
+
+        On a connection that carries many messages every one is authenticated: a key may end in the meantime."""
+        if head.principal is None or head.transport != "http":
             head.principal = self.authenticate(head)
         decoded = decode(body)
         return decoded if isinstance(decoded, list) else jsonrpc.read(decoded)
@@ -110,6 +112,8 @@ class Exchange:
         """One POST of Streamable HTTP."""
         acceptance = accepted(head)
         if _is_modern_post(head, message):
+            if getattr(message, "method", "") == "subscriptions/listen" and not acceptance.streams:
+                raise NotAcceptable("a listen stream needs Accept: text/event-stream")
             await self._modern_message(head, message, acceptance.of(sink))
         elif isinstance(message, jsonrpc.Request) and message.method == "initialize":
             session, result = await self._legacy.initialize(head, self._principal(head), message, None)

@@ -180,12 +180,17 @@ class PushingAsk:
         del state
         began = monotonic()
         self._call.asking += 1
+        places = self._call.places
+        if places is not None:
+            places.give_back()
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
                 return await self._session.ask(self._send, requests)
         except TimeoutError:
             raise AskRefused(f"nobody answered within {ASK_LIMIT_S:.0f} seconds") from None
         finally:
+            if places is not None:
+                places.take_again()
             self._call.asking -= 1
             self._call.asked_s += monotonic() - began
 

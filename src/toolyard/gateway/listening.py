@@ -27,6 +27,7 @@ class Listening:
 
     def __init__(self, call: Call, kinds: frozenset[ListKind], uris: frozenset[str]) -> None:
         self.server = call.server
+        self.principal = call.principal
         self.principal_id = call.principal.id
         self.kinds = kinds
         self.uris = uris

@@ -77,19 +77,24 @@ class Pool:
         self._on_state = on_state
         self._entries: dict[str, Entry] = {}
         self._tasks = TaskOwner("pool")
+        self.on_replaced: Callable[[str], None] = lambda _upstream_id: None
         self._slots = asyncio.Semaphore(STARTS_AT_ONCE)
 
     def reconcile(self, snapshot: Snapshot) -> None:
         """Make the live upstreams those of the snapshot: start new ones, replace changed ones, close gone ones."""
         wanted = {u.id: u for u in snapshot.upstreams.values() if u.enabled}
+        replaced: list[str] = []
         for upstream_id, entry in list(self._entries.items()):
             if wanted.get(upstream_id) != entry.spec:
                 del self._entries[upstream_id]
                 self._on_state(upstream_id, "gone")
+                replaced.append(upstream_id)
                 self._tasks.start(self._retire(entry))
         fresh = [spec for upstream_id, spec in wanted.items() if upstream_id not in self._entries]
         for spec in sorted(fresh, key=self._urgency):
             self._entries[spec.id] = self._begin(spec)
+        for upstream_id in replaced:
+            self.on_replaced(upstream_id)
 
     def get(self, upstream_id: str) -> Upstream:
         """The live upstream. Raises UpstreamUnreachable if the snapshot in force has none of that id."""

@@ -223,6 +223,11 @@ class Sessions:
         await session.end()
         await self.on_end(session)
 
+    def end_those_of(self, is_valid: Callable[[Principal], bool]) -> None:
+        """End the sessions of principals that are not valid any more."""
+        for session in [s for s in self._sessions.values() if not is_valid(s.principal)]:
+            self.end(session)
+
     def end_idle(self) -> None:
         """End sessions nobody used for too long."""
         oldest_allowed = self._clock.monotonic() - self._limits.idle_s

@@ -1,5 +1,6 @@
 """Resource subscriptions: who watches what. An upstream is asked once for each principal and URI, however many clients
-watch; subscribing twice is subscribing once, and nobody can end what another one began."""
+watch; subscribing twice is subscribing once, and nobody can end what another one began. When an upstream is replaced by
+a configured anew one, what was watched is watched there."""
 
 from __future__ import annotations
 
@@ -9,8 +10,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from toolyard.gateway.call import Call, Target, Upstream
+from toolyard.kit.errors import PlatformError
+from toolyard.kit.logs import get_logger
+from toolyard.kit.tasks import TaskOwner
 
-END_S = 5.0
+log = get_logger(__name__)
+
+ROUND_S = 5.0
 
 
 class Watched(NamedTuple):
@@ -26,46 +32,64 @@ class Watching:
 
     def __init__(self, upstream: Callable[[str], Upstream]) -> None:
         self._upstream = upstream
-        self._watchers: dict[Watched, set[str]] = {}
+        self._watchers: dict[Watched, dict[str, Call]] = {}
         self._order: dict[Watched, asyncio.Lock] = {}
+        self._tasks = TaskOwner("watching")
+
+    def __len__(self) -> int:
+        return len(self._watchers)
 
     async def begin(self, call: Call, target: Target) -> None:
         """The call's watcher watches the call's URI from now on. Raises what the upstream raises."""
-        watched = _watched(call, target)
+        watched = Watched(target.upstream_id, call.principal.id, target.params["uri"])
         order = self._order.setdefault(watched, asyncio.Lock())
         try:
             async with order:
                 if watched not in self._watchers:
-                    await self._at(target, call).watch(call, watched.uri)
-                    self._watchers[watched] = set()
-                self._watchers[watched].add(call.watcher)
+                    await self._at(watched, call).watch(call, watched.uri)
+                    self._watchers[watched] = {}
+                self._watchers[watched][call.watcher] = call
         finally:
             if watched not in self._watchers and not order.locked():
                 self._order.pop(watched, None)
 
     async def end(self, call: Call, target: Target) -> None:
         """The call's watcher no longer watches. The upstream gets a few seconds of its own to hear of it."""
-        watched = _watched(call, target)
-        watchers = self._watchers.get(watched, set())
+        watched = Watched(target.upstream_id, call.principal.id, target.params["uri"])
+        watchers = self._watchers.get(watched, {})
         if call.watcher not in watchers:
             return
         async with self._order.setdefault(watched, asyncio.Lock()):
-            watchers.discard(call.watcher)
+            watchers.pop(call.watcher, None)
             if watchers or self._watchers.get(watched) is not watchers:
                 return
             del self._watchers[watched]
             del self._order[watched]
-            last = replace(call, deadline=asyncio.get_running_loop().time() + END_S)
-            await self._at(target, last).unwatch(last, watched.uri)
+            last = _with_time(call)
+            await self._at(watched, last).unwatch(last, watched.uri)
 
-    def __len__(self) -> int:
-        return len(self._watchers)
+    def replaced(self, upstream_id: str) -> None:
+        """The live upstream of this id is another one now, or none."""
+        moved = {watched: w for watched, w in self._watchers.items() if watched.upstream_id == upstream_id}
+        for watched, watchers in moved.items():
+            self._tasks.start(self._watch_again(watched, next(iter(watchers.values()))))
 
-    def _at(self, target: Target, call: Call) -> Upstream:
-        upstream = self._upstream(target.upstream_id)
+    async def aclose(self) -> None:
+        await self._tasks.aclose()
+
+    async def _watch_again(self, watched: Watched, call: Call) -> None:
+        again = _with_time(call)
+        try:
+            await self._at(watched, again).watch(again, watched.uri)
+        except PlatformError as error:
+            log.info("subscription_lost", upstream=watched.upstream_id, code=error.code)
+            self._watchers.pop(watched, None)
+
+    def _at(self, watched: Watched, call: Call) -> Upstream:
+        upstream = self._upstream(watched.upstream_id)
         call.isolation = "" if upstream.spec.stateless else call.principal.id
         return upstream
 
 
-def _watched(call: Call, target: Target) -> Watched:
-    return Watched(target.upstream_id, call.principal.id, target.params["uri"])
+def _with_time(call: Call) -> Call:
+    return replace(call, deadline=asyncio.get_running_loop().time() + ROUND_S)

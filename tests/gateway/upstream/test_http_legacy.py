@@ -461,7 +461,8 @@ def test_changed_roots_are_told_to_the_callers_session_and_open_none():
     async def work() -> None:
         async with rig(Legacy()) as r:
             capabilities: Json = {"roots": {"listChanged": True}}
-            caller = Caller().call("notifications/roots/list_changed", {}, isolation="key:1", client_capabilities=capabilities, **LEGACY)
+            fields = {"isolation": "key:1", "client_capabilities": capabilities, **LEGACY}
+            caller = Caller().call("notifications/roots/list_changed", {}, **fields)
             await r.upstream.roots_changed(caller)
             assert r.fake.of("initialize") == []
             await r.echo(isolation="key:1", client_capabilities=capabilities, **LEGACY)

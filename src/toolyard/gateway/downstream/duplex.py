@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from toolyard.gateway.call import Answer, ClientGone, Head, MessageSocket
+from toolyard.gateway.errors import Unauthenticated
 from toolyard.gateway.exchange import Conversation, Exchange, Messages
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.tasks import TaskOwner
@@ -17,6 +18,7 @@ from toolyard.protocol import jsonrpc
 
 MAX_RUNNING = 64
 MAX_QUEUED = 256
+POLICY_VIOLATION = 1008
 
 
 class Outgoing:
@@ -37,6 +39,14 @@ class Outgoing:
             await self._room.wait()
         self.put(message)
 
+    async def flushed(self) -> None:
+        """Wait until everything queued is handed to the socket, a second at most."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._queue.join()
+        except TimeoutError:
+            return
+
     def put(self, message: bytes | None) -> None:
         """Queue a message at once, or the end."""
         if self.gone:
@@ -52,6 +62,7 @@ class Outgoing:
                 if self._queue.qsize() < MAX_QUEUED:
                     self._room.set()
                 await self._socket.send(message)
+                self._queue.task_done()
         except ClientGone:
             pass
         finally:
@@ -118,6 +129,11 @@ class Duplex:
         sink = ConversationSink(self._outgoing)
         try:
             message = self._exchange.read(self._head, body)
+        except Unauthenticated as error:
+            self._exchange.refuse(self._head, error, sink)
+            await self._outgoing.flushed()
+            await self._socket.close(POLICY_VIOLATION, "the key is not valid any more")
+            return
         except PlatformError as error:
             self._exchange.refuse(self._head, error, sink)
             return

@@ -57,6 +57,17 @@ class Authenticator:
             raise ServerUnknown
         return principal
 
+    def is_valid(self, principal: Principal) -> bool:
+        """Whether a principal that was let in would be let in now."""
+        snapshot = self._catalog().snapshot
+        if principal.kind == "open":
+            server = snapshot.servers.get(principal.server or "")
+            return server is not None and server.access == "open"
+        if principal.kind != "key":
+            return True
+        record = snapshot.keys.get(principal.key_id or "")
+        return record is not None and refusal(record, self._clock.wall()) is None
+
     def _from_credential(self, head: Head) -> Principal:
         snapshot = self._catalog().snapshot
         text = head.headers.get("authorization")

@@ -23,7 +23,7 @@ class InFlightLimits:
 
 
 class Bulkhead:
-    """Lets `limit` calls in; the next wait their turn for a short time."""
+    """Lets `limit` calls in; as many again wait their turn for a short time, all others are refused at once."""
 
     __slots__ = ("_waiting", "limit", "running", "wait_s")
 
@@ -38,6 +38,8 @@ class Bulkhead:
         if self.running < self.limit:
             self.running += 1
             return
+        if len(self._waiting) >= self.limit:
+            raise TooManyCalls
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -46,6 +48,8 @@ class Bulkhead:
         except (TimeoutError, asyncio.CancelledError) as end:
             if turn.done() and not turn.cancelled():
                 self.leave()
+            else:
+                self._waiting.remove(turn)
             if isinstance(end, TimeoutError):
                 raise TooManyCalls from None
             raise
@@ -60,9 +64,40 @@ class Bulkhead:
         self.running -= 1
 
 
+class Places:
+    """The places one call holds. They are given back while people think, and taken again without waiting."""
+
+    __slots__ = ("_entered", "_outside")
+
+    def __init__(self) -> None:
+        self._entered: list[Bulkhead] = []
+        self._outside = 0
+
+    async def enter(self, bulkhead: Bulkhead) -> None:
+        await bulkhead.enter()
+        self._entered.append(bulkhead)
+
+    def give_back(self) -> None:
+        self._outside += 1
+        if self._outside == 1:
+            for bulkhead in self._entered:
+                bulkhead.leave()
+
+    def take_again(self) -> None:
+        self._outside -= 1
+        if self._outside == 0:
+            for bulkhead in self._entered:
+                bulkhead.running += 1
+
+    def leave(self) -> None:
+        if self._outside == 0:
+            for bulkhead in self._entered:
+                bulkhead.leave()
+
+
 class InFlight:
-    """Bounds the calls in flight: in the process, on each virtual server, and for each upstream, so that a slow one
-    fills only its own places."""
+    """Bounds the calls in flight: for each upstream, on each virtual server, in the process. The narrowest is entered
+    first, so that calls waiting for a slow upstream hold nothing that others need."""
 
     def __init__(self, limits: InFlightLimits) -> None:
         self._limits = limits
@@ -73,19 +108,14 @@ class InFlight:
     async def __call__(self, call: Call, proceed: Proceed) -> Json:
         if call.target is None:
             return await proceed(call)
-        entered: list[Bulkhead] = []
+        call.places = places = Places()
         try:
-            for bulkhead in (
-                self._process,
-                self._of(self._servers, call.server, self._limits.server),
-                self._of(self._upstreams, call.target.upstream_id, self._limits.upstream),
-            ):
-                await bulkhead.enter()
-                entered.append(bulkhead)
+            await places.enter(self._of(self._upstreams, call.target.upstream_id, self._limits.upstream))
+            await places.enter(self._of(self._servers, call.server, self._limits.server))
+            await places.enter(self._process)
             return await proceed(call)
         finally:
-            for bulkhead in entered:
-                bulkhead.leave()
+            places.leave()
 
     def _of(self, bulkheads: dict[str, Bulkhead], key: str, limit: int) -> Bulkhead:
         bulkhead = bulkheads.get(key)
