@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from toolyard.kit.errors import PlatformError
@@ -22,7 +23,8 @@ class FileNotEditable(PlatformError):
 
 
 def with_upstreams(text: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
-    """The text of a configuration file with further entries under `upstreams`. Raises FileNotEditable."""
+    """The text of a configuration file with further entries under `upstreams`, right after the last one there. Raises
+    FileNotEditable."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -33,16 +35,67 @@ def with_upstreams(text: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
     yaml.indent(mapping=mapping, sequence=offset + 2, offset=offset)
     try:
         content = yaml.load(text)
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise FileNotEditable(f"the file cannot be changed by a command: {error}") from None
     if content is None:
         return _joined(text, _dumped(yaml, {"upstreams": _plain(entries)}))
     if not isinstance(content, dict):
         raise FileNotEditable
+    inserted = _with_lines(text, _dumped(yaml, _plain(entries)), mapping)
+    if inserted is not None and upstream_ids(inserted) == [*upstream_ids(text), *entries]:
+        return inserted
     if content.get("upstreams") is None:
         content["upstreams"] = {}
     content["upstreams"].update(_plain(entries))
     return _dumped(yaml, content)
+
+
+def _with_lines(text: str, addition: str, step: int) -> str | None:
+    """The text with the lines of `addition` put behind the last entry of `upstreams`; nothing else in it moves. None
+    where that is not written in lines (`{…}`)."""
+    place = _after_upstreams(text, step)
+    if place is None:
+        return None
+    index, column = place
+    end = text.find("\n", index)
+    before, after = (text + "\n", "") if end < 0 else (text[: end + 1], text[end + 1 :])
+    return before + indent(addition, " " * column) + after
+
+
+def _after_upstreams(text: str, step: int) -> tuple[int, int] | None:
+    """(index of the last character that belongs to an entry of `upstreams`, column of those entries)."""
+    import yaml
+
+    events: Iterator[Any] = yaml.parse(text, Loader=yaml.SafeLoader)
+    root = next(event for event in events if isinstance(event, yaml.NodeEvent))
+    if not isinstance(root, yaml.MappingStartEvent) or root.flow_style:
+        return None
+    while isinstance(key := next(events), yaml.ScalarEvent):
+        value = next(events)
+        if key.value != "upstreams":
+            _last_mark(events, value)
+        elif isinstance(value, yaml.ScalarEvent) and value.value == "":
+            return value.end_mark.index, step
+        elif isinstance(value, yaml.MappingStartEvent) and not value.flow_style:
+            column = value.start_mark.column
+            last = _last_mark(events, value)
+            # A block scalar ends where the next line with something on it begins.
+            return (last.index if last.column else len(text[: last.index].rstrip())), column
+        else:
+            return None
+    return None
+
+
+def _last_mark(events: Iterator[Any], event: Any) -> Any:
+    """Where the last token of the node that begins with `event` ends, comments after it left out."""
+    import yaml
+
+    last = event.end_mark
+    if not isinstance(event, yaml.CollectionStartEvent):
+        return last
+    while not isinstance(inner := next(events), yaml.CollectionEndEvent):
+        last = _last_mark(events, inner)
+    return inner.end_mark if event.flow_style else last
 
 
 def upstream_ids(text: str) -> list[str]:

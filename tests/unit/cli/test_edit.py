@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from toolyard.cli.welcome import FIRST_CONFIG
 from toolyard.gateway.feed.file import load
 
 CONFIG = """\
@@ -35,6 +36,51 @@ def test_an_upstream_is_added_and_everything_else_in_the_file_stays(toolyard, he
     for line in CONFIG.splitlines():
         assert line in text
     assert upstreams(here)["docs"].headers[0][1].reveal() == "Bearer t"
+
+
+def test_entries_come_right_after_the_last_one_and_every_comment_stays_where_it_was(toolyard, here):
+    (here / "toolyard.yaml").write_text(FIRST_CONFIG)
+    assert toolyard("add", "--", "uvx", "mcp-server-time") == 0
+    assert toolyard("add", "https://docs.example.com/mcp", "-H", "A: b") == 0
+    added = """\
+  time:
+    command: uvx
+    args:
+      - mcp-server-time
+  docs:
+    url: https://docs.example.com/mcp
+    headers:
+      A: b
+"""
+    demo = next(line for line in FIRST_CONFIG.splitlines(keepends=True) if line.startswith("  demo:"))
+    assert (here / "toolyard.yaml").read_text() == FIRST_CONFIG.replace(demo, demo + added)
+
+
+ENTRY = "url: https://docs.example.com/mcp\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("upstreams:\n  # a hint\n\n# about servers\nservers: {}\n",
+         f"upstreams:\n  docs:\n    {ENTRY}  # a hint\n\n# about servers\nservers: {{}}\n"),
+        ("upstreams:\n    a:\n        command: x\n        args:\n        - y   # why\n"
+         "    # last\n# about servers\nservers: {}",
+         "upstreams:\n    a:\n        command: x\n        args:\n        - y   # why\n    docs:\n"
+         f"        {ENTRY}    # last\n# about servers\nservers: {{}}"),
+        ("servers:\n  default:\n    instructions: |\n      hello\n\nupstreams:\n  a:\n"
+         "    command: |-\n      x\n\n\n# end\n",
+         "servers:\n  default:\n    instructions: |\n      hello\n\nupstreams:\n  a:\n    command: |-\n      x\n"
+         f"  docs:\n    {ENTRY}\n\n# end\n"),
+        ("upstreams:\n  a: &a\n    command: x\n  b: *a   # same\n# end",
+         f"upstreams:\n  a: &a\n    command: x\n  b: *a   # same\n  docs:\n    {ENTRY}# end"),
+        ("upstreams:\n  a: {command: x}", f"upstreams:\n  a: {{command: x}}\n  docs:\n    {ENTRY}"),
+    ],
+)  # fmt: skip
+def test_nothing_but_the_new_lines_changes_in_files_of_every_form(toolyard, here, text, wanted):
+    (here / "toolyard.yaml").write_text(text)
+    assert toolyard("add", "https://docs.example.com/mcp") == 0, toolyard.err
+    assert (here / "toolyard.yaml").read_text() == wanted
 
 
 @pytest.mark.parametrize(
