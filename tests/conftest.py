@@ -1,0 +1,13 @@
+"""What holds for all tests: property tests are repeatable and judged by what they find, never by how long they take.
+
+`make fuzz` looks for new examples at random; a test run gives the same result twice.
+"""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("repeatable")
