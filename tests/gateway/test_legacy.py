@@ -287,7 +287,9 @@ def test_a_late_answer_to_a_question_is_taken_and_an_invented_one_is_not() -> No
         await rig.legacy(
             {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "ask"}}, session
         )
-        await stream.message()
+        told = [await stream.message(), await stream.message()]
+        withdrawn = next(m for m in told if m.get("method") == "notifications/cancelled")
+        assert withdrawn["params"]["requestId"] == question["id"]
         late = {"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}}
         assert (await rig.legacy(late, session)).status == 202
         assert (await rig.legacy({**late, "id": "toolyard-77"}, session)).status == 400

@@ -9,11 +9,12 @@ import asyncio
 import re
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import AskRefused, Call, Principal, Sink
+from toolyard.gateway.call import AskRefused, Call, ClientGone, Principal, Sink
 from toolyard.gateway.catalog import ListKind
 from toolyard.gateway.errors import SessionUnknown, TooManySessions
 from toolyard.gateway.streams import EventStream
@@ -126,8 +127,16 @@ class LegacySession:
                 await send(encode(jsonrpc.request(ask_id, request["method"], request.get("params"))))
             return {key: _answer_of(await future) for key, (_, future) in waiting.items()}
         finally:
-            for ask_id, _ in waiting.values():
+            for ask_id, future in waiting.values():
                 self._asks.pop(ask_id, None)
+                if not future.done() or future.cancelled():
+                    await self._withdraw(send, ask_id)
+
+    async def _withdraw(self, send: Send, ask_id: RequestId) -> None:
+        """Nobody needs the answer any more: say so, and a dialog that is open at the client can close."""
+        params = {"requestId": ask_id, "reason": "the call was given up"}
+        with suppress(ClientGone):
+            await send(encode(jsonrpc.notification("notifications/cancelled", params)))
 
     def take_reply(self, reply: jsonrpc.Reply) -> bool:
         """Hand a client's answer to whoever asked; False if that was never asked. An answer that comes late, after its

@@ -45,6 +45,8 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._response: HttpResponse | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._deadline = 0.0
         self._paused = False
         self._eof = False
         self._start_over()
@@ -68,7 +70,9 @@ class HttpConnection(asyncio.Protocol):
     def exchange(self, request: bytes, deadline: float) -> HttpResponse:
         """Write `request` whole; the answer fills what is returned. After `deadline` (loop time) it fails."""
         response = self._response = HttpResponse(self, self._loop)
-        self._timer = self._loop.call_at(deadline, self._expire)
+        self._deadline = deadline
+        if self._timer is None or self._timer_at > deadline:
+            self._set_timer(deadline)
         transport = self._transport
         assert transport is not None
         transport.write(request)
@@ -108,8 +112,21 @@ class HttpConnection(asyncio.Protocol):
         """Close an idle connection, or break off its exchange."""
         self._close(Unreachable("The client was closed.", sent=True))
 
-    def _expire(self) -> None:
-        self._close(DeadlineExceeded(sent=True))
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        """The timer outlives the exchange it was set for: setting one for each would cost more than it guards."""
+        self._timer = None
+        if self._response is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._set_timer(self._deadline)
+        else:
+            self._close(DeadlineExceeded(sent=True))
 
     def _refuse(self, message: str) -> None:
         self._close(BadResponse(message, sent=True))
@@ -179,9 +196,6 @@ class HttpConnection(asyncio.Protocol):
             transport.abort()
             return
         self._response = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         self.resume()
         self._start_over()
         self.reused = True
