@@ -11,8 +11,12 @@ from toolyard.cli.options import ConfigOption, OutputOption, ServerOption
 from toolyard.cli.output import Format, printable, say, show
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from toolyard.cli.client import GatewayClient
     from toolyard.cli.place import Place
+
+LAST_LINES = 12
 
 
 def reach(config: ConfigOption) -> GatewayClient:
@@ -102,19 +106,36 @@ def upstreams(config: ConfigOption = None, output: OutputOption = Format.TABLE) 
     rows = _operator_rows(config, "upstreams")
     if rows is None:
         rows = _upstreams_in_file(_place(config))
-    show(rows, output, columns=("id", "kind", "state", "era", "calls", "error", "at"))
+    show(rows, output, columns=("id", "kind", "state", "era", "calls", "error_code", "at"))
+    if output is Format.TABLE:
+        for line in _troubles(rows):
+            typer.echo(line)
 
 
-def status(config: ConfigOption = None, output: OutputOption = Format.TABLE) -> None:
-    """Say whether a gateway is running, and how it does."""
+def _troubles(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Why the failing ones fail: the reason, and the last words of their programs."""
+    for row in rows:
+        if row.get("state") not in {"failing", "pending"} or not row.get("error"):
+            continue
+        yield ""
+        yield f"{row['id']}: {printable(str(row['error']))}"
+        words = [line for line in str(row.get("diagnosis") or "").splitlines() if line.strip()]
+        if words[-1:] != [row["error"]]:
+            yield from (f"  | {printable(line)}" for line in words[-LAST_LINES:])
+
+
+def status(server: ServerOption = None, config: ConfigOption = None, output: OutputOption = Format.TABLE) -> None:
+    """Say whether a gateway is running, and how it does; with --server, what that virtual server says."""
     from toolyard.cli.client import OperatorOnly
 
     client = reach(config)
-    try:
-        found = client.operator("/operator/status")
-    except OperatorOnly:
-        found = client.request(None, "server/discover", {})
-    show(found, output)
+    if server is None:
+        try:
+            show(client.operator("/operator/status"), output)
+            return
+        except OperatorOnly:
+            pass
+    show(client.request(server, "server/discover", {}), output)
 
 
 def _place(config: ConfigOption) -> Place:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from toolyard.cli.client import GatewayClient
 
 SHOW_AFTER_S = 1.0
+HEADER_MISMATCH = -32020
 
 
 class ToolUnknown(PlatformError):
@@ -44,27 +45,50 @@ def call(
 ) -> None:
     """Call a tool and print what it answers. The exit code is 1 if the tool reports an error."""
     from toolyard.cli.ask import reach
-    from toolyard.protocol.header_parameters import header_parameters
 
     pairs = split_pairs(arguments or [])
     given = _read_json(json_text) if json_text is not None else {}
     client = reach(config)
-    schema = _input_schema(client, server, tool)
-    values = {**given, **{name.removesuffix(":"): typed(name, text, schema) for name, text in pairs}}
-    with Progress(tool) as progress:
-        result = client.request(
-            server,
-            "tools/call",
-            {"name": tool, "arguments": values},
-            on_notification=progress.note,
-            parameters=header_parameters(schema),
-        )
+    by_type = any(not name.endswith(":") for name, _ in pairs)
+    schema = _input_schema(client, server, tool) if by_type else None
+    values = {**given, **{name.removesuffix(":"): typed(name, text, schema or {}) for name, text in pairs}}
+    result = _call(client, server, tool, values, schema)
     if output is Format.TABLE:
         _print_content(result)
     else:
         show(result, output)
     if result.get("isError"):
         raise typer.Exit(1)
+
+
+def _call(
+    client: GatewayClient, server: str | None, tool: str, values: dict[str, Any], schema: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The tool's answer. What a tool wants in headers is in its schema; without one, that is looked up only if the
+    gateway misses such a header, and names that are near only if nothing has this name."""
+    from toolyard.cli.client import RemoteError
+
+    try:
+        return _request(client, server, tool, values, schema or {})
+    except RemoteError as error:
+        if schema is not None or (error.rpc_code != HEADER_MISMATCH and error.reason != "tool_unknown"):
+            raise
+        schema = _input_schema(client, server, tool)
+        if error.rpc_code != HEADER_MISMATCH:
+            raise
+    return _request(client, server, tool, values, schema)
+
+
+def _request(
+    client: GatewayClient, server: str | None, tool: str, values: dict[str, Any], schema: dict[str, Any]
+) -> dict[str, Any]:
+    from toolyard.protocol.header_parameters import header_parameters
+
+    params = {"name": tool, "arguments": values}
+    with Progress(tool) as progress:
+        return client.request(
+            server, "tools/call", params, on_notification=progress.note, parameters=header_parameters(schema)
+        )
 
 
 def split_pairs(words: list[str]) -> list[tuple[str, str]]:
@@ -118,9 +142,16 @@ def _read_json(text: str) -> dict[str, Any]:
 
 
 def _input_schema(client: GatewayClient, server: str | None, tool: str) -> dict[str, Any]:
+    """The schema of the tool's arguments; an empty one where the gateway will not list (it may still call). Raises
+    ToolUnknown."""
     import difflib
 
-    tools = {str(one.get("name")): one for one in client.list_all(server, "tools/list", "tools")}
+    from toolyard.cli.client import RemoteError
+
+    try:
+        tools = {str(one.get("name")): one for one in client.list_all(server, "tools/list", "tools")}
+    except RemoteError:
+        return {}
     if tool not in tools:
         near = difflib.get_close_matches(tool, tools, n=3, cutoff=0.5)
         near = near or [name for name in tools if name.endswith(tool)][:3]

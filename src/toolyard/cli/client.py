@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ CONNECT_S = 5.0
 ANSWER_S = 630.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_PAGES = 1000
+_CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
 
 
 class GatewayAbsent(PlatformError):
@@ -58,14 +60,24 @@ class OperatorOnly(PlatformError):
 
 
 class RemoteError(PlatformError):
-    """The gateway answered with an error."""
+    """The gateway answered with an error. Its own code, such as `rate_limited`, is shown instead if it told one."""
 
     code = "remote_error"
 
     def __init__(self, message: str, *, rpc_code: int | None = None, data: Any = None) -> None:
-        super().__init__(message, rpc_code=rpc_code)
         self.rpc_code = rpc_code
         self.data = data
+        told = data.get("reason") if isinstance(data, dict) else None
+        self.reason = told if isinstance(told, str) and _CODE.fullmatch(told) else None
+        super().__init__(message, rpc_code=rpc_code, gateways_code=self.reason, **_mend(self.reason, data))
+
+
+def _mend(reason: str | None, data: Any) -> dict[str, str]:
+    """What to do, where the answer itself says it."""
+    wait_s = data.get("retry_after_s") if isinstance(data, dict) else None
+    if reason != "rate_limited" or not isinstance(wait_s, (int, float)):
+        return {}
+    return {"mend": f"Try again in {wait_s:.3g} s; the limit is `limits` of the virtual server in toolyard.yaml."}
 
 
 @dataclass(frozen=True)
@@ -250,13 +262,20 @@ def _decoded(data: bytes | str) -> Any:
         raise RemoteError("the gateway's answer is not JSON") from None
 
 
+def _remote_error(error: Json) -> RemoteError:
+    """A JSON-RPC error, or a refusal in plain HTTP, whose code is a word."""
+    code, data = error.get("code"), error.get("data")
+    if isinstance(code, str):
+        return RemoteError(str(error.get("message")), data={"reason": code})
+    return RemoteError(str(error.get("message")), rpc_code=code, data=data)
+
+
 def _result(messages: Iterator[Json], on_notification: OnNotification | None) -> Json:
     for message in messages:
         if not isinstance(message, dict):
             break
         if isinstance(message.get("error"), dict):
-            error = message["error"]
-            raise RemoteError(str(error.get("message")), rpc_code=error.get("code"), data=error.get("data"))
+            raise _remote_error(message["error"])
         if isinstance(message.get("result"), dict):
             return dict(message["result"])
         if on_notification and "method" in message:

@@ -119,12 +119,13 @@ def validate(
 
 def _add(entries: Iterable[ClientEntry], config: Path | None, *, exact: bool) -> None:
     """Write the entries into the file, under free ids (or exactly the given one), and say what was done."""
-    from toolyard.cli.place import Place, find_place
+    from toolyard.cli.place import Place, find_place, need_directory
     from toolyard.cli.yaml_edit import FileNotEditable, upstream_ids, with_upstreams, write_config
     from toolyard.gateway.feed.file import read_text
     from toolyard.sources.clients import id_of
 
     path = (find_place(config) or Place(Path.cwd() / "toolyard.yaml")).config
+    need_directory(path)
     text = read_text(path) if path.exists() else ""
     taken = upstream_ids(text)
     added: dict[str, Mapping[str, Any]] = {}

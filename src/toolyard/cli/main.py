@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,45 +9,105 @@ from typing import Annotated
 
 import typer
 
-from toolyard.cli import ask, calling, connect, doctor, edit, keys, run
+from toolyard.cli.lazy import LazyGroup, Row
 from toolyard.kit.errors import PlatformError
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+class _Commands(LazyGroup):
+    rows = (
+        Row(
+            "up",
+            "toolyard.cli.run:up",
+            "Run the gateway. Without a configuration file, makes one with a demonstration to try at once.",
+        ),
+        Row(
+            "add",
+            "toolyard.cli.edit:add",
+            "Add an upstream to the configuration: a URL, a command, or all servers of a client's file.",
+        ),
+        Row(
+            "import",
+            "toolyard.cli.edit:import_clients",
+            "Find the MCP servers of Claude, Cursor, VS Code, Codex and Gemini on this machine and take them over.",
+        ),
+        Row("connect", "toolyard.cli.connect:connect", "Lead an MCP client to this gateway."),
+        Row("servers", "toolyard.cli.ask:servers", "List the virtual servers."),
+        Row("upstreams", "toolyard.cli.ask:upstreams", "List the upstreams and how each does."),
+        Row("tools", "toolyard.cli.ask:tools", "List the tools of a virtual server."),
+        Row(
+            "call",
+            "toolyard.cli.calling:call",
+            "Call a tool and print what it answers. The exit code is 1 if the tool reports an error.",
+        ),
+        Row("resources", "toolyard.cli.ask:resources", "List the resources of a virtual server, or read one."),
+        Row("prompts", "toolyard.cli.ask:prompts", "List the prompts of a virtual server, or get one."),
+        Row("key"),
+        Row(
+            "status",
+            "toolyard.cli.ask:status",
+            "Say whether a gateway is running, and how it does; with --server, what that virtual server says.",
+        ),
+        Row(
+            "doctor",
+            "toolyard.cli.doctor:doctor",
+            "Say what is wrong here and how to mend it. The exit code is 1 if something is.",
+        ),
+        Row(
+            "stdio",
+            "toolyard.cli.run:stdio",
+            "Serve one client on standard input and output, for clients that know nothing else.",
+        ),
+        Row("config"),
+        Row("version", "toolyard.cli.run:version", "Print the version."),
+    )
+
+
+class _KeyCommands(LazyGroup):
+    rows = (
+        Row(
+            "create",
+            "toolyard.cli.keys:create",
+            "Make an API key for a virtual server. It is shown once and kept nowhere.",
+        ),
+        Row("list", "toolyard.cli.keys:list_keys", "List the API keys: ids and states, never the keys."),
+        Row("revoke", "toolyard.cli.keys:revoke", "Revoke an API key for good."),
+        Row(
+            "rotate",
+            "toolyard.cli.keys:rotate",
+            "Make a new API key in the place of another, which is accepted for a while longer.",
+        ),
+    )
+
+
+class _ConfigCommands(LazyGroup):
+    rows = (
+        Row(
+            "validate",
+            "toolyard.cli.edit:validate",
+            "Check a configuration file, and name every problem by file, line and key.",
+        ),
+    )
+
 
 app = typer.Typer(
     name="toolyard",
+    cls=_Commands,
     help="One URL for every team or agent; any client, any MCP server behind it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_NAMES,
 )
-key_app = typer.Typer(help="API keys for virtual servers.", no_args_is_help=True)
-config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
-
-app.command("up")(run.up)
-app.command("add")(edit.add)
-app.command("import")(edit.import_clients)
-app.command("connect")(connect.connect)
-app.command("servers")(ask.servers)
-app.command("upstreams")(ask.upstreams)
-app.command("tools")(ask.tools)
-app.command("call")(calling.call)
-app.command("resources")(ask.resources)
-app.command("prompts")(ask.prompts)
-app.add_typer(key_app, name="key")
-app.command("status")(ask.status)
-app.command("doctor")(doctor.doctor)
-app.command("stdio")(run.stdio)
-app.add_typer(config_app, name="config")
-app.command("version")(run.version)
-key_app.command("create")(keys.create)
-key_app.command("list")(keys.list_keys)
-key_app.command("revoke")(keys.revoke)
-key_app.command("rotate")(keys.rotate)
-config_app.command("validate")(edit.validate)
+app.add_typer(typer.Typer(cls=_KeyCommands, help="API keys for virtual servers.", no_args_is_help=True), name="key")
+app.add_typer(typer.Typer(cls=_ConfigCommands, help="The configuration file.", no_args_is_help=True), name="config")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        run.version()
+        from toolyard import __version__
+
+        typer.echo(f"toolyard {__version__}")
         raise typer.Exit
 
 
@@ -78,11 +137,9 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        from toolyard.cli.output import say
+        from toolyard.cli.output import complain_of_system
 
-        say(f"error [system]: {error}")
-        if error.errno == errno.EADDRINUSE:
-            say("  Something else uses that port: stop it, or choose another: toolyard up --port 8001")
+        complain_of_system(error)
         return 1
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,17 @@ MENDS: Mapping[str, str] = {
     "client_file_commented": "Paste what `toolyard connect CLIENT --print` shows, or remove the comments.",
     "already_running": "Stop it first, or run another with a configuration file of its own.",
     "server_unknown": "See the codes with `toolyard servers`.",
+    "rate_limited": "Wait a little and try again; the limit is `limits` of the virtual server in toolyard.yaml.",
+    "overloaded": "Try again in a moment; the bounds are the settings under `limits`.",
+    "tool_disabled": "It is switched off under `tools` of its upstream in toolyard.yaml.",
+    "server_disabled": "It is switched off (`enabled: false`) in toolyard.yaml.",
+    "timed_out": "Give it more time: `timeout` of the upstream or the tool in toolyard.yaml.",
+    "upstream_timeout": "Give it more time: `timeout` of the upstream or the tool in toolyard.yaml.",
+    "upstream_busy": "Try again in a moment; see `toolyard upstreams`.",
+    "upstream_unreachable": "See what is wrong with `toolyard upstreams` and `toolyard doctor`.",
+    "upstream_exited": "See what the program said with `toolyard upstreams`.",
+    "upstream_refused": "Look at `headers` of the upstream in toolyard.yaml; see `toolyard upstreams`.",
+    "host_refused": "Add the name to `gateway.allowed_hosts`, or use the URL that `toolyard servers` shows.",
     "operator_only": "Run the command on the gateway's machine, beside its toolyard.yaml or with --config.",
 }
 
@@ -67,14 +79,23 @@ def say(text: str) -> None:
 
 def complain(error: PlatformError) -> None:
     """Print an error: its code, what is wrong, and what to do."""
-    say(
-        f"error [{error.code}]: {error.message}"
-        if "\n" not in error.message
-        else f"error [{error.code}]\n{error.message}"
-    )
-    mend = error.context.get("mend") or MENDS.get(error.code)
+    code = str(error.context.get("gateways_code") or error.code)
+    message = printable(error.message)
+    say(f"error [{code}]: {message}" if "\n" not in message else f"error [{code}]\n{message}")
+    mend = error.context.get("mend") or MENDS.get(code)
     if mend:
         say(f"  {mend}")
+
+
+def complain_of_system(error: OSError) -> None:
+    """Print what the operating system refused, and for which file."""
+    said = error.strerror or str(error) or type(error).__name__
+    files = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    say(printable(f"error [system]: {': '.join([' → '.join(files), said] if files else [said])}"))
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        say("  Run it as the owner of that file or directory, or choose another with --config or gateway.data_dir.")
+    elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        say("  Make room on that disk.")
 
 
 def _scalar_fields(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -83,31 +104,48 @@ def _scalar_fields(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     if not rows:
         say("none")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
     columns = [column for column in columns if any(row.get(column) not in (None, "", []) for row in rows)] or columns
-    for number, column in enumerate(columns):
-        table.add_column(column.upper().replace("_", " "), overflow="fold", no_wrap=number == 0)
-    for row in rows:
-        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    titles = [column.upper().replace("_", " ") for column in columns]
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    if not sys.stdout.isatty():
+        _print_lines([titles, *cells])
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, title in enumerate(titles):
+        table.add_column(title, overflow="fold", no_wrap=number == 0)
+    for line in cells:
+        table.add_row(*map(Text, line))
     console().print(table)
 
 
 def _fields(value: Mapping[str, Any]) -> None:
+    cells = [[name.replace("_", " "), _cell(item)] for name, item in value.items()]
+    if not sys.stdout.isatty():
+        _print_lines(cells)
+        return
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, item in value.items():
-        table.add_row(name.replace("_", " "), Text(_cell(item)))
+    for name, text in cells:
+        table.add_row(name, Text(text))
     console().print(table)
+
+
+def _print_lines(lines: Sequence[Sequence[str]]) -> None:
+    """Each row as one line, however long, for what reads a pipe."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
 
 
 def _cell(value: Any) -> str:
@@ -119,7 +157,7 @@ def _cell(value: Any) -> str:
         return printable(", ".join(str(item) for item in value))
     if isinstance(value, (dict, list, tuple)):
         return printable(json.dumps(value, ensure_ascii=False))
-    return printable(str(value).split("\n", 1)[0])
+    return printable(str(value).split("\n", 1)[0]).replace("\t", " ")
 
 
 def printable(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolyard.kit.errors import PlatformError
+from toolyard.kit.unix_path import socket_address
 
 if TYPE_CHECKING:
     from toolyard.gateway.feed.file import Loaded
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 SOCKET_FILE = "gateway.sock"
 GATEWAY_FILE = "gateway.json"
-MAX_SOCKET_PATH = 100
 
 
 class ConfigMissing(PlatformError):
@@ -84,18 +84,12 @@ class Place:
 
 
 def open_socket(path: Path, *, timeout_s: float) -> socket.socket:
-    """A connection to a Unix socket; a path too long for an address goes through its directory. Raises OSError."""
+    """A connection to a Unix socket. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)
     try:
-        if len(os.fsencode(path)) < MAX_SOCKET_PATH:
-            connection.connect(str(path))
-            return connection
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            connection.connect(f"/proc/self/fd/{directory}/{path.name}")
-        finally:
-            os.close(directory)
+        with socket_address(path) as address:
+            connection.connect(address)
     except OSError:
         connection.close()
         raise
@@ -122,6 +116,15 @@ def need_place(config: Path | None) -> Place:
     place = find_place(config)
     if place is None:
         raise ConfigMissing
+    need_directory(place.config)
     if not place.config.is_file():
         raise ConfigMissing(f"there is no file {place.config}")
     return place
+
+
+def need_directory(config: Path) -> None:
+    """Raise ConfigMissing if there is no such directory that a configuration file could be in."""
+    if not config.parent.is_dir():
+        raise ConfigMissing(
+            f"there is no directory {config.parent}", mend="Make it, or name another file: --config FILE."
+        )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import shlex
+import shutil
+import socket
+import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,20 +44,21 @@ def up(
     log_format: Annotated[str | None, typer.Option(help="console, json or auto.", show_default=False)] = None,
 ) -> None:
     """Run the gateway. Without a configuration file, makes one with a demonstration to try at once."""
-    from toolyard.cli.place import Place, find_place
+    from toolyard.cli.place import Place, find_place, need_directory
     from toolyard.cli.welcome import first_key
     from toolyard.platform import run
 
     if log_format not in {None, "console", "json", "auto"}:
         raise typer.BadParameter(f"'{log_format}' is not one of console, json, auto", param_hint="--log-format")
     place = find_place(config) or Place(Path.cwd() / "toolyard.yaml")
+    need_directory(place.config)
     if not place.config.exists():
         from toolyard.cli.welcome import write_first_config
 
         write_first_config(place.config)
         say(f"Wrote {place.config}")
     _check_free(place)
-    with first_key(place) as key:
+    with first_key(place) as key, _listening(place, host, port):
         raise typer.Exit(
             run(
                 place.config,
@@ -59,7 +66,7 @@ def up(
                 port=port,
                 public_url=public_url,
                 log_format=log_format,
-                on_started=_welcome(place, key),
+                on_started=_welcome(place, key, config),
             )
         )
 
@@ -106,13 +113,65 @@ def _check_free(place: Place) -> None:
         raise AlreadyRunning(f"a gateway (process {running['pid']}) is already running at {running.get('url')}")
 
 
-def _welcome(place: Place, key: FirstKey) -> Callable[[Started], None]:
+@contextmanager
+def _listening(place: Place, host: str | None, port: int | None) -> Iterator[None]:
+    """Within the block, an address that cannot be listened on is one clear error. Raises CannotListen."""
+    from toolyard.cli.welcome import CannotListen
+
+    gateway = place.settings.gateway
+    for path in (gateway.tls_cert, gateway.tls_key):
+        if path is not None and not path.is_file():
+            raise CannotListen(f"there is no file {path}", mend="Mend gateway.tls in the configuration.")
+    try:
+        yield
+    except ssl.SSLError as error:
+        files = f"{gateway.tls_cert} and {gateway.tls_key or 'the key in it'}"
+        text = f"{files} are not a certificate (PEM) and its key: {error.reason or error}"
+        raise CannotListen(text, mend="Mend gateway.tls in the configuration.") from None
+    except OSError as error:
+        mend = _mend_of_listening(error, gateway.port if port is None else port)
+        if mend is None:
+            raise
+        where = f"port {gateway.port if port is None else port} of {host or gateway.host}"
+        raise CannotListen(f"{where} cannot be listened on: {mend[0]}", mend=mend[1]) from None
+
+
+def _mend_of_listening(error: OSError, port: int) -> tuple[str, str] | None:
+    """(what is wrong, what to do) if the error is about the address to listen on."""
+    choose = f"toolyard up --port {port + 1 if 1024 <= port < 65535 else 8000}"
+    if error.errno == errno.EADDRINUSE:
+        text = f"Stop what uses it, or choose another: {choose} (for good: `gateway: {{port: …}}` in the file)."
+        return "another program uses it", text
+    if error.errno == errno.EACCES and error.filename is None:
+        return "ports below 1024 are for the system's own programs", f"Choose another: {choose}"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return "this machine has no such address", "Choose another: toolyard up --host 127.0.0.1"
+    return None
+
+
+def command_name() -> str:
+    """What to type for `toolyard` here: as this process was called, unless the one in PATH is the same."""
+    called = Path(sys.argv[0])
+    found = shutil.which("toolyard")
+    if called.suffix == ".py":
+        return f"{shlex.quote(sys.executable)} -m toolyard.cli.main"
+    if called.name != "toolyard" or not called.exists() or (found and Path(found).samefile(called)):
+        return "toolyard"
+    return shlex.quote(sys.argv[0])
+
+
+def _welcome(place: Place, key: FirstKey, config: Path | None) -> Callable[[Started], None]:
     """Prints how to connect, once the gateway listens."""
 
     def on_started(started: Started) -> None:
-        from toolyard.cli.welcome import welcome_text
+        from toolyard.cli.welcome import Commands, welcome_text
 
-        server = started.loaded.snapshot.servers.get("default")
-        typer.echo(welcome_text(started.url, key=key.show() if server else None, server=server, config=place.config))
+        snapshot = started.loaded.snapshot
+        shown = key.show() if "default" in snapshot.servers else None
+        typer.echo(
+            welcome_text(
+                started.url, snapshot, key=shown, config=place.config, commands=Commands(command_name(), config)
+            )
+        )
 
     return on_started

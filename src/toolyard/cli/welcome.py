@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolyard.cli.place import Place, server_path
-from toolyard.contract.snapshot import ServerSpec
+from toolyard.contract.catalog import Patterns
+from toolyard.contract.snapshot import Snapshot
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.files import write_atomically
@@ -43,9 +46,28 @@ class AlreadyRunning(PlatformError):
     status = 409
 
 
+class CannotListen(PlatformError):
+    """The gateway cannot listen on its address."""
+
+    code = "cannot_listen"
+    status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """How commands are typed here: `toolyard` by its `name`, with the configuration if it was named by an option."""
+
+    name: str = "toolyard"
+    config: Path | None = None
+
+    def line(self, words: str) -> str:
+        """The command line for `tools`, `key create` …"""
+        named = f" --config {shlex.quote(str(self.config))}" if self.config else ""
+        return f"{self.name} {words}{named}"
+
+
 def write_first_config(path: Path) -> None:
     """A commented configuration with the demonstration upstream. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, FIRST_CONFIG.encode(), mode=0o600, point="config")
 
 
@@ -87,11 +109,12 @@ def _needs_key(place: Place) -> bool:
     return server is not None and server.access == "key"
 
 
-def welcome_text(url: str, *, key: str | None, server: ServerSpec | None, config: Path) -> str:
+def welcome_text(url: str, snapshot: Snapshot, *, key: str | None, config: Path, commands: Commands) -> str:
     """How to connect; with a ready-made client configuration if there is a new key."""
     from toolyard.sources.client_writer import Connection, entry_for, snippet
     from toolyard.sources.clients import CLIENTS
 
+    server = snapshot.servers.get("default")
     address = url + server_path("default")
     lines = ["", f"  Toolyard is running.  {address}" if server else f"  Toolyard is running at {url}"]
     if key:
@@ -99,15 +122,28 @@ def welcome_text(url: str, *, key: str | None, server: ServerSpec | None, config
         pasted = snippet(generic, "toolyard", entry_for(generic, Connection(address, key, ())))
         lines += [
             f"  Your API key:         {key}",
-            "                        (shown only now; more with `toolyard key create`)",
+            f"                        (shown only now; more with `{commands.line('key create')}`)",
             "",
-            "  For your MCP client (or: toolyard connect claude-code --write):",
+            f"  For your MCP client (or: {commands.line('connect claude-code --write')}):",
             "",
             *("    " + line for line in pasted.splitlines()),
             "",
-            "  Try it:  toolyard tools    toolyard call demo__echo text=hello",
+            "  Try it:  " + "    ".join(commands.line(words) for words in _to_try(snapshot)),
         ]
     elif server and server.access == "key":
-        lines.append("  Keys:                 toolyard key list, toolyard key create")
+        lines.append(f"  Keys:                 {commands.line('key list')}, {commands.line('key create')}")
     lines += [f"  Configuration:        {config}", ""]
     return "\n".join(lines)
+
+
+def _to_try(snapshot: Snapshot) -> Iterator[str]:
+    """Commands that will work: the list, a call of the demonstration if it is offered, `import` if there is nothing."""
+    yield "tools"
+    server = snapshot.servers["default"]
+    offered = Patterns(server.tools)
+    for spec in snapshot.upstreams.values():
+        if spec.kind == "native" and spec.enabled and offered.names_tool(spec.id, "echo"):
+            yield f"call {'echo' if server.names == 'plain' else f'{spec.id}__echo'} text=hello"
+            return
+    if not snapshot.upstreams:
+        yield "import"

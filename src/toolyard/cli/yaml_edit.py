@@ -71,13 +71,13 @@ def _after_upstreams(text: str, step: int) -> tuple[int, int] | None:
     if not isinstance(root, yaml.MappingStartEvent) or root.flow_style:
         return None
     while isinstance(key := next(events), yaml.ScalarEvent):
-        value = next(events)
+        value: Any = next(events)
         if key.value != "upstreams":
             _last_mark(events, value)
         elif isinstance(value, yaml.ScalarEvent) and value.value == "":
-            return value.end_mark.index, step
+            return _last_mark(events, value).index, step
         elif isinstance(value, yaml.MappingStartEvent) and not value.flow_style:
-            column = value.start_mark.column
+            column = first.column if (first := value.start_mark) else step
             last = _last_mark(events, value)
             # A block scalar ends where the next line with something on it begins.
             return (last.index if last.column else len(text[: last.index].rstrip())), column
@@ -113,7 +113,6 @@ def write_config(path: Path, text: str) -> None:
     from toolyard.kit.files import write_atomically
 
     load_text(text, path, environ=os.environ, keys={}, revision=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     write_atomically(path, text.encode(), mode=mode, point="config")
 

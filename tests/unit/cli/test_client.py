@@ -17,6 +17,7 @@ from toolyard.cli.client import (
     RemoteError,
     Target,
 )
+from toolyard.cli.output import complain
 
 
 class FakeGateway(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -120,6 +121,85 @@ def test_an_answer_that_is_no_result_is_one_clear_error(gateway, client, answer,
     gateway.answers = [answer]
     with pytest.raises(error, match=says):
         client.request(None, "tools/list", {})
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (reply(error={"code": 429, "message": "slow", "data": {"reason": "rate_limited", "retry_after_s": 1.5}}),
+         "error [rate_limited]: slow\n  Try again in 1.5 s; the limit is"),
+        ((404, *reply(error={"code": 404, "message": "no such", "data": {"reason": "server_unknown"}})[1:]),
+         "error [server_unknown]: no such\n  See the codes with `toolyard servers`"),
+        (reply(error={"code": -32603, "message": "gone", "data": {"reason": "upstream_unreachable"}}),
+         "error [upstream_unreachable]: gone\n  See what is wrong with `toolyard upstreams`"),
+        ((421, "application/json", b'{"error": {"code": "host_refused", "message": "not here"}}'),
+         "error [host_refused]: not here\n  Add the name to `gateway.allowed_hosts`"),
+        (reply(error={"code": -32000, "message": "odd\x1b[2J", "data": {"reason": "\x1b[2J"}}),
+         "error [remote_error]: odd\ufffd[2J\n"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_told_with_the_gateways_own_code_and_what_to_do(gateway, client, capsys, answer, told):
+    gateway.answers = [answer]
+    with pytest.raises(RemoteError) as raised:
+        client.request(None, "tools/call", {"name": "x"})
+    complain(raised.value)
+    assert told in capsys.readouterr().err
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}, "n": {"type": "string", "x-mcp-header": "N"}}}
+LIST = reply(result={"tools": [{"name": "echo", "inputSchema": SCHEMA}]})
+SAID = reply(result={"content": [{"type": "text", "text": "said"}]})
+LIMITED = reply(error={"code": 429, "message": "slow", "data": {"reason": "rate_limited"}})
+
+
+def refused(code, **data):
+    return reply(error={"code": code, "message": "no", "data": data})
+
+
+@pytest.fixture
+def called(gateway, toolyard, here, monkeypatch):
+    """Runs `toolyard call` against the fake gateway with these answers: (exit code, methods asked, last arguments)."""
+    monkeypatch.setattr("toolyard.cli.ask.reach", lambda _: GatewayClient(Target(socket=Path(gateway.server_address))))
+
+    def run(answers, *words):
+        gateway.answers, gateway.asked[:] = list(answers), []
+        code = toolyard("call", *words)
+        bodies = [body for _, _, body in gateway.asked]
+        return code, [body["method"] for body in bodies], bodies[-1]["params"].get("arguments")
+
+    return run
+
+
+def test_a_call_whose_arguments_have_their_types_is_one_request(called):
+    once = ["tools/call"]
+    assert called([SAID], "echo", "--json", '{"a": 1}') == (0, once, {"a": 1})
+    assert called([SAID], "echo", "a:=[1]") == (0, once, {"a": [1]})
+    assert called([SAID], "echo") == (0, once, {})
+
+
+def test_a_call_with_words_asks_for_their_types_and_goes_on_without_if_it_must(called):
+    both = ["tools/list", "tools/call"]
+    assert called([LIST, SAID], "echo", "a=1") == (0, both, {"a": "1"})
+    assert called([LIMITED, SAID], "echo", "a=1", "b=x") == (0, both, {"a": 1, "b": "x"})
+
+
+def test_a_tool_that_wants_headers_is_called_again_with_them(called, gateway):
+    answers = [refused(-32020), LIST, SAID]
+    assert called(answers, "echo", "--json", '{"n": "v"}')[:2] == (0, ["tools/call", "tools/list", "tools/call"])
+    assert gateway.asked[-1][1]["Mcp-Param-N"] == "v"
+
+
+def test_an_unknown_tool_is_told_with_the_names_that_are_near(called, toolyard):
+    answers = [refused(-32602, reason="tool_unknown"), LIST]
+    assert called(answers, "ecko", "--json", "{}")[:2] == (1, ["tools/call", "tools/list"])
+    assert "error [tool_unknown]: the virtual server has no tool 'ecko'; did you mean echo?" in toolyard.err
+    assert called([refused(-32602, reason="tool_unknown"), LIMITED], "ecko")[0] == 1
+    assert "error [tool_unknown]: no" in toolyard.err
+
+
+def test_a_refused_call_is_not_repeated(called, toolyard):
+    assert called([LIMITED], "echo", "--json", "{}")[:2] == (1, ["tools/call"])
+    assert "error [rate_limited]: slow" in toolyard.err
 
 
 def test_a_socket_without_a_gateway_is_an_absent_gateway(tmp_path):

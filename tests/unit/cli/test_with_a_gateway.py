@@ -158,6 +158,17 @@ def test_status_servers_and_upstreams_tell_how_it_does(yard):
     assert "ready" in yard.run("upstreams", "-o", "yaml").stdout
 
 
+def test_status_asks_the_server_that_is_named(yard):
+    url, key = shown(yard)
+    assert "supportedVersions" in yard.run("status", "--server", "default", "-o", "json").stdout
+    remote = {"TOOLYARD_URL": url, "TOOLYARD_KEY": key}
+    assert "supportedVersions" in yard.run("status", **remote).stdout.replace("supported versions", "supportedVersions")
+    for words in (["status", "--server", "nope"], ["tools", "--server", "nope"]):
+        done = yard.run(*words)
+        assert (done.returncode, "error [server_unknown]" in done.stderr) == (1, True), done.stderr
+    assert yard.run("status", "--server", "nope", **remote).returncode == 1
+
+
 def test_a_second_start_on_the_same_file_is_refused(yard):
     done = yard.run("up")
     assert done.returncode == 1
@@ -170,6 +181,18 @@ def test_an_upstream_added_and_a_key_made_are_in_force_without_a_restart(yard):
     url, _ = shown(yard)
     key = yard.json("key", "create")["key"]
     yard.until(lambda: yard.run("tools", TOOLYARD_URL=url, TOOLYARD_KEY=key).returncode == 0)
+
+
+def test_why_an_upstream_fails_is_told_under_the_table_with_its_last_words(yard):
+    program = "import sys; sys.exit('line one\\nno such token')"
+    assert yard.run("add", "--name", "dying", "--", sys.executable, "-c", program).returncode == 0
+    yard.until(lambda: "no such token" in yard.run("upstreams").stdout)
+    table, _, below = yard.run("upstreams").stdout.partition("\n\n")
+    assert "failing" in next(line for line in table.splitlines() if line.startswith("dying"))
+    part = below[below.index("dying: ") :]
+    assert "  | line one\n  | no such token\n" in part
+    row = next(one for one in yard.json("upstreams") if one["id"] == "dying")
+    assert "no such token" in row["diagnosis"]
 
 
 def test_the_doctor_finds_the_running_gateway(yard):

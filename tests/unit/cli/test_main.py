@@ -1,0 +1,93 @@
+"""The commands as a whole: listed without being imported, complete for help, completion and programs."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import typer.main
+
+from toolyard.cli.main import app
+from toolyard.cli.output import Format, show
+
+COMMANDS = "up add import connect servers upstreams tools call resources prompts key status doctor stdio config version"
+
+
+def groups():
+    root = typer.main.get_command(app)
+    return [root, root.commands["key"], root.commands["config"]]
+
+
+@pytest.mark.parametrize("group", groups(), ids=lambda group: group.name)
+def test_the_summary_of_every_command_is_the_first_paragraph_of_its_own_help(group):
+    assert group.rows
+    for row in group.rows:
+        command = group.commands[row.name]
+        assert command.name == row.name
+        if row.function:
+            assert command.help.split("\n\n")[0].replace("\n", " ") == row.summary
+
+
+def test_help_lists_every_command_in_its_order(toolyard):
+    assert toolyard("--help") == 0
+    listed = re.findall(r"^│ ([a-z]+) ", toolyard.out, re.MULTILINE)
+    assert listed == COMMANDS.split()
+    assert toolyard("key", "--help") == 0
+    assert "rotate" in toolyard.out
+    assert toolyard("upp") == 2
+    assert "Did you mean 'up'" in toolyard.err
+
+
+def test_help_and_completion_import_no_command():
+    code = (
+        "import sys, toolyard.cli.main as main; main.execute(['--help']);"
+        "print([m for m in sys.modules if m.startswith('toolyard.') and m.split('.')[1] != 'kit'], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.strip() == "['toolyard.cli', 'toolyard.cli.lazy', 'toolyard.cli.main']"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [("toolyard up", ["up", "upstreams"]), ("toolyard key r", ["revoke", "rotate"]), ("toolyard up --po", ["--port"])],
+)
+def test_the_shell_completes_commands_and_options(words, wanted):
+    environ = {"_TOOLYARD_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    code = "from toolyard.cli.main import app; app(prog_name='toolyard')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == wanted, done.stderr
+
+
+def test_every_function_of_the_table_is_there():
+    for group in groups():
+        for row in group.rows:
+            if row.function:
+                module, _, function = row.function.partition(":")
+                assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_a_table_in_a_pipe_has_one_line_for_each_row_however_long(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    rows = [{"id": "a", "at": "x" * 300, "n": None}, {"id": "long-id", "at": "two words\tand\nmore", "n": True}]
+    show(rows, Format.TABLE, columns=("id", "at", "n", "none"))
+    assert capsys.readouterr().out.splitlines() == [
+        "ID       AT" + " " * 300 + "N",
+        "a        " + "x" * 300,
+        "long-id  two words and" + " " * 289 + "yes",
+    ]
+    show({"some_name": "x" * 300, "b": [1, 2]}, Format.TABLE)
+    assert capsys.readouterr().out.splitlines() == ["some name  " + "x" * 300, "b          1, 2"]
+
+
+def test_keys_are_listed_in_whole_lines_in_a_pipe(toolyard, here):
+    (here / "toolyard.yaml").write_text("upstreams: {demo: {builtin: demo}}\n")
+    toolyard("key", "create", "--name", "n" * 200)
+    assert toolyard("key", "list") == 0
+    assert len(toolyard.out.splitlines()) == 2
+    assert "n" * 200 in toolyard.out
+    toolyard("key", "list", "-o", "json")
+    assert len(json.loads(toolyard.out)) == 1
