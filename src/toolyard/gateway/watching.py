@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from toolyard.gateway.call import Call, Target, Upstream
 from toolyard.kit.errors import PlatformError
@@ -33,7 +34,7 @@ class Watching:
     def __init__(self, upstream: Callable[[str], Upstream]) -> None:
         self._upstream = upstream
         self._watchers: dict[Watched, dict[str, Call]] = {}
-        self._order: dict[Watched, asyncio.Lock] = {}
+        self._order: WeakValueDictionary[Watched, asyncio.Lock] = WeakValueDictionary()
         self._tasks = TaskOwner("watching")
 
     def __len__(self) -> int:
@@ -42,16 +43,11 @@ class Watching:
     async def begin(self, call: Call, target: Target) -> None:
         """The call's watcher watches the call's URI from now on. Raises what the upstream raises."""
         watched = Watched(target.upstream_id, call.principal.id, target.params["uri"])
-        order = self._order.setdefault(watched, asyncio.Lock())
-        try:
-            async with order:
-                if watched not in self._watchers:
-                    await self._at(watched, call).watch(call, watched.uri)
-                    self._watchers[watched] = {}
-                self._watchers[watched][call.watcher] = call
-        finally:
-            if watched not in self._watchers and not order.locked():
-                self._order.pop(watched, None)
+        async with self._in_order(watched):
+            if watched not in self._watchers:
+                await self._at(watched, call).watch(call, watched.uri)
+                self._watchers[watched] = {}
+            self._watchers[watched][call.watcher] = call
 
     async def end(self, call: Call, target: Target) -> None:
         """The call's watcher no longer watches. The upstream gets a few seconds of its own to hear of it."""
@@ -59,12 +55,11 @@ class Watching:
         watchers = self._watchers.get(watched, {})
         if call.watcher not in watchers:
             return
-        async with self._order.setdefault(watched, asyncio.Lock()):
+        async with self._in_order(watched):
             watchers.pop(call.watcher, None)
             if watchers or self._watchers.get(watched) is not watchers:
                 return
             del self._watchers[watched]
-            del self._order[watched]
             last = _with_time(call)
             await self._at(watched, last).unwatch(last, watched.uri)
 
@@ -84,6 +79,10 @@ class Watching:
         except PlatformError as error:
             log.info("subscription_lost", upstream=watched.upstream_id, code=error.code)
             self._watchers.pop(watched, None)
+
+    def _in_order(self, watched: Watched) -> asyncio.Lock:
+        """One change of a subscription at a time; the lock lives while somebody holds it or waits for it."""
+        return self._order.setdefault(watched, asyncio.Lock())
 
     def _at(self, watched: Watched, call: Call) -> Upstream:
         upstream = self._upstream(watched.upstream_id)
