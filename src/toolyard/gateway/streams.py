@@ -91,7 +91,9 @@ class EventStream:
 
     async def pause(self, retry_ms: int) -> None:
         """Close the connection and let the client come back after `retry_ms` (SSE polling, 2025-11-25)."""
-        if self._sink is not None and self._last > 0 and self._streams:
+        if self._sink is not None and self._streams:
+            await self.open()
+        if self._sink is not None and self._streams and self._last > 0:
             await self._deliver(self._keep(b""), retry_ms)
             self._leave(Answer(200))
 
