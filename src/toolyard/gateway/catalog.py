@@ -29,7 +29,18 @@ class CatalogHolder:
         self.current = build_catalog(snapshot, self._observations, self._names)
         self._names.update(self.current.names)
         self.on_change: Changed = lambda _code, _kinds: None
-        self.on_names: Callable[[Names], None] = lambda _names: None
+        self._unsaved = {origin: name for origin, name in self.current.names.items() if names.get(origin) != name}
+        self._save_names: Callable[[Names], None] | None = None
+
+    @property
+    def on_names(self) -> Callable[[Names], None] | None:
+        """Who keeps names that were given; gets those at once that were given while the first catalog was made."""
+        return self._save_names
+
+    @on_names.setter
+    def on_names(self, save: Callable[[Names], None]) -> None:
+        self._save_names = save
+        self._save({})
 
     def observation(self, upstream_id: str) -> Observation | None:
         """What was last seen on an upstream."""
@@ -56,12 +67,17 @@ class CatalogHolder:
         fresh = {origin: name for origin, name in after.names.items() if self._names.get(origin) != name}
         self._names.update(fresh)
         self.current = after
-        if fresh:
-            self.on_names(fresh)
+        self._save(fresh)
         for code, server in after.servers.items():
             kinds = _changed_lists(before.servers.get(code), server)
             if kinds:
                 self.on_change(code, kinds)
+
+    def _save(self, fresh: Names) -> None:
+        self._unsaved.update(fresh)
+        if self._unsaved and self._save_names is not None:
+            self._save_names(self._unsaved)
+            self._unsaved = {}
 
 
 def _changed_lists(before: ServerCatalog | None, after: ServerCatalog) -> frozenset[ListKind]:

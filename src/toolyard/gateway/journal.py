@@ -2,7 +2,8 @@
 
 Observations (definitions last seen on each upstream), assigned names, and refusals of known callers. One thread owns
 the connection; callers hand over values and never wait. Nothing here is on the path of a plain call: `flush` exists for
-the end of the process and for tests. A file that cannot be read is set aside, never overwritten.
+the end of the process and for tests. A file that cannot be read is set aside, never overwritten; where there can be no
+file (no room, no permission, in another's hands) the gateway remembers nothing and serves all the same.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from toolyard.contract.definitions import Observation
 from toolyard.contract.naming import Names, Origin
 from toolyard.kit import faults
+from toolyard.kit.ids import short_id
 from toolyard.kit.logs import get_logger
 
 log = get_logger(__name__)
@@ -35,6 +39,10 @@ create index if not exists refusals_at on refusals (at);
 """
 _MAX_WAITING = 10_000
 _MAX_REFUSALS = 100_000
+_TRIM_EVERY = 1000
+_TRIM = "delete from refusals where rowid <= (select max(rowid) from refusals) - ?"
+_UNREADABLE = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_NOTADB})
+"""What SQLite says of a file that is no database, a damaged one, or one with other tables than ours."""
 
 Job = Callable[[sqlite3.Connection], None]
 
@@ -43,7 +51,7 @@ class Journal:
     """What a gateway remembers across restarts. `path` None keeps it in memory."""
 
     def __init__(self, path: Path | None) -> None:
-        self._jobs: queue.Queue[Job | None] = queue.Queue(_MAX_WAITING)
+        self._jobs: queue.Queue[Job | threading.Event | None] = queue.Queue(_MAX_WAITING)
         self._path = path
         self.dropped = 0
         self._connection = self._open()
@@ -52,13 +60,12 @@ class Journal:
 
     def observations(self) -> dict[str, Observation]:
         """The last known definitions of every upstream; call once, before the first write."""
-        rows = self._connection.execute("select body from observations").fetchall()
-        seen = [msgspec.json.decode(body, type=Observation) for (body,) in rows]
-        return {o.upstream_id: o for o in seen}
+        rows = self._read("select upstream_id, body from observations")
+        return {row[0]: seen for row in rows if (seen := _decoded(*row)) is not None}
 
     def names(self) -> dict[Origin, str]:
         """The exposed names given so far; call once, before the first write."""
-        rows = self._connection.execute("select server, naming, kind, upstream_id, name, exposed from names").fetchall()
+        rows = self._read("select server, naming, kind, upstream_id, name, exposed from names")
         return {Origin(*row[:5]): row[5] for row in rows}
 
     def keep_observation(self, observation: Observation) -> None:
@@ -76,12 +83,12 @@ class Journal:
     def keep_refusal(self, values: Mapping[str, object]) -> None:
         """Remember that a known caller was refused: at, principal, server, reason, action, client, request_id."""
         row = tuple(values[k] for k in ("at", "principal", "server", "reason", "action", "client", "request_id"))
-        self._put(lambda c: _execute(c, "insert into refusals values (?, ?, ?, ?, ?, ?, ?)", row))
+        self._put(lambda c: _insert_refusal(c, row))
 
     def flush(self) -> None:
-        """Wait until everything handed over so far is written."""
+        """Wait until everything handed over so far is written or lost."""
         done = threading.Event()
-        self._jobs.put(lambda _: done.set())
+        self._jobs.put(done)
         done.wait(10)
 
     def close(self) -> None:
@@ -95,27 +102,50 @@ class Journal:
         except queue.Full:
             self.dropped += 1
 
+    def _read(self, sql: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql).fetchall()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            self._connection = self._instead(error)
+            return []
+
     def _open(self) -> sqlite3.Connection:
         try:
-            return self._connect()
-        except sqlite3.DatabaseError as error:
-            if self._path is None:
-                raise
-            aside = self._path.with_name(self._path.name + ".unreadable")
-            self._path.replace(aside)
-            log.warning("journal_set_aside", reason=str(error), kept_as=aside.name)
-            return self._connect()
+            return self._connect(self._path)
+        except (sqlite3.DatabaseError, OSError) as error:
+            return self._instead(error)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(str(self._path or ":memory:"), check_same_thread=False, isolation_level=None)
-        connection.execute("pragma journal_mode=wal")
-        connection.execute("pragma synchronous=normal")
-        connection.executescript(_SCHEMA)
-        connection.execute(
-            "delete from refusals where rowid <= (select max(rowid) from refusals) - ?", (_MAX_REFUSALS,)
-        )
-        if self._path is not None:
-            self._path.chmod(0o600)
+    def _instead(self, error: Exception) -> sqlite3.Connection:
+        """An empty journal in place of the one that gave `error`."""
+        if self._path is None or getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF not in _UNREADABLE:
+            log.warning("journal_not_kept", reason=str(error))
+            return self._connect(None)
+        kept_as = f"{self._path.name}.unreadable-{short_id()}"
+        try:
+            for ending in ("", "-wal", "-shm"):
+                part = self._path.with_name(self._path.name + ending)
+                if part.exists():
+                    part.replace(part.with_name(kept_as + ending))
+            log.warning("journal_set_aside", reason=str(error), kept_as=kept_as)
+            return self._connect(self._path)
+        except (sqlite3.DatabaseError, OSError) as again:
+            log.warning("journal_not_kept", reason=str(again))
+            return self._connect(None)
+
+    def _connect(self, path: Path | None) -> sqlite3.Connection:
+        if path is not None:
+            path.touch(mode=0o600)
+            path.chmod(0o600)
+        connection = sqlite3.connect(str(path or ":memory:"), check_same_thread=False, isolation_level=None)
+        try:
+            connection.execute("pragma journal_mode=wal")
+            connection.execute("pragma synchronous=normal")
+            connection.executescript(_SCHEMA)
+            connection.execute(_TRIM, (_MAX_REFUSALS,))
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _run(self) -> None:
@@ -123,7 +153,10 @@ class Journal:
             batch = [self._jobs.get()]
             while len(batch) < 500 and not self._jobs.empty():
                 batch.append(self._jobs.get())
-            self._write([job for job in batch if job is not None])
+            self._write([job for job in batch if callable(job)])
+            for waiting in batch:
+                if isinstance(waiting, threading.Event):
+                    waiting.set()
             if None in batch:
                 self._connection.close()
                 return
@@ -135,11 +168,26 @@ class Journal:
             for job in batch:
                 job(self._connection)
             self._connection.execute("commit")
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError, OverflowError) as error:
             self.dropped += len(batch)
             log.warning("journal_write_failed", reason=str(error), lost=len(batch))
-            if self._connection.in_transaction:
-                self._connection.execute("rollback")
+            with suppress(sqlite3.Error):
+                self._connection.rollback()
+
+
+def _decoded(upstream_id: str, body: bytes) -> Observation | None:
+    """An observation as it was kept; one that another version kept in another form is seen anew."""
+    try:
+        return msgspec.json.decode(body, type=Observation)
+    except (msgspec.MsgspecError, TypeError) as error:
+        log.warning("journal_entry_unreadable", upstream=upstream_id, reason=str(error))
+        return None
+
+
+def _insert_refusal(connection: sqlite3.Connection, row: tuple[object, ...]) -> None:
+    inserted = connection.execute("insert into refusals values (?, ?, ?, ?, ?, ?, ?)", row)
+    if (inserted.lastrowid or 0) % _TRIM_EVERY == 0:
+        connection.execute(_TRIM, (_MAX_REFUSALS,))
 
 
 def _execute(connection: sqlite3.Connection, sql: str, row: tuple[object, ...]) -> None:
