@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 
+import pytest
+
 from toolyard.gateway.feed.file import load_all
 from toolyard.gateway.feed.keys import KeyStore
 from toolyard.gateway.feed.last_good import load_last_good
@@ -183,6 +185,7 @@ def test_a_touched_file_with_the_same_content_is_not_offered_again(tmp_path):
     watch(tmp_path, story)
 
 
+@pytest.mark.slow
 def test_a_credential_file_that_changes_appears_or_goes_is_noticed(tmp_path):
     token = tmp_path / "token"
     using = f"upstreams:\n  a: {{url: 'http://h/', headers: {{A: 'file:{token}'}}}}\n"

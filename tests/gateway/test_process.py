@@ -21,6 +21,8 @@ import pytest
 
 from tests.gateway.rig import modern_request
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 30.0
 CONFIG = """\
 upstreams:

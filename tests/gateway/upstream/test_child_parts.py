@@ -191,6 +191,7 @@ def test_what_a_child_wrote_before_it_ended_is_still_received(plain: bool) -> No
     run_clean(whole, plain=plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("extra", "fits"), [(-1, True), (0, True), (1, False)])
 def test_a_message_may_have_four_mebibytes_and_no_more(extra: int, fits: bool) -> None:
     async def whole() -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from .leftovers import alive, eventually
 
+pytestmark = pytest.mark.slow
+
 KEEPER = Path(__file__).parents[3] / "src/toolyard/gateway/upstream/keeper.py"
 TREE = Path(__file__).with_name("fake_stdio_tree.py")
 

@@ -436,6 +436,7 @@ def test_a_child_that_keeps_dying_is_failed_until_five_minutes_have_passed() -> 
     run_clean(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", [True, False])
 def test_a_flood_on_standard_error_is_drained_and_its_end_kept(plain: bool) -> None:
     async def use(upstream: StdioUpstream) -> None:
@@ -460,6 +461,7 @@ def test_a_flood_of_notifications_is_cut_and_the_answer_arrives() -> None:
     drive(use)
 
 
+@pytest.mark.slow
 def test_a_caller_that_takes_no_notifications_does_not_hold_up_the_others() -> None:
     async def use(upstream: StdioUpstream) -> None:
         stuck, other = Caller(wants_progress=True), Caller()
@@ -478,6 +480,7 @@ def test_a_caller_that_takes_no_notifications_does_not_hold_up_the_others() -> N
     drive(use)
 
 
+@pytest.mark.slow
 def test_a_child_that_reads_nothing_more_costs_a_timeout_and_not_the_memory() -> None:
     async def use(upstream: StdioUpstream) -> None:
         caller = Caller()
@@ -502,6 +505,7 @@ def test_a_child_that_closes_its_output_is_ended() -> None:
     drive(use)
 
 
+@pytest.mark.slow
 def test_the_whole_tree_is_gone_when_the_upstream_is_closed() -> None:
     async def whole() -> list[int]:
         stubborn = UpstreamSpec(id="tree", kind="mcp-stdio", command=(sys.executable, TREE))
@@ -514,6 +518,7 @@ def test_the_whole_tree_is_gone_when_the_upstream_is_closed() -> None:
     run_clean(whole)
 
 
+@pytest.mark.slow
 def test_nothing_survives_a_gateway_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "gateway.py"
     script.write_text(

@@ -175,6 +175,7 @@ def test_the_doctor_names_what_is_wrong_and_how_to_mend_it(toolyard, here, home)
     assert "→ chmod 600" in toolyard.out
 
 
+@pytest.mark.slow
 def test_the_doctor_connects_where_the_gateway_would_and_nowhere_else(toolyard, here):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

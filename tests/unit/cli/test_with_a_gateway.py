@@ -13,6 +13,8 @@ import pytest
 
 from toolyard.cli.main import execute
 
+pytestmark = pytest.mark.slow
+
 TOOLYARD = [sys.executable, "-m", "toolyard.cli.main"]
 WAIT_S = 60
 

@@ -1,0 +1,186 @@
+"""List results: pages in one order, the same bytes every time, and cursors that only their own list takes."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.gateway.fake_upstream import Fakes
+from tests.gateway.rig import Rig, play, snapshot
+from tests.unit.contract.making import observed, served, snap, tool
+from toolyard.contract.catalog import ServerCatalog, build_catalog
+from toolyard.contract.definitions import Json
+from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
+from toolyard.gateway.errors import CursorInvalid
+from toolyard.gateway.lists import PAGE_SIZE, Lists
+from toolyard.protocol.convert import definition_for
+from toolyard.protocol.revisions import MODERN
+
+MANY = [f"t{n:04}" for n in range(1250)]
+
+
+def lists(key: bytes = b"k" * 32) -> Lists:
+    return Lists(key, definition_for)
+
+
+def many(**server: Any) -> ServerCatalog:
+    """2,500 tools of two upstreams, and as many of everything else."""
+    parts = [
+        observed(
+            upstream_id,
+            *MANY,
+            prompts=MANY,
+            resources=[f"{upstream_id}://{n}" for n in MANY],
+            templates=[f"{upstream_id}://{n}/{{x}}" for n in MANY],
+        )
+        for upstream_id in ("a", "b")
+    ]
+    return served(*parts, **server)
+
+
+def names(page: Json, member: str = "tools", key: str = "name") -> list[str]:
+    return [entry[key] for entry in msgspec.json.decode(page[member])]
+
+
+LISTS = [
+    ("tools/list", "tools", "name"),
+    ("prompts/list", "prompts", "name"),
+    ("resources/list", "resources", "uri"),
+    ("resources/templates/list", "resourceTemplates", "uriTemplate"),
+]
+
+
+@pytest.mark.parametrize(("method", "member", "key"), LISTS, ids=[method for method, _, _ in LISTS])
+def test_a_list_of_2500_comes_in_pages_each_entry_once_in_one_order(method, member, key):
+    made, server, found, cursor, sizes = lists(), many(), [], None, []
+    while True:
+        page = made.page(server, method, {"cursor": cursor} if cursor else {}, MODERN)
+        found += names(page, member, key)
+        sizes.append(len(names(page, member, key)))
+        cursor = page.get("nextCursor")
+        if cursor is None:
+            break
+    assert sizes == [PAGE_SIZE, PAGE_SIZE, 500]
+    assert found == sorted(found)
+    assert len(set(found)) == 2500
+
+
+@pytest.mark.parametrize("count", [0, 1, PAGE_SIZE - 1, PAGE_SIZE, PAGE_SIZE + 1])
+def test_there_is_a_cursor_only_where_there_is_more(count):
+    server = served(observed("a", *(f"t{n:04}" for n in range(count))))
+    page = lists().page(server, "tools/list", {}, MODERN)
+    assert len(names(page)) == min(count, PAGE_SIZE)
+    assert ("nextCursor" in page) == (count > PAGE_SIZE)
+
+
+def test_a_page_is_the_same_bytes_every_time_and_after_a_restart():
+    first = lists()
+    pages = [first.page(many(), "tools/list", {}, MODERN) for _ in range(3)]
+    pages.append(lists().page(many(), "tools/list", {}, MODERN))
+    assert len({msgspec.json.encode(page) for page in pages}) == 1
+
+
+def test_what_is_added_to_one_answer_is_not_in_the_next():
+    made, server = lists(), many()
+    made.page(server, "tools/list", {}, MODERN)["_meta"] = {"mine": 1}
+    assert "_meta" not in made.page(server, "tools/list", {}, MODERN)
+
+
+def test_every_revision_gets_its_own_shape():
+    shown = tool("x", icons=[{"src": "https://x"}], outputSchema={"type": "array"})
+    made, server = lists(), served(observed("a", shown))
+    modern = msgspec.json.decode(made.page(server, "tools/list", {}, MODERN)["tools"])
+    oldest = msgspec.json.decode(made.page(server, "tools/list", {}, "2024-11-05")["tools"])
+    assert modern == [{**shown, "name": "a__x"}]
+    assert oldest == [{**tool("x"), "name": "a__x"}]
+
+
+def cursor_of(server: ServerCatalog, method: str = "tools/list", made: Lists | None = None) -> str:
+    cursor = (made or lists()).page(server, method, {}, MODERN)["nextCursor"]
+    assert isinstance(cursor, str)
+    return cursor
+
+
+def test_a_cursor_serves_again_and_after_definitions_changed_but_no_name_did():
+    made, server = lists(), many()
+    cursor = cursor_of(server, made=made)
+    changed = served(observed("a", *(tool(n, title="new") for n in MANY)), observed("b", *MANY))
+    for catalog in (server, server, changed):
+        assert names(made.page(catalog, "tools/list", {"cursor": cursor}, MODERN))[0] == "a__t1000"
+
+
+def refused(server: ServerCatalog, cursor: Any, method: str = "tools/list", made: Lists | None = None) -> None:
+    with pytest.raises(CursorInvalid):
+        (made or lists()).page(server, method, {"cursor": cursor}, MODERN)
+
+
+@pytest.mark.parametrize("cursor", ["", "0", "1000", "MTAwMA==", "x" * 10_000, "é", 1000, 0, True, [], {}, 1.5])
+def test_a_cursor_that_was_never_given_is_refused(cursor):
+    refused(many(), cursor)
+
+
+def test_a_cursor_of_another_list_server_key_or_changed_list_is_refused():
+    server = many()
+    cursor = cursor_of(server)
+    refused(server, cursor, method="prompts/list")
+    refused(server, cursor, made=lists(b"o" * 32))
+    refused(served(observed("a", *MANY), observed("b", *MANY[:-1])), cursor)
+    refused(served(observed("a", *MANY), observed("b", *MANY, "new")), cursor)
+    seen = {"a": observed("a", *MANY), "b": observed("b", *MANY)}
+    other = build_catalog(snap("a", "b", servers=(ServerSpec("other"),)), seen, {}).servers["other"]
+    refused(other, cursor)
+
+
+def test_every_character_of_a_cursor_matters():
+    made, server = lists(), served(observed("a", *(f"t{n:04}" for n in range(PAGE_SIZE + 1))))
+    cursor = cursor_of(server, made=made)
+    for place, character in enumerate(cursor):
+        for other in {"A", "=", "-", " ", chr(ord(character) ^ 1)} - {character}:
+            refused(server, cursor[:place] + other + cursor[place + 1 :], made=made)
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_are_a_cursor_but_those_given(raw):
+    server = served(observed("a", "x"))
+    refused(server, base64.urlsafe_b64encode(raw).decode())
+    refused(server, base64.urlsafe_b64encode(raw[:16].ljust(16, b"\0") + b"1000").decode())
+
+
+def test_clients_of_both_eras_page_through_2500_tools_and_a_forged_cursor_is_invalid_params():
+    fakes = Fakes(observed("a", *MANY), observed("b", *MANY))
+    snapshot_of_two = snapshot(
+        *(UpstreamSpec(i, "mcp-http") for i in "ab"), servers=(ServerSpec("default", access="open"),)
+    )
+
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize()
+
+        async def legacy(params: Json) -> Any:
+            return await rig.legacy({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params}, session)
+
+        async def modern(params: Json) -> Any:
+            return await rig.modern("tools/list", params)
+
+        for ask, status in ((modern, 400), (legacy, 200)):
+            found, params = [], {}
+            while True:
+                reply = await ask(params)
+                assert (await ask(params)).body == reply.body
+                found += [t["name"] for t in reply.result["tools"]]
+                if "nextCursor" not in reply.result:
+                    break
+                params = {"cursor": reply.result["nextCursor"]}
+            assert found == [f"{u}__{n}" for u in "ab" for n in MANY]
+            wrong = await ask({"cursor": "forged"})
+            assert (wrong.status, wrong.error["code"], wrong.error["data"]["reason"]) == (
+                status,
+                -32602,
+                "cursor_invalid",
+            )
+
+    play(scene, snapshot_of_two, make=fakes.make)
