@@ -119,9 +119,11 @@ def refused(server: ServerCatalog, cursor: Any, method: str = "tools/list", made
         (made or lists()).page(server, method, {"cursor": cursor}, MODERN)
 
 
-@pytest.mark.parametrize("cursor", ["", "0", "1000", "MTAwMA==", "x" * 10_000, "é", 1000, 0, True, [], {}, 1.5])
+@pytest.mark.parametrize(
+    "cursor", ["", "0", "1000", "MTAwMA==", pytest.param("x" * 10_000, id="long"), "é", 7, True, [], {}]
+)
 def test_a_cursor_that_was_never_given_is_refused(cursor):
-    refused(many(), cursor)
+    refused(served(observed("a", "x")), cursor)
 
 
 def test_a_cursor_of_another_list_server_key_or_changed_list_is_refused():
@@ -170,7 +172,7 @@ def test_clients_of_both_eras_page_through_2500_tools_and_a_forged_cursor_is_inv
             found, params = [], {}
             while True:
                 reply = await ask(params)
-                assert (await ask(params)).body == reply.body
+                assert (await ask(params)).message == reply.message
                 found += [t["name"] for t in reply.result["tools"]]
                 if "nextCursor" not in reply.result:
                     break

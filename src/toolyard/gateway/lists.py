@@ -65,11 +65,10 @@ class Lists:
         if cursor is None:
             return 0
         try:
-            raw = base64.urlsafe_b64decode(cursor.encode("ascii"))
-            offset = int(raw[16:])
+            offset = int(base64.urlsafe_b64decode(cursor.encode("ascii"))[16:])
         except (AttributeError, UnicodeEncodeError, binascii.Error, ValueError) as error:
             raise CursorInvalid from error
-        if not hmac.compare_digest(raw[:16], self._signature(server, method, offset)):
+        if not hmac.compare_digest(cursor, self._cursor(server, method, offset)):
             raise CursorInvalid
         return offset
 

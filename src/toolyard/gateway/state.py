@@ -40,7 +40,9 @@ class StateSeal:
     def open(self, sealed: str, binding: bytes) -> str:
         """The upstream's state. Raises StateRefused for a state that is forged, foreign, of another call or too old."""
         try:
-            raw = base64.b64decode(sealed.encode("ascii"), altchars=b"-_", validate=True)
+            raw = base64.urlsafe_b64decode(sealed.encode("ascii"))
+            if base64.urlsafe_b64encode(raw).decode("ascii") != sealed:
+                raise StateRefused
             content = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], binding)
             state, expires_at = msgspec.json.decode(content, type=tuple[str, float])
         except (UnicodeEncodeError, binascii.Error, InvalidTag, ValueError, msgspec.MsgspecError) as error:

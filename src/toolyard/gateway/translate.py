@@ -61,23 +61,24 @@ def error_object(error: PlatformError, revision: str) -> Json:
 def error_answer(error: PlatformError, request_id: RequestId | None, revision: str) -> Answer:
     """The answer that ends an exchange with an error. Legacy clients get HTTP 200 for what concerns one request only:
     they take other statuses for a fault of the transport or the end of the session."""
-    message = jsonrpc.error(request_id, **error_object(error, revision))
+    shown = error_object(error, revision)
     headers: tuple[tuple[str, str], ...] = ()
     if isinstance(error, Unauthenticated):
         headers = (("www-authenticate", 'Bearer realm="toolyard"'),)
     elif isinstance(error, RateLimited):
         headers = (("retry-after", str(max(1, round(error.retry_after_s + 0.5)))),)
-    return Answer(_status(error, request_id, revision), encode(message), headers)
+    status = _status(error, request_id, revision, shown["code"])
+    return Answer(status, encode(jsonrpc.error(request_id, **shown)), headers)
 
 
-def _status(error: PlatformError, request_id: RequestId | None, revision: str) -> int:
+def _status(error: PlatformError, request_id: RequestId | None, revision: str, code: int) -> int:
     if isinstance(error, UpstreamError):
         return 200
     if revision != MODERN:
         about_one_request = request_id is not None and not isinstance(error, ParseError | InvalidRequest)
         return 200 if about_one_request and error.code not in _ABOUT_THE_CONNECTION else error.status
     if isinstance(error, RelayedError):
-        return _RELAYED_STATUS.get(error.rpc_code, 200)
+        return _RELAYED_STATUS.get(code, 200)
     return 400 if error.code in _INVALID_PARAMS else error.status
 
 
