@@ -86,6 +86,10 @@ def _data_dir(place: Place) -> Iterator[Finding]:
     if not place.data_dir.exists():
         yield Finding("data directory", "ok", f"{place.data_dir} will be made at the first start")
         return
+    if not place.data_dir.is_dir():
+        text = f"{place.data_dir} is not a directory"
+        yield Finding("data directory", "fail", text, "move it away, or choose another: gateway.data_dir")
+        return
     for path, mode in ((place.data_dir, 0o700), *((place.data_dir / name, 0o600) for name in (KEYS_FILE, PEPPER_FILE))):
         if path.exists() and path.stat().st_mode & 0o077:
             yield Finding("data directory", "fail", f"{path} can be read by others", f"chmod {mode:o} {path}")

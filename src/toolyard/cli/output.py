@@ -125,7 +125,7 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
 
 
 def _fields(value: Mapping[str, Any]) -> None:
-    cells = [[name.replace("_", " "), _cell(item)] for name, item in value.items()]
+    cells = [[name.replace("_", " ").strip(), _cell(item)] for name, item in value.items()]
     if not sys.stdout.isatty():
         _print_lines(cells)
         return

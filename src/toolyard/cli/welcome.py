@@ -16,6 +16,8 @@ from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.files import write_atomically
 
+LINE = 100
+
 FIRST_CONFIG = """\
 # Toolyard's configuration. Saved changes are in force within a second; a broken edit is reported and changes nothing.
 
@@ -128,12 +130,18 @@ def welcome_text(url: str, snapshot: Snapshot, *, key: str | None, config: Path,
             "",
             *("    " + line for line in pasted.splitlines()),
             "",
-            "  Try it:  " + "    ".join(commands.line(words) for words in _to_try(snapshot)),
+            *_in_lines("  Try it:  ", [commands.line(words) for words in _to_try(snapshot)]),
         ]
     elif server and server.access == "key":
         lines.append(f"  Keys:                 {commands.line('key list')}, {commands.line('key create')}")
     lines += [f"  Configuration:        {config}", ""]
     return "\n".join(lines)
+
+
+def _in_lines(head: str, parts: list[str]) -> list[str]:
+    """The parts in one line if it is not too long, else below one another."""
+    one = head + "    ".join(parts)
+    return [one] if len(one) <= LINE else [head + parts[0], *(" " * len(head) + part for part in parts[1:])]
 
 
 def _to_try(snapshot: Snapshot) -> Iterator[str]:

@@ -210,3 +210,9 @@ def test_the_doctor_tells_the_problems_of_a_broken_file_and_of_a_missing_one(too
     (here / "toolyard.yaml").write_text("upstreams: {a: {url: '${NOT_SET}'}}\n")
     assert toolyard("doctor") == 1
     assert "NOT_SET is not set" in toolyard.out
+
+
+def test_the_doctor_tells_a_data_directory_that_is_a_file(toolyard, here, config):
+    (here / ".toolyard").touch()
+    assert toolyard("doctor") == 1
+    assert f"{here}/.toolyard is not a directory" in toolyard.out
