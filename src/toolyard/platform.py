@@ -50,6 +50,7 @@ JOURNAL_NAME = "journal.sqlite"
 SWEEP_S = 1.0
 DRAIN_GRACE_S = 2.0
 LAST_ANSWERS_S = 30.0
+FIRST_LOOK_S = 5.0
 
 
 def make_upstream(spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era_hint: Era | None) -> Upstream:
@@ -167,8 +168,7 @@ class Process:
             await gateway.aclose()
             await server.stop_now()
             journal.close()
-            for name in (SOCKET_NAME, FACTS_NAME):
-                (settings.data_dir / name).unlink(missing_ok=True)
+            _remove_own_facts(settings.data_dir / FACTS_NAME)
         return 0
 
     async def serve_stdio(self, server_code: str) -> int:
@@ -179,7 +179,7 @@ class Process:
         gateway.start()
         try:
             catalog = gateway.holder.current.servers.get(server_code)
-            await gateway.pool.tried(catalog.upstream_ids if catalog is not None else (), 10.0)
+            await gateway.pool.tried(catalog.unobserved if catalog is not None else (), FIRST_LOOK_S)
             client = Duplex(gateway.exchange, operator_head(server_code), StdioSocket(), last_answers_s=LAST_ANSWERS_S)
             await client.run()
         finally:
@@ -336,6 +336,15 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(settings.gateway.tls_cert, settings.gateway.tls_key)
     return context
+
+
+def _remove_own_facts(path: Path) -> None:
+    """Remove what this process wrote about itself; another gateway may have taken its place already."""
+    try:
+        if json.loads(path.read_bytes())["pid"] == os.getpid():
+            path.unlink()
+    except (OSError, ValueError, KeyError, TypeError):
+        return
 
 
 async def _sweep(gateway: Gateway) -> None:

@@ -207,3 +207,23 @@ def test_a_listen_stream_is_refused_to_a_client_that_takes_none() -> None:
         assert reply.status == 406
 
     play(scene)
+
+
+def test_calls_that_are_cancelled_while_they_ask_give_their_places_back() -> None:
+    bounds = Bounds(in_flight=InFlightLimits(process=2, server=2, upstream=2, wait_s=0.05))
+
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize(capabilities={"elicitation": {}})
+        headers = {"content-type": "application/json", "accept": BOTH, "mcp-session-id": session}
+        for number in range(8):
+            call = json.dumps(rpc("tools/call", {"name": "ask_name", "arguments": {}}, number)).encode()
+            stream = await rig.open("POST", "/mcp", headers, call)
+            assert (await stream.message())["method"] == "elicitation/create"
+            params = {"requestId": number}
+            await rig.legacy({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}, session)
+            await stream.rest()
+            stream.close()
+        reply = await rig.modern("tools/call", {"name": "add", "arguments": {"a": 1, "b": 1}})
+        assert reply.status == 200
+
+    play(scene, bounds=bounds)

@@ -147,6 +147,9 @@ class Gateway:
         self.sessions.end_idle()
         self.sessions.end_those_of(self._authenticate.is_valid)
         self.hub.end_streams(self._authenticate.is_valid)
+        for connection in tuple(self.exchange.connections):
+            if connection.principal is not None and not self._authenticate.is_valid(connection.principal):
+                connection.expel()
 
     async def aclose(self) -> None:
         """End all sessions and upstreams."""

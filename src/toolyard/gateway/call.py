@@ -8,7 +8,7 @@ exchange with `input_required` and the client's retry brings the answers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -89,7 +89,7 @@ class MessageSocket(Protocol):
 
     async def receive(self) -> bytes | None: ...
     async def send(self, message: bytes) -> None: ...
-    async def close(self, code: int = 1000, reason: str = "") -> None: ...
+    def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]: ...
 
 
 Emit = Callable[[Json], Awaitable[None]]

@@ -120,9 +120,9 @@ class Dispatch:
     async def roots_changed(self, call: Call) -> None:
         """Tell every upstream of the call's server that keeps a session for the caller."""
         for upstream_id in self.server(call.server).upstream_ids:
-            upstream = self._pool.get(upstream_id)
-            call.isolation = "" if upstream.spec.stateless else call.principal.id
             try:
+                upstream = self._pool.get(upstream_id)
+                call.isolation = "" if upstream.spec.stateless else call.principal.id
                 await upstream.roots_changed(call)
             except UpstreamError as error:
                 log.info("roots_change_not_told", upstream=upstream_id, code=error.code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from toolyard.gateway.acceptance import Acceptance, NotAcceptable, accepted
 from toolyard.gateway.call import Answer, Head, Principal, Sink
@@ -49,6 +50,14 @@ class Conversation:
 Messages = jsonrpc.Request | jsonrpc.Notification | jsonrpc.Reply | list[object]
 
 
+class Connection(Protocol):
+    """A client's connection that carries many messages."""
+
+    @property
+    def principal(self) -> Principal | None: ...
+    def expel(self) -> None: ...
+
+
 class Exchange:
     """Answers everything a client sends."""
 
@@ -65,6 +74,7 @@ class Exchange:
         self._legacy = legacy
         self._sessions = sessions
         self._on_refusal = on_refusal
+        self.connections: set[Connection] = set()
 
     async def __call__(self, head: Head, body: bytes, sink: Sink, conversation: Conversation | None = None) -> None:
         """Judge a body and answer it through `sink`, exactly once."""
@@ -144,13 +154,13 @@ class Exchange:
         self, session: LegacySession, message: Messages, sink: Sink, acceptance: Acceptance, head: Head
     ) -> None:
         if not isinstance(message, jsonrpc.Request | list):
-            await self._take(session, message, head)
+            self._take(session, message, head)
             sink.finish(Answer(202))
             return
         sink.outlive_client()
         stream = session.new_stream(acceptance.of(sink), streams=acceptance.streams)
         if isinstance(message, list):
-            answer = await self._batch(session, message, stream.send, head)
+            answer = await self._batch(session, message, stream.send, head, can_ask=stream.reaches_client)
             await stream.finish(answer)
             return
         stream.open_soon()
@@ -159,7 +169,9 @@ class Exchange:
         )
         await stream.finish(answer_or_none or cancelled_answer(message))
 
-    async def _batch(self, session: LegacySession, batch: list[object], send: Send, head: Head) -> Answer:
+    async def _batch(
+        self, session: LegacySession, batch: list[object], send: Send, head: Head, *, can_ask: bool
+    ) -> Answer:
         """Every element judged, limited and answered by itself, all at once (2025-03-26, basic/index, batching)."""
         if session.revision != BATCH_REVISION:
             raise InvalidRequest(f"{session.revision} has no batches")
@@ -168,25 +180,27 @@ class Exchange:
         answers = [_error_element(e, session.revision) for e in elements if isinstance(e, ProtocolError)]
         for element in elements:
             if isinstance(element, jsonrpc.Notification | jsonrpc.Reply):
-                await self._take(session, element, head)
+                self._take(session, element, head)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._legacy.answer(session, r, send, None, head)) for r in requests]
+            tasks = [
+                group.create_task(self._legacy.answer(session, r, send, None, head, can_ask=can_ask)) for r in requests
+            ]
         answers += [answer.body for task in tasks if (answer := task.result()) is not None and answer.body is not None]
         return Answer(200, b"[" + b",".join(answers) + b"]") if answers else Answer(202)
 
-    async def _take(self, session: LegacySession, message: jsonrpc.Notification | jsonrpc.Reply, head: Head) -> None:
+    def _take(self, session: LegacySession, message: jsonrpc.Notification | jsonrpc.Reply, head: Head) -> None:
         """A notification or reply within a session. Raises InvalidRequest for a reply to nothing."""
         if isinstance(message, jsonrpc.Reply):
             if not session.take_reply(message):
                 raise InvalidRequest("nobody asked for this reply")
         else:
-            await self._legacy.notified(session, message, head)
+            self._legacy.notified(session, message, head)
 
     async def _converse(self, head: Head, message: Messages, sink: Sink, conversation: Conversation) -> None:
         """One message on a connection that carries many."""
         session = conversation.session
         if session is not None and isinstance(message, list):
-            sink.finish(await self._batch(session, message, sink.send, head))
+            sink.finish(await self._batch(session, message, sink.send, head, can_ask=True))
         elif isinstance(message, jsonrpc.Request) and (_names_modern(message) or message.method in ONLY_MODERN):
             await self._modern_in_conversation(head, message, sink, conversation)
         elif isinstance(message, jsonrpc.Request):
@@ -195,7 +209,7 @@ class Exchange:
             _cancel(conversation, message)
             sink.finish(Answer(202))
         elif session is not None and not isinstance(message, list):
-            await self._take(session, message, head)
+            self._take(session, message, head)
             sink.finish(Answer(202))
         elif isinstance(message, jsonrpc.Notification):
             sink.finish(Answer(202))
@@ -233,7 +247,7 @@ class Exchange:
                 raise SessionRequired("initialize first")
             sink.finish(Answer(200, encode(jsonrpc.result(message.id, {}))))
         else:
-            answer = await self._legacy.answer(conversation.session, message, sink.send, None, head)
+            answer = await self._legacy.answer(conversation.session, message, sink.send, None, head, can_ask=True)
             sink.finish(answer or Answer(202))
 
     async def end(self, conversation: Conversation) -> None:

@@ -64,7 +64,7 @@ class LegacyRequests:
         pause: Callable[[int], Awaitable[None]] | None,
         head: Head,
         *,
-        can_ask: bool = True,
+        can_ask: bool,
     ) -> Answer | None:
         """Carry out one request of a session: its answer, an error answer, or None if the client cancelled it.
         `can_ask`: the client would see a question on the way."""
@@ -151,13 +151,13 @@ class LegacyRequests:
         call.ask = PushingAsk(session, send, call)
         return call
 
-    async def notified(self, session: LegacySession, notification: jsonrpc.Notification, head: Head) -> None:
+    def notified(self, session: LegacySession, notification: jsonrpc.Notification, head: Head) -> None:
         """Take a notification of a session's client."""
         if notification.method == "notifications/cancelled":
             session.cancel(notification.params.get("requestId"))
         elif notification.method == "notifications/roots/list_changed" and "roots" in session.client_capabilities:
             unanswered = jsonrpc.Request(0, notification.method, {})
-            await self._dispatch.roots_changed(self._call(session, unanswered, _nowhere, head))
+            session.start(self._dispatch.roots_changed(self._call(session, unanswered, _nowhere, head)))
 
     async def _ended(self, session: LegacySession) -> None:
         self._hub.remove(session)

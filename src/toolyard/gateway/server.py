@@ -43,7 +43,7 @@ class GatewayServer:
         self._edge = edge or EdgeSettings()
         self._service = WireService(routes, limits or WireLimits(), now, refused)
         self._servers: list[asyncio.Server] = []
-        self._paths: list[Path] = []
+        self._paths: list[tuple[Path, int]] = []
         self._ticker: asyncio.TimerHandle | None = None
 
     @property
@@ -81,7 +81,7 @@ class GatewayServer:
     async def start_unix(self, path: Path) -> None:
         """Listen on a Unix socket that only this user can open; its callers are operators. Raises OSError."""
         listening = _bind_private(path)
-        self._paths.append(path)
+        self._paths.append((path, _inode(path)))
         listener = Listener(operator=True)
         server = await asyncio.get_running_loop().create_unix_server(
             lambda: WireProtocol(self._service, listener), sock=listening, backlog=_BACKLOG, start_serving=False
@@ -154,9 +154,22 @@ class GatewayServer:
         for server in self._servers:
             server.close()
         self._servers.clear()
-        for path in self._paths:
-            path.unlink(missing_ok=True)
+        for path, inode in self._paths:
+            _remove_own_socket(path, inode)
         self._paths.clear()
+
+
+def _inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+def _remove_own_socket(path: Path, inode: int) -> None:
+    """Remove a socket's file, unless another gateway has put its own there."""
+    try:
+        if path.stat().st_ino == inode:
+            path.unlink()
+    except OSError:
+        return
 
 
 def _bind_private(path: Path) -> socket:

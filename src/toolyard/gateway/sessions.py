@@ -33,6 +33,7 @@ STANDALONE = 0
 _ASK_ID = re.compile(r"toolyard-([0-9]{1,9})", re.ASCII)
 _EVENT_ID = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 CLOSE_LIMIT_S = 5.0
+WITHDRAW_S = 1.0
 
 Send = Callable[[bytes], Coroutine[Any, Any, None]]
 
@@ -109,7 +110,7 @@ class LegacySession:
         """The stream an event id belongs to, and the event's number. Raises SessionUnknown for ids never given."""
         found = _EVENT_ID.fullmatch(event_id)
         stream = self._streams.get(int(found[1])) if found else None
-        if found is None or stream is None or int(found[2]) > stream.last:
+        if found is None or stream is None or not stream.has_all_after(int(found[2])) or int(found[2]) > stream.last:
             raise SessionUnknown("this Last-Event-ID is unknown or too old: initialize again")
         return stream, int(found[2])
 
@@ -135,8 +136,9 @@ class LegacySession:
     async def _withdraw(self, send: Send, ask_id: RequestId) -> None:
         """Nobody needs the answer any more: say so, and a dialog that is open at the client can close."""
         params = {"requestId": ask_id, "reason": "the call was given up"}
-        with suppress(ClientGone):
-            await send(encode(jsonrpc.notification("notifications/cancelled", params)))
+        with suppress(ClientGone, TimeoutError):
+            async with asyncio.timeout(WITHDRAW_S):
+                await send(encode(jsonrpc.notification("notifications/cancelled", params)))
 
     def take_reply(self, reply: jsonrpc.Reply) -> bool:
         """Hand a client's answer to whoever asked; False if that was never asked. An answer that comes late, after its
@@ -174,6 +176,10 @@ class LegacySession:
         for future in self._asks.values():
             future.cancel()
         await self._outgoing.aclose()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something for the session that nobody waits for; it ends with the session."""
+        self._outgoing.start(work)
 
     def _notify(self, method: str, params: Json | None) -> None:
         self._outgoing.start(self._push(encode(jsonrpc.notification(method, params))))

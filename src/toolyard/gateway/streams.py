@@ -15,6 +15,7 @@ from toolyard.gateway.call import Answer, ClientGone, Sink
 
 MAX_EVENTS = 512
 MAX_DELIVERED_BYTES = 64 * 1024
+KEEP_DELIVERED_S = 10.0
 MAX_KEPT_BYTES = 4 * 1024 * 1024
 RETRY_MS = 1000
 OPEN_AFTER_S = 0.02
@@ -69,7 +70,9 @@ class EventStream:
         self._opened = asyncio.ensure_future(self.open())
 
     async def send(self, message: bytes) -> None:
-        """Send one message, or keep it for a client that comes back."""
+        """Send one message, or keep it for a client that comes back. After the answer nothing is sent."""
+        if self.finished:
+            return
         await self.open()
         await self._deliver(self._keep(message))
 
@@ -122,8 +125,16 @@ class EventStream:
     def _forget_delivered(self) -> None:
         """What was written to a connection that lives is kept for a moment's trouble only while it is small."""
         if self._sink is not None and self.kept_bytes > MAX_DELIVERED_BYTES:
-            self._events.clear()
-            self.kept_bytes = 0
+            asyncio.get_running_loop().call_later(KEEP_DELIVERED_S, self._forget)
+
+    def _forget(self) -> None:
+        self._events.clear()
+        self.kept_bytes = 0
+
+    def has_all_after(self, number: int) -> bool:
+        """Whether everything that came after event `number` is still kept."""
+        first = self._events[0].number if self._events else self._last + 1
+        return number + 1 >= first
 
     def _leave(self, answer: Answer) -> None:
         if self._sink is not None:

@@ -107,7 +107,7 @@ def test_silence_ends_at_the_deadline_and_cancellation_reaches_the_upstream() ->
     async def use(upstream: McpWebSocketUpstream, script: Script) -> None:
         await tool(upstream, Caller(), "echo")
         with pytest.raises(UpstreamTimedOut):
-            await tool(upstream, Caller(), "never", seconds=0.2)
+            await tool(upstream, Caller(), "never", seconds=1.0)
         await script.wait_for("notifications/cancelled")
         assert script.of("notifications/cancelled")[0]["params"]["requestId"] == script.of("tools/call")[1]["id"]
 

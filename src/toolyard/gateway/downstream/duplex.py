@@ -1,16 +1,17 @@
 """Client connections that carry many messages both ways: WebSocket, standard input and output, HTTP+SSE.
 
 Both eras on one connection: `initialize` opens its one session; requests that describe themselves are modern. Requests
-run side by side, at most 64; what needs order (the handshake, notifications, replies) is done in order. What goes out
-goes through one queue, so answers never overtake what was sent before them.
+run side by side, at most 64, and reading never waits for them: answers to questions come the same way. What needs order
+(the handshake, notifications, replies) is done in order. What goes out goes through one queue, so answers never
+overtake what was sent before them.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from toolyard.gateway.call import Answer, ClientGone, Head, MessageSocket
-from toolyard.gateway.errors import Unauthenticated
+from toolyard.gateway.call import Answer, ClientGone, Head, MessageSocket, Principal
+from toolyard.gateway.errors import TooManyCalls, Unauthenticated
 from toolyard.gateway.exchange import Conversation, Exchange, Messages
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.tasks import TaskOwner
@@ -106,23 +107,34 @@ class Duplex:
         self._outgoing = Outgoing(socket)
         self._conversation = Conversation(push=self._outgoing.send)
         self._calls = TaskOwner("connection")
-        self._places = asyncio.Semaphore(MAX_RUNNING)
+        self._running = 0
 
     async def run(self) -> None:
         """Serve until the client goes. What still runs is cancelled then."""
         writer = asyncio.ensure_future(self._outgoing.run())
+        self._exchange.connections.add(self)
         try:
             while (body := await self._socket.receive()) is not None:
                 await self.take(body)
             await self._calls.settled(self._last_answers_s)
             self._outgoing.unread = True
         finally:
+            self._exchange.connections.discard(self)
             await self._calls.aclose()
             await self._exchange.end(self._conversation)
             if not self._outgoing.gone:
                 self._outgoing.put(None)
             await asyncio.wait({writer}, timeout=1.0)
             writer.cancel()
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who opened the connection."""
+        return self._head.principal
+
+    def expel(self) -> None:
+        """Close the connection: its principal is not valid any more."""
+        self._calls.start(self._socket.close(POLICY_VIOLATION, "the key is not valid any more"))
 
     async def take(self, body: bytes) -> None:
         """One message of the client."""
@@ -138,7 +150,10 @@ class Duplex:
             self._exchange.refuse(self._head, error, sink)
             return
         if (isinstance(message, jsonrpc.Request) and message.method != "initialize") or isinstance(message, list):
-            await self._places.acquire()
+            if self._running >= MAX_RUNNING:
+                self._exchange.refuse(self._head, TooManyCalls(), sink, message)
+                return
+            self._running += 1
             self._calls.start(self._call(message, sink))
         else:
             await self._exchange.handle(self._head, message, sink, self._conversation)
@@ -147,4 +162,4 @@ class Duplex:
         try:
             await self._exchange.handle(self._head, message, sink, self._conversation)
         finally:
-            self._places.release()
+            self._running -= 1

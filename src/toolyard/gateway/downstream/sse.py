@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 from toolyard.gateway.call import Answer, ClientGone, Head
@@ -21,6 +22,7 @@ from toolyard.kit.ids import secret_id
 from toolyard.protocol.revisions import LEGACY
 
 MAX_STREAMS = 1000
+MAX_STREAMS_EACH = 50
 MAX_POSTED = 64
 
 
@@ -46,6 +48,8 @@ class PostedSocket:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         del code, reason
         self._sink.close_stream()
+        with suppress(asyncio.QueueFull):
+            self._posted.put_nowait(None)
 
 
 class HttpSse:
@@ -60,7 +64,8 @@ class HttpSse:
         head.transport = "sse"
         try:
             head.principal = self._exchange.authenticate(head)
-            if len(self._streams) >= MAX_STREAMS:
+            own = sum(opened.principal == head.principal for opened, _ in self._streams.values())
+            if len(self._streams) >= MAX_STREAMS or own >= MAX_STREAMS_EACH:
                 raise TooManySessions
         except PlatformError as error:
             sink.finish(error_answer(error, None, LEGACY[-1]))

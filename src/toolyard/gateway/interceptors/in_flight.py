@@ -67,11 +67,12 @@ class Bulkhead:
 class Places:
     """The places one call holds. They are given back while people think, and taken again without waiting."""
 
-    __slots__ = ("_entered", "_outside")
+    __slots__ = ("_entered", "_left", "_outside")
 
     def __init__(self) -> None:
         self._entered: list[Bulkhead] = []
         self._outside = 0
+        self._left = False
 
     async def enter(self, bulkhead: Bulkhead) -> None:
         await bulkhead.enter()
@@ -79,17 +80,19 @@ class Places:
 
     def give_back(self) -> None:
         self._outside += 1
-        if self._outside == 1:
+        if self._outside == 1 and not self._left:
             for bulkhead in self._entered:
                 bulkhead.leave()
 
     def take_again(self) -> None:
         self._outside -= 1
-        if self._outside == 0:
+        if self._outside == 0 and not self._left:
             for bulkhead in self._entered:
                 bulkhead.running += 1
 
     def leave(self) -> None:
+        """The call has ended, perhaps while its question is still open."""
+        self._left = True
         if self._outside == 0:
             for bulkhead in self._entered:
                 bulkhead.leave()

@@ -100,12 +100,9 @@ class DuplexUpstream:
 
     async def roots_changed(self, call: Call) -> None:
         """Tell the caller's legacy session, if it has one."""
-        if self._pool.era == "legacy" and self._pool.has_session(call):
-            session = await self._pool.acquire(call, call.deadline)
-            try:
-                session.peer.note(jsonrpc.notification("notifications/roots/list_changed"))
-            finally:
-                self._pool.release(session)
+        session = self._pool.session_of(call) if self._pool.era == "legacy" else None
+        if session is not None:
+            session.peer.note(jsonrpc.notification("notifications/roots/list_changed"))
 
     def _forget(self, key: tuple[str | None, bytes], uri: str) -> bool:
         """Count one watcher less; true if it was the last one of this resource."""

@@ -311,7 +311,8 @@ class LegacySession:
         if len(self._owners) >= MANY_OWNERS:
             return None
         calls = [running for running in self.running.values() if running.call is not None]
-        return calls[0] if len(calls) == 1 else None
+        watchers = {running.call.watcher for running in calls if running.call is not None}
+        return calls[-1] if len(calls) == 1 or (len(watchers) == 1 and "" not in watchers) else None
 
     # Messages
 

@@ -15,7 +15,6 @@ import asyncio
 import json
 import math
 from contextlib import suppress
-from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
@@ -320,13 +319,22 @@ class Peer:
             self.dropped["notifications"] += 1
 
     def _only_call(self) -> _Pending | None:
-        """The call that a message without an address belongs to. On a connection that several principals have used
-        there is none: it may be about a call that was given up but still runs over there."""
+        """The call that a message without an address belongs to: the only one, or any one where all are of one client.
+
+        On a connection that several principals have used there is none: the message may be about a call that was given
+        up but still runs over there."""
         if len(self._owners) >= MANY_OWNERS:
             return None
-        running = islice((pending for pending in self._pending.values() if pending.call is not None), 2)
-        first, second = next(running, None), next(running, None)
-        return first if second is None else None
+        last: _Pending | None = None
+        for pending in self._pending.values():
+            if pending.call is None:
+                continue
+            if last is not None and last.call is not None:
+                same = pending.call.watcher and pending.call.watcher == last.call.watcher
+                if not same:
+                    return None
+            last = pending
+        return last
 
     def _take_request(self, message: Json) -> None:
         ask_id, method, params = message["id"], message["method"], message.get("params") or {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,10 +9,11 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, UpstreamEvents
 from toolyard.gateway.upstream.asking import run_rounds
 from toolyard.gateway.upstream.channel import ChannelClosed
-from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError
+from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO, Greeting
 from toolyard.gateway.upstream.listening import ACKNOWLEDGED, Listening
 from toolyard.gateway.upstream.peer import Peer
+from toolyard.gateway.upstream.turns import Turns
 from toolyard.kit.logs import get_logger
 from toolyard.protocol.convert import from_upstream
 from toolyard.protocol.envelope import stamp, stamp_legacy
@@ -33,8 +33,9 @@ _CHANGED: dict[str, Literal["tools", "resources", "prompts"]] = {
 
 
 class Session:
-    """A greeted peer. `busy` counts the calls that use it; `idle_since` is a monotonic time; `turn` lets one call in at
-    a time where the upstream may ask the caller (its questions could not be attributed otherwise)."""
+    """A greeted peer. `busy` counts the calls that use it; `idle_since` is a monotonic time; `turns` keeps
+    the calls of different clients apart where the upstream may ask (its questions could not be attributed
+    otherwise)."""
 
     def __init__(self, upstream_id: str, key: Key, events: UpstreamEvents) -> None:
         self.key = key
@@ -42,7 +43,7 @@ class Session:
         self.greeting: Greeting
         self.busy = 0
         self.idle_since = 0.0
-        self.turn: asyncio.Lock | None = None
+        self.turns: Turns | None = None
         self.retired = False
         self.on_lost: Callable[[Session, ChannelClosed], None] = _nobody
         self._upstream_id = upstream_id
@@ -60,20 +61,13 @@ class Session:
             self._listening = Listening(self.peer, self.greeting.capabilities)
             self.peer.may_ask = False
         elif interactive:
-            self.turn = asyncio.Lock()
+            self.turns = Turns()
 
-    async def take_turn(self, deadline: float) -> None:
+    async def take_turn(self, call: Call | None, deadline: float) -> None:
         """Wait for this call's turn. Raises UpstreamBusy at `deadline` (loop time)."""
-        if self.turn is None:
-            return
-        if not self.turn.locked():
-            await self.turn.acquire()
-            return
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self.turn.acquire()
-        except TimeoutError:
-            raise UpstreamBusy("Another call of this session did not end in time.") from None
+        if self.turns is not None:
+            owner = call.watcher if call is not None else ""
+            await self.turns.take(owner or f"call {id(call)}", deadline)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 

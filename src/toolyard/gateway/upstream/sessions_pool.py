@@ -90,7 +90,7 @@ class SessionPool:
                 continue
             session.busy += 1
             try:
-                await session.take_turn(deadline)
+                await session.take_turn(call, deadline)
             except BaseException:
                 self._give_back(session)
                 raise
@@ -100,8 +100,8 @@ class SessionPool:
 
     def release(self, session: Session) -> None:
         """Give back what `acquire` lent."""
-        if session.turn is not None:
-            session.turn.release()
+        if session.turns is not None:
+            session.turns.give_back()
         self._give_back(session)
 
     def _give_back(self, session: Session) -> None:
@@ -113,6 +113,10 @@ class SessionPool:
     def has_session(self, call: Call) -> bool:
         """True if there is a session that `call` would use."""
         return self.key(call) in self._sessions
+
+    def session_of(self, call: Call) -> Session | None:
+        """The session that `call` would use, if there is one; its turn is not taken."""
+        return self._sessions.get(self.key(call))
 
     def key(self, call: Call | None) -> Key:
         """Under what the session for `call` is kept, as far as the upstream's era is known."""

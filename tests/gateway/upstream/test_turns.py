@@ -1,0 +1,71 @@
+"""Whose calls run together on a session whose upstream may ask."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from toolyard.gateway.upstream.errors import UpstreamBusy
+from toolyard.gateway.upstream.turns import Turns
+
+FAR_S = 30.0
+
+
+def soon(seconds: float = FAR_S) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+def test_calls_of_one_client_run_together_and_another_clients_wait_for_all_of_them() -> None:
+    async def scene() -> None:
+        turns, order = Turns(), []
+
+        async def other(name: str) -> None:
+            await turns.take("b", soon())
+            order.append(name)
+
+        await turns.take("a", soon())
+        await turns.take("a", soon())
+        waiting = [asyncio.create_task(other("b1")), asyncio.create_task(other("b2"))]
+        await asyncio.sleep(0)
+        turns.give_back()
+        await asyncio.sleep(0)
+        assert order == []
+        turns.give_back()
+        await asyncio.gather(*waiting)
+        assert order == ["b1", "b2"]
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_keeps_calling_does_not_keep_another_out() -> None:
+    async def scene() -> None:
+        turns = Turns()
+        await turns.take("a", soon())
+        other = asyncio.create_task(turns.take("b", soon()))
+        await asyncio.sleep(0)
+        again = asyncio.create_task(turns.take("a", soon()))
+        await asyncio.sleep(0)
+        turns.give_back()
+        await other
+        assert not again.done()
+        turns.give_back()
+        await again
+
+    asyncio.run(scene())
+
+
+def test_waiting_ends_at_the_deadline_and_takes_nothing() -> None:
+    async def scene() -> None:
+        turns = Turns()
+        await turns.take("a", soon())
+        with pytest.raises(UpstreamBusy):
+            await turns.take("b", soon(0.01))
+        cancelled = asyncio.create_task(turns.take("b", soon()))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        turns.give_back()
+        await turns.take("c", soon())
+
+    asyncio.run(scene())
