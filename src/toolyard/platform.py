@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from toolyard.contract.definitions import Era
 from toolyard.contract.snapshot import UpstreamSpec
@@ -207,7 +207,8 @@ class Process:
         operations = operations_routes(
             lambda: not holder[0].draining,
             gateway.metrics,
-            metrics_for="anyone" if is_loopback(self.host or settings.gateway.host) else "operator",
+            metrics_for=_metrics_for(settings, self.host or settings.gateway.host),
+            metrics_token=settings.gateway.metrics_token,
         )
         server = GatewayServer(
             RouteTable([*gateway.routes(), *operations]),
@@ -314,6 +315,13 @@ def wire_limits_of(settings: Settings) -> WireLimits:
         write_bytes=limits.stream_buffer_bytes,
         message_bytes=limits.body_bytes,
     )
+
+
+def _metrics_for(settings: Settings, host: str) -> Literal["anyone", "operator", "token"]:
+    """Who reads the metrics: with a token who shows it, else everybody on this machine, else the operator alone."""
+    if settings.gateway.metrics_token is not None:
+        return "token"
+    return "anyone" if is_loopback(host) else "operator"
 
 
 def _configure_logs(settings: Settings, log_format: str | None) -> None:

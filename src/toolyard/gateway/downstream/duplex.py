@@ -1,9 +1,9 @@
 """Client connections that carry many messages both ways: WebSocket, standard input and output, HTTP+SSE.
 
 Both eras on one connection: `initialize` opens its one session; requests that describe themselves are modern. Requests
-run side by side, at most 64, and reading never waits for them: answers to questions come the same way. What needs order
-(the handshake, notifications, replies) is done in order. What goes out goes through one queue, so answers never
-overtake what was sent before them.
+run side by side, at most 64; the next ones wait for their turn, and reading goes on meanwhile: answers to questions come
+the same way. What needs order (the handshake, notifications, replies) is done in order. What goes out goes through one
+queue, so answers never overtake what was sent before them; while it is full, nothing more is read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from toolyard.kit.tasks import TaskOwner
 from toolyard.protocol import jsonrpc
 
 MAX_RUNNING = 64
+MAX_TAKEN = 256
 MAX_QUEUED = 256
 POLICY_VIOLATION = 1008
 
@@ -36,9 +37,13 @@ class Outgoing:
 
     async def send(self, message: bytes) -> None:
         """Queue a message. Raises ClientGone."""
+        await self.room()
+        self.put(message)
+
+    async def room(self) -> None:
+        """Wait until the queue is not full."""
         while not self._room.is_set() and not self.gone:
             await self._room.wait()
-        self.put(message)
 
     async def flushed(self) -> None:
         """Wait until everything queued is handed to the socket, a second at most."""
@@ -107,7 +112,7 @@ class Duplex:
         self._outgoing = Outgoing(socket)
         self._conversation = Conversation(push=self._outgoing.send)
         self._calls = TaskOwner("connection")
-        self._running = 0
+        self._places = asyncio.Semaphore(MAX_RUNNING)
 
     async def run(self) -> None:
         """Serve until the client goes. What still runs is cancelled then."""
@@ -116,6 +121,7 @@ class Duplex:
         try:
             while (body := await self._socket.receive()) is not None:
                 await self.take(body)
+                await self._outgoing.room()
             await self._calls.settled(self._last_answers_s)
             self._outgoing.unread = True
         finally:
@@ -150,16 +156,13 @@ class Duplex:
             self._exchange.refuse(self._head, error, sink)
             return
         if (isinstance(message, jsonrpc.Request) and message.method != "initialize") or isinstance(message, list):
-            if self._running >= MAX_RUNNING:
+            if len(self._calls) >= MAX_TAKEN:
                 self._exchange.refuse(self._head, TooManyCalls(), sink, message)
                 return
-            self._running += 1
             self._calls.start(self._call(message, sink))
         else:
             await self._exchange.handle(self._head, message, sink, self._conversation)
 
     async def _call(self, message: Messages, sink: ConversationSink) -> None:
-        try:
+        async with self._places:
             await self._exchange.handle(self._head, message, sink, self._conversation)
-        finally:
-            self._running -= 1
