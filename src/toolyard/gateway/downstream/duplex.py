@@ -1,9 +1,9 @@
 """Client connections that carry many messages both ways: WebSocket, standard input and output, HTTP+SSE.
 
 Both eras on one connection: `initialize` opens its one session; requests that describe themselves are modern. Requests
-run side by side, at most 64; the next ones wait for their turn, and reading goes on meanwhile: answers to questions come
-the same way. What needs order (the handshake, notifications, replies) is done in order. What goes out goes through one
-queue, so answers never overtake what was sent before them; while it is full, nothing more is read.
+run side by side, at most 64; as many again wait a little for their turn, and reading goes on meanwhile: answers to
+questions come the same way. What needs order (the handshake, notifications, replies) is done in order. What goes out
+goes through one queue, so answers never overtake what was sent before them; while it is full, nothing more is read.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import asyncio
 from toolyard.gateway.call import Answer, ClientGone, Head, MessageSocket, Principal
 from toolyard.gateway.errors import TooManyCalls, Unauthenticated
 from toolyard.gateway.exchange import Conversation, Exchange, Messages
+from toolyard.gateway.interceptors.in_flight import Bulkhead
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.tasks import TaskOwner
 from toolyard.protocol import jsonrpc
 
 MAX_RUNNING = 64
-MAX_TAKEN = 256
+TURN_S = 1.0
 MAX_QUEUED = 256
 POLICY_VIOLATION = 1008
 
@@ -112,7 +113,7 @@ class Duplex:
         self._outgoing = Outgoing(socket)
         self._conversation = Conversation(push=self._outgoing.send)
         self._calls = TaskOwner("connection")
-        self._places = asyncio.Semaphore(MAX_RUNNING)
+        self._places = Bulkhead(MAX_RUNNING, TURN_S)
 
     async def run(self) -> None:
         """Serve until the client goes. What still runs is cancelled then."""
@@ -121,6 +122,8 @@ class Duplex:
         try:
             while (body := await self._socket.receive()) is not None:
                 await self.take(body)
+                if len(self._calls) >= MAX_RUNNING:
+                    await asyncio.sleep(0)
                 await self._outgoing.room()
             await self._calls.settled(self._last_answers_s)
             self._outgoing.unread = True
@@ -156,13 +159,17 @@ class Duplex:
             self._exchange.refuse(self._head, error, sink)
             return
         if (isinstance(message, jsonrpc.Request) and message.method != "initialize") or isinstance(message, list):
-            if len(self._calls) >= MAX_TAKEN:
-                self._exchange.refuse(self._head, TooManyCalls(), sink, message)
-                return
             self._calls.start(self._call(message, sink))
         else:
             await self._exchange.handle(self._head, message, sink, self._conversation)
 
     async def _call(self, message: Messages, sink: ConversationSink) -> None:
-        async with self._places:
+        try:
+            await self._places.enter()
+        except TooManyCalls as error:
+            self._exchange.refuse(self._head, error, sink, message)
+            return
+        try:
             await self._exchange.handle(self._head, message, sink, self._conversation)
+        finally:
+            self._places.leave()

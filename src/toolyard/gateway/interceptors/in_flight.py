@@ -48,7 +48,7 @@ class Bulkhead:
         except (TimeoutError, asyncio.CancelledError) as end:
             if turn.done() and not turn.cancelled():
                 self.leave()
-            else:
+            elif turn in self._waiting:
                 self._waiting.remove(turn)
             if isinstance(end, TimeoutError):
                 raise TooManyCalls from None
