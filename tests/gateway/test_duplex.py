@@ -341,6 +341,19 @@ def test_calls_that_run_when_the_clients_messages_end_are_ended_or_waited_for(la
     conversation(scene, last_answers_s=last_answers_s)
 
 
+def test_an_open_listen_stream_does_not_keep_a_connection_whose_messages_have_ended():
+    async def run(rig: Rig) -> None:
+        client = Client()
+        client.say(rpc("subscriptions/listen", {"notifications": {}, "_meta": envelope()}, "l"))
+        serving = asyncio.create_task(serve(rig, client, last_answers_s=10 * LIMIT_S))
+        assert (await client.hear())["method"] == "notifications/subscriptions/acknowledged"
+        await client.close()
+        async with asyncio.timeout(LIMIT_S):
+            await serving
+
+    play(run)
+
+
 def test_a_client_that_is_gone_ends_what_it_had():
     async def scene(client: Client, upstream: Upstream, rig: Rig) -> None:
         await greeted(client)

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
 from toolyard.kit.errors import PlatformError
@@ -22,6 +22,8 @@ from toolyard.kit.unix_path import socket_address
 
 SUBPROTOCOLS = [Subprotocol("mcp")]
 LAST_ANSWERS_S = 30.0
+NO_MESSAGE = b"{"
+"""Sent for a line that is no text, which would cost the connection: it is refused as what it is."""
 
 
 class GatewayRefused(PlatformError):
@@ -61,78 +63,115 @@ def _options() -> dict[str, Any]:
 async def _carry(opening: connect) -> int:
     try:
         async with opening as socket:
-            lines, open_requests = StandardLines(), OpenRequests()
-            upward = asyncio.ensure_future(_send_lines(lines, socket, open_requests))
-            downward = asyncio.ensure_future(_print_messages(lines, socket, open_requests))
-            await asyncio.wait({upward, downward}, return_when=asyncio.FIRST_COMPLETED)
-            ended_by_client = not downward.done()
-            if ended_by_client:
-                await open_requests.answered(LAST_ANSWERS_S)
-                await socket.close()
-            upward.cancel()
-            await asyncio.gather(upward, downward, return_exceptions=True)
-            if ended_by_client:
+            return await _carry_both_ways(StandardLines(), socket)
+    except (OSError, InvalidHandshake) as error:
+        raise _refusal(error) from error
+
+
+async def _carry_both_ways(lines: StandardLines, socket: ClientConnection) -> int:
+    """Carry until the client's input ends and its last answers are here, or until one side is gone; the exit code."""
+    open_requests = OpenRequests()
+    upward = asyncio.ensure_future(_send_lines(lines, socket, open_requests))
+    downward = asyncio.ensure_future(_print_messages(lines, socket, open_requests))
+    try:
+        await asyncio.wait({upward, downward}, return_when=asyncio.FIRST_COMPLETED)
+        if upward.done() and await upward:
+            answered = asyncio.ensure_future(open_requests.answered())
+            await asyncio.wait({answered, downward}, timeout=LAST_ANSWERS_S, return_when=asyncio.FIRST_COMPLETED)
+            answered.cancel()
+            if not downward.done() or not open_requests:
                 return 0
+        if await downward:
             sys.stderr.write("toolyard: the gateway closed the connection\n")
-            return 1
-    except InvalidStatus as refusal:
-        raise GatewayRefused(
-            f"the gateway refused the connection with HTTP {refusal.response.status_code}"
-        ) from refusal
+        return 1
+    finally:
+        upward.cancel()
+        downward.cancel()
+        await asyncio.gather(upward, downward, return_exceptions=True)
+
+
+def _refusal(error: Exception) -> GatewayRefused:
+    if isinstance(error, InvalidStatus):
+        return GatewayRefused(f"the gateway refused the connection with HTTP {error.response.status_code}")
+    return GatewayRefused(f"the gateway cannot be reached: {error}")
 
 
 class OpenRequests:
-    """The client's requests that have no answer yet: when its input ends, they are waited for."""
+    """The client's requests that have no answer yet: when its input ends, they are waited for. A listen stream, which
+    ends with its client, is none of them, nor is a request that the client has cancelled."""
 
     def __init__(self) -> None:
         self._ids: set[str | int] = set()
         self._none = asyncio.Event()
         self._none.set()
 
+    def __bool__(self) -> bool:
+        return bool(self._ids)
+
     def sent(self, line: bytes) -> None:
-        """Note a request."""
-        request_id = _id_of(line, "method")
-        if request_id is not None:
+        """Note a request, or that one was cancelled."""
+        message = _object(line)
+        method, request_id = message.get("method"), message.get("id")
+        if method == "notifications/cancelled":
+            params = message.get("params")
+            self._close(params.get("requestId") if isinstance(params, dict) else None)
+        elif isinstance(method, str) and isinstance(request_id, str | int) and method != "subscriptions/listen":
             self._ids.add(request_id)
             self._none.clear()
 
-    def received(self, message: bytes) -> None:
+    def received(self, line: bytes) -> None:
         """Note an answer."""
-        self._ids.discard(_id_of(message, "result", "error") or "")
+        message = _object(line)
+        if "result" in message or "error" in message:
+            self._close(message.get("id"))
+
+    async def answered(self) -> None:
+        """Wait until nothing is open."""
+        await self._none.wait()
+
+    def _close(self, request_id: object) -> None:
+        if isinstance(request_id, str | int):
+            self._ids.discard(request_id)
         if not self._ids:
             self._none.set()
 
-    async def answered(self, limit_s: float) -> None:
-        """Wait until nothing is open, at most `limit_s` seconds."""
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._none.wait()
-        except TimeoutError:
-            return
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _id_of(text: bytes, *members: str) -> str | int | None:
+def _object(text: bytes) -> dict[str, Any]:
     try:
         message = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return None
-    if not isinstance(message, dict) or not any(member in message for member in members):
-        return None
-    request_id = message.get("id")
-    return request_id if isinstance(request_id, str | int) else None
+        return {}
+    return message if isinstance(message, dict) else {}
 
 
-async def _send_lines(lines: StandardLines, socket: ClientConnection, open_requests: OpenRequests) -> None:
-    while (line := await lines.receive()) is not None:
-        open_requests.sent(line)
-        await socket.send(line, text=True)
+async def _send_lines(lines: StandardLines, socket: ClientConnection, open_requests: OpenRequests) -> bool:
+    """Whether the client's input has ended; else the gateway is gone."""
+    try:
+        while (line := await lines.receive()) is not None:
+            open_requests.sent(line)
+            await socket.send(line if _is_text(line) else NO_MESSAGE, text=True)
+    except ConnectionClosed:
+        return False
+    return True
 
 
-async def _print_messages(lines: StandardLines, socket: ClientConnection, open_requests: OpenRequests) -> None:
+async def _print_messages(lines: StandardLines, socket: ClientConnection, open_requests: OpenRequests) -> bool:
+    """Whether the gateway is gone; else nobody reads any more."""
     try:
         async for message in socket:
             content = message if isinstance(message, bytes) else message.encode()
             await lines.send(content)
             open_requests.received(content)
     except ConnectionClosed:
-        return
+        return True
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,11 +1,13 @@
 """This process's standard input and output as lines, on a loop, whatever they are (pipes, files, terminals).
 
-A thread reads and a thread writes: event loops cannot wait for files, and some refuse pipes that are half closed.
+A thread reads and a thread writes: event loops cannot wait for files, and some refuse pipes that are half closed. The
+reader has a buffer of its own: the interpreter aborts if a thread still waits in that of `sys.stdin` at its end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from typing import BinaryIO
@@ -18,7 +20,7 @@ class StandardLines:
     """Lines in, lines out. A line longer than 4 MiB arrives cut short, so that it is refused as what it is."""
 
     def __init__(self, incoming: BinaryIO | None = None, outgoing: BinaryIO | None = None) -> None:
-        self._incoming = incoming or sys.stdin.buffer
+        self._incoming = incoming or os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
         self._outgoing = outgoing or sys.stdout.buffer
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -40,13 +42,15 @@ class StandardLines:
         self._outgoing.flush()
 
     def _read(self) -> None:
-        while line := self._incoming.readline(MAX_LINE_BYTES + 1):
-            if len(line) > MAX_LINE_BYTES:
-                while not line.endswith(b"\n") and (line := self._incoming.readline(MAX_LINE_BYTES)):
+        whole = MAX_LINE_BYTES + len(b"\r\n")
+        while line := self._incoming.readline(whole):
+            content = line.rstrip(b"\r\n")
+            if len(content) > MAX_LINE_BYTES or (len(line) == whole and not line.endswith(b"\n")):
+                while not line.endswith(b"\n") and (line := self._incoming.readline(whole)):
                     pass
-                line = b"{"
-            if line.strip():
-                self._hand_over(line.rstrip(b"\r\n"))
+                content = b"{"
+            if content.strip():
+                self._hand_over(content)
         self._hand_over(None)
 
     def _hand_over(self, line: bytes | None) -> None:

@@ -113,6 +113,7 @@ class Duplex:
         self._outgoing = Outgoing(socket)
         self._conversation = Conversation(push=self._outgoing.send)
         self._calls = TaskOwner("connection")
+        self._listening = TaskOwner("listen streams")
         self._places = Bulkhead(MAX_RUNNING, TURN_S)
 
     async def run(self) -> None:
@@ -130,6 +131,7 @@ class Duplex:
         finally:
             self._exchange.connections.discard(self)
             await self._calls.aclose()
+            await self._listening.aclose()
             await self._exchange.end(self._conversation)
             if not self._outgoing.gone:
                 self._outgoing.put(None)
@@ -159,7 +161,8 @@ class Duplex:
             self._exchange.refuse(self._head, error, sink)
             return
         if (isinstance(message, jsonrpc.Request) and message.method != "initialize") or isinstance(message, list):
-            self._calls.start(self._call(message, sink))
+            listens = isinstance(message, jsonrpc.Request) and message.method == "subscriptions/listen"
+            (self._listening if listens else self._calls).start(self._call(message, sink))
         else:
             await self._exchange.handle(self._head, message, sink, self._conversation)
 
