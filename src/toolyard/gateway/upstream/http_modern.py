@@ -11,11 +11,11 @@ import asyncio
 import itertools
 from typing import Any, Final
 
-from toolyard import __version__
 from toolyard.contract.definitions import Json, Observation
 from toolyard.gateway.call import AskRefused, Call, UpstreamEvents
 from toolyard.gateway.upstream.asking import run_rounds
 from toolyard.gateway.upstream.errors import UpstreamIncomplete
+from toolyard.gateway.upstream.handshake import GATEWAY_INFO
 from toolyard.gateway.upstream.http_delivery import Announcer, Courier
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint, kind_of, let_end
@@ -33,7 +33,6 @@ from toolyard.protocol.revisions import META_SERVER_INFO, MODERN
 HEADER_MISMATCH: Final = -32020
 UNSUPPORTED_REVISION: Final = -32022
 INTERNAL_ERROR: Final = -32603
-GATEWAY_INFO: Final[Json] = {"name": "toolyard", "version": __version__}
 MAY_ASK: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 POST_HEADERS: Final = (("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream"))
 

@@ -17,10 +17,11 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import AskRefused, Call, Suspended
 from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
+from toolyard.gateway.upstream.handshake import GATEWAY_INFO
 from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announcer, Courier
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint, kind_of, let_end
-from toolyard.gateway.upstream.http_modern import GATEWAY_INFO, POST_HEADERS
+from toolyard.gateway.upstream.http_modern import POST_HEADERS
 from toolyard.gateway.upstream.http_running import Running, SessionLost
 from toolyard.kit.errors import PlatformError
 from toolyard.net.response import HttpResponse
