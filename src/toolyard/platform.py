@@ -151,8 +151,8 @@ class Process:
         server.on_drain.append(gateway.hub.end_streams)
         tasks = TaskOwner("platform")
         try:
-            gateway.start()
             bound = await server.start(self.host or settings.host, self._wanted_port(), _tls(self.loaded.settings))
+            gateway.start()
             await server.start_unix(settings.data_dir / SOCKET_NAME)
             started = Started(self._url(bound), bound, self.loaded, settings.data_dir)
             self._write_facts(started)

@@ -77,8 +77,6 @@ def prompts(
     if name is None:
         show(client.list_all(server, "prompts/list", "prompts"), output, columns=("name", "description"))
         return
-    from toolyard.cli.calling import split_pairs
-
     result = client.request(server, "prompts/get", {"name": name, "arguments": dict(split_pairs(arguments or []))})
     if output is not Format.TABLE:
         show(result, output)
@@ -180,3 +178,14 @@ def _upstreams_in_file(place: Place) -> list[dict[str, Any]]:
         }
         for spec in place.load().snapshot.upstreams.values()
     ]
+
+
+def split_pairs(words: list[str]) -> list[tuple[str, str]]:
+    """["a=1", "b:=[2]"] → pairs; the colon stays at the end of the name. Raises BadParameter."""
+    pairs = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"'{word}' is not an argument; write name=value")
+        pairs.append((name, value))
+    return pairs

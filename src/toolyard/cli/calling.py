@@ -44,7 +44,7 @@ def call(
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Call a tool and print what it answers. The exit code is 1 if the tool reports an error."""
-    from toolyard.cli.ask import reach
+    from toolyard.cli.ask import reach, split_pairs
 
     pairs = split_pairs(arguments or [])
     given = _read_json(json_text) if json_text is not None else {}
@@ -89,17 +89,6 @@ def _request(
         return client.request(
             server, "tools/call", params, on_notification=progress.note, parameters=header_parameters(schema)
         )
-
-
-def split_pairs(words: list[str]) -> list[tuple[str, str]]:
-    """["a=1", "b:=[2]"] → pairs; the colon stays at the end of the name. Raises BadParameter."""
-    pairs = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"'{word}' is not an argument; write name=value")
-        pairs.append((name, value))
-    return pairs
 
 
 def typed(name: str, text: str, schema: dict[str, Any]) -> Any:
