@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import islice
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from typing import Any
 import structlog
 
 MAX_VALUE_CHARS = 2048
+MAX_ITEMS = 100
+MAX_DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ def configure(settings: LogSettings) -> None:
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
+        if isinstance(old, _PrivateRotatingFile):
+            old.close()
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(settings.level.upper())
@@ -104,14 +109,33 @@ def _formatter(*, console: bool) -> logging.Formatter:
 
 def _harmless(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = _one_line(value) if key != "exception" else value[: 8 * MAX_VALUE_CHARS]
+        if key == "exception" and isinstance(value, str):
+            event[key] = "\n".join(_printable(line) for line in value[: 8 * MAX_VALUE_CHARS].split("\n"))
+        elif not key.startswith("_"):
+            event[key] = _plain(value, MAX_DEPTH)
     return event
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The value as it may be written: texts on one line and cut, collections cut, anything else by its description."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return _one_line(value)
+    if depth and isinstance(value, Mapping):
+        return {_one_line(str(k)): _plain(v, depth - 1) for k, v in islice(value.items(), MAX_ITEMS)}
+    if depth and isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v, depth - 1) for v in islice(value, MAX_ITEMS)]
+    return _one_line(repr(value))
 
 
 def _one_line(value: str) -> str:
     if len(value) > MAX_VALUE_CHARS:
         value = value[:MAX_VALUE_CHARS] + "…"
+    return _printable(value)
+
+
+def _printable(value: str) -> str:
     if value.isprintable():
         return value
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
