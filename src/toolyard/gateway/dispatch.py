@@ -60,15 +60,23 @@ class Dispatch:
         except PlatformError:
             if not server.unobserved:
                 raise
-            return self._resolve_later(call, router, server.unobserved, proceed)
+            return self._resolve_later(call, router, proceed)
         call.target = target
         call.deadline = asyncio.get_running_loop().time() + target.timeout_s
         return proceed(call)
 
-    async def _resolve_later(self, call: Call, router: Router, unobserved: tuple[str, ...], proceed: Perform) -> Json:
-        await self._pool.tried(unobserved, FIRST_LOOK_S)
-        call.target = target = router(self.server(call.server), call.params)
-        call.deadline = asyncio.get_running_loop().time() + target.timeout_s
+    async def _resolve_later(self, call: Call, router: Router, proceed: Perform) -> Json:
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + FIRST_LOOK_S
+        while True:
+            server = self.server(call.server)
+            try:
+                call.target = target = router(server, call.params)
+                break
+            except PlatformError:
+                if not await self._pool.looked(server.unobserved, give_up_at):
+                    raise
+        call.deadline = now() + target.timeout_s
         return await proceed(call)
 
     async def __call__(self, call: Call) -> Json:

@@ -79,6 +79,7 @@ class Pool:
         self._tasks = TaskOwner("pool")
         self.on_replaced: Callable[[str], None] = lambda _upstream_id: None
         self._slots = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._looked = asyncio.Event()
 
     def reconcile(self, snapshot: Snapshot) -> None:
         """Make the live upstreams those of the snapshot: start new ones, replace changed ones, close gone ones."""
@@ -125,6 +126,19 @@ class Pool:
                     await asyncio.gather(*waits)
             except TimeoutError:
                 pass
+
+    async def looked(self, upstream_ids: Iterable[str], until: float) -> bool:
+        """Wait until some upstream has been looked at. False when it is `until` on the loop's clock, and at once where
+        each of these has been tried."""
+        entries = [e for i in upstream_ids if (e := self._entries.get(i)) is not None]
+        if all(e.tried.is_set() for e in entries):
+            return False
+        try:
+            async with asyncio.timeout_at(until):
+                await self._looked.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def stale(self, upstream_ids: Iterable[str]) -> list[str]:
         """Which of these serve definitions from an earlier time because they fail now."""
@@ -173,6 +187,8 @@ class Pool:
                 wait_s = await self._observe(entry)
             finally:
                 entry.tried.set()
+                self._looked.set()
+                self._looked = asyncio.Event()
             try:
                 async with asyncio.timeout(wait_s):
                     await entry.again.wait()
