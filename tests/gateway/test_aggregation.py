@@ -324,7 +324,7 @@ def test_an_upstream_that_was_taken_away_is_gone_from_lists_and_calls_at_once():
     virtually(scene, snap("a", "b"), fakes)
 
 
-def test_a_thousand_changes_of_the_configuration_fail_no_call_on_what_did_not_change():
+def test_two_hundred_changes_of_the_configuration_fail_no_call_on_what_did_not_change():
     async def scene(desk: Desk) -> None:
         await settled(desk)
         failed: list[Any] = []
@@ -338,7 +338,7 @@ def test_a_thousand_changes_of_the_configuration_fail_no_call_on_what_did_not_ch
                 await asyncio.sleep(0)
 
         calling = asyncio.ensure_future(keep_calling())
-        for revision in range(2, 1002):
+        for revision in range(2, 202):
             others = [f"u{n}" for n in range(revision % 5)]
             desk.gateway.offer(snap("a", *others, revision=revision))
             await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolyard.gateway.errors import StateRefused
@@ -96,6 +96,7 @@ def test_a_state_of_another_principal_server_method_or_call_is_refused(other):
         seal.open(sealed, binding_of(*other))
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.text(max_size=5), json_values, max_size=3),
     st.dictionaries(st.text(max_size=5), json_values, max_size=3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.contract.making import observed, snap
@@ -156,6 +156,7 @@ worlds = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(worlds, st.sampled_from(["plain", "prefixed"]))
 def test_every_exposed_name_is_unique_valid_and_stable_whatever_upstreams_come_and_go(moments, naming):
     snapshot = snap("a", "b", "a__b", "n" * 63, servers=(ServerSpec("default", names=naming),))

@@ -9,7 +9,7 @@ import threading
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolyard.kit import stdio
@@ -55,6 +55,7 @@ def test_a_line_of_four_mebibytes_arrives_and_a_longer_one_arrives_as_what_it_is
     assert read_all(io.BytesIO(long + end + b"".join(line + b"\n" for line in after))) == [*expected, *after]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.binary(max_size=30), max_size=8), st.sampled_from([b"\n", b"\r\n"]))
 def test_lines_come_whole_and_in_order_however_long(lines, end):
     clean = [line.replace(b"\n", b"").replace(b"\r", b"") for line in lines]
