@@ -129,17 +129,21 @@ def test_an_answer_nobody_read_still_gives_its_connection_back() -> None:
     run(answer(b"", 202), use)
 
 
-def test_requests_beyond_the_limit_wait_their_turn_in_order() -> None:
+@pytest.mark.parametrize("limit", [1, 2])
+def test_requests_beyond_the_limit_wait_their_turn(limit: int) -> None:
     async def use(peer: FakePeer, client: HttpClient) -> None:
         async def one(number: int) -> None:
             await (await post(client, b"%d" % number)).read(100)
 
         await asyncio.gather(*(one(number) for number in range(30)))
-        assert peer.connections_seen == 2
-        assert [int(seen.body) for seen in peer.requests] == list(range(30))
+        came = [int(seen.body) for seen in peer.requests]
+        assert peer.connections_seen == limit
+        assert sorted(came) == list(range(30))
+        if limit == 1:  # what travels on two connections may overtake
+            assert came == sorted(came)
         assert client.status()["waiting"] == 0
 
-    run(answer(), use, max_connections=2)
+    run(answer(), use, max_connections=limit)
 
 
 def test_waiting_for_a_connection_ends_with_the_deadline_and_was_not_sent() -> None:
