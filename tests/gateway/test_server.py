@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import stat
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.gateway.wire_rig import Client, Rig, echo, get, post, route, serving, talk, until, within
+from tests.unit.net.certificates import Authority
 from toolyard.gateway.call import Answer, Head
 from toolyard.gateway.http_sink import HttpSink
 from toolyard.gateway.metrics import Metrics
@@ -61,20 +61,12 @@ def test_an_operators_route_does_not_exist_for_anyone_else() -> None:
 
 
 def test_https_serves_the_same_and_its_own_origin_is_https(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost"
-    made = subprocess.run(
-        [*command.split(), "-keyout", str(key), "-out", str(certificate)], check=False, capture_output=True
-    )
-    if made.returncode:
-        pytest.skip("no openssl command")
+    authority = Authority(tmp_path)
 
     async def main() -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
         server = GatewayServer(RouteTable([MCP]))
-        port = await server.start("127.0.0.1", 0, context)
-        trusting = ssl.create_default_context(cafile=str(certificate))
+        port = await server.start("127.0.0.1", 0, authority.server("localhost"))
+        trusting = ssl.create_default_context(cafile=authority.ca_file)
         client = Client(*await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="localhost"))
         own = b"Origin: https://localhost:%d\r\n" % port
         assert (await client.ask(post(b"x" * 100_000, b"/mcp", own))).json()["length"] == 100_000
