@@ -29,9 +29,11 @@ from toolyard.gateway.feed.last_good import load_last_good
 from toolyard.gateway.feed.watch import FileFeed, Watched
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.gateway.framing import WireLimits
+from toolyard.gateway.identity import Identity, load_seal_key
 from toolyard.gateway.interceptors.in_flight import InFlightLimits
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.operations import operations_routes
+from toolyard.gateway.parking import ParkingLimits
 from toolyard.gateway.routes import RouteTable
 from toolyard.gateway.server import GatewayServer
 from toolyard.gateway.sessions import SessionLimits
@@ -197,6 +199,7 @@ class Process:
             clock=SystemClock(),
             peppers=lambda: self.keys.peppers,
             bounds=bounds_of(settings),
+            identity=Identity(seal_key=load_seal_key(settings.gateway.data_dir)),
             facts=lambda: {"pid": os.getpid(), "config": str(self.config)},
         )
         return gateway, journal
@@ -223,6 +226,7 @@ class Process:
         )
         gateway.metrics.watch("connections", lambda: server.connection_count)
         gateway.metrics.watch("journal_entries_dropped", lambda: gateway.journal.dropped)
+        gateway.metrics.watch("parked_calls", lambda: len(gateway.parking))
         gateway.metrics.watch("sessions", lambda: len(gateway.sessions))
         gateway.metrics.watch("running", lambda: server.running_count)
         holder.append(server)
@@ -297,6 +301,7 @@ def bounds_of(settings: Settings) -> Bounds:
         ),
         streams=StreamLimits(limits.subscriptions, limits.subscriptions_per_principal),
         timeout_s=settings.defaults.timeout_s,
+        parking=ParkingLimits(limits.parked, limits.parked_per_principal, limits.parked_for_s),
         sessions=SessionLimits(settings.sessions.max, settings.sessions.per_principal, settings.sessions.idle_s),
     )
 

@@ -93,6 +93,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("limits.in_flight_per_server", "count", "64", "Calls at once on one virtual server."),
     Setting("limits.in_flight_per_upstream", "count", "32", "Calls at once to one upstream."),
     Setting("limits.queue_wait", "seconds", "250ms", "How long a call waits for a place before it is refused."),
+    Setting("limits.parked", "count", "1000", "Calls at once that wait for answers of their callers."),
+    Setting("limits.parked_per_principal", "count", "200", "Such calls of one principal."),
+    Setting("limits.parked_for", "seconds", "600s", "How long such a call waits before it is given up."),
     Setting("limits.call_timeout", "seconds", "600s", "Longest time that any upstream or tool may be given."),
     Setting("limits.response", "bytes", "16MiB", "Largest answer of an upstream."),
     Setting("limits.event", "bytes", "4MiB", "Largest event of a stream, and line of a stdio upstream."),
@@ -163,6 +166,9 @@ class LimitSettings:
     in_flight_per_server: int
     in_flight_per_upstream: int
     queue_wait_s: float
+    parked: int
+    parked_per_principal: int
+    parked_for_s: float
     call_timeout_s: float
     response_bytes: int
     event_bytes: int

@@ -35,7 +35,7 @@ from fixture_definitions import (
     image,
     text,
 )
-from fixture_tools import DYNAMIC_TOOL, TOOLS, Asked, ToolFailed, done, wanted
+from fixture_tools import DYNAMIC_TOOL, TOOLS, Asked, ToolFailed, done, in_rounds, wanted
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
@@ -127,11 +127,14 @@ class Fixture:
         self._meet(context)
         if params.name not in TOOLS:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}")
-        asked = Asked(
-            context, params.arguments or {}, params.input_responses or {}, params.request_state, self._changed
-        )
+
+        async def once(responses: Any, state: str | None) -> Json:
+            given = responses or params.input_responses or {}
+            asked = Asked(context, params.arguments or {}, given, state or params.request_state, self._changed)
+            return await TOOLS[params.name][0](asked)
+
         try:
-            result = await TOOLS[params.name][0](asked)
+            result = await in_rounds(context, once)
         except ToolFailed as failure:
             result = {**done(text(str(failure))), "isError": True}
         return _result(result, types.CallToolResult)
@@ -159,8 +162,11 @@ class Fixture:
         self._meet(context)
         return types.ListPromptsResult.model_validate({"prompts": PROMPTS + [DYNAMIC_PROMPT] * self._extra_prompt})
 
-    async def get_prompt(self, _: Context, params: types.GetPromptRequestParams) -> Any:
-        return _result(_messages(params), types.GetPromptResult)
+    async def get_prompt(self, context: Context, params: types.GetPromptRequestParams) -> Any:
+        async def once(responses: Any, _: str | None) -> Json:
+            return _messages(params, responses or params.input_responses or {})
+
+        return _result(await in_rounds(context, once), types.GetPromptResult)
 
     async def complete(self, _: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
         known = ["paris", "park", "party", "testing"]
@@ -224,7 +230,7 @@ def _contents(uri: str) -> Json:
     raise MCPError(code=types.INVALID_PARAMS, message=f"Resource not found: {uri}", data={"uri": uri})
 
 
-def _messages(params: types.GetPromptRequestParams) -> Json:
+def _messages(params: types.GetPromptRequestParams, responses: Any) -> Json:
     arguments = params.arguments or {}
     if params.name == "test_simple_prompt":
         contents = [text("This is a simple prompt for testing.")]
@@ -237,7 +243,7 @@ def _messages(params: types.GetPromptRequestParams) -> Json:
     elif params.name == "test_prompt_with_image":
         contents = [image(), text("Please look at it.")]
     elif params.name == "test_input_required_result_prompt":
-        response = (params.input_responses or {}).get("user_context")
+        response = responses.get("user_context")
         if not isinstance(response, types.ElicitResult):
             return wanted(user_context=elicit("What context should the prompt use?", context=STRING))
         contents = [text(f"Use this context: {(response.content or {}).get('context')}")]

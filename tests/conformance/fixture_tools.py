@@ -66,19 +66,48 @@ class Asked:
 
     async def push(self, request: Json) -> Json:
         """Ask a legacy client on the call's own stream and return its result as plain data."""
-        request_type, result_type = _PUSHED[request["method"]]
-        result = await self.context.session.send_request(
-            request_type.model_validate(request),
-            result_type,
-            metadata=ServerMessageMetadata(related_request_id=self.context.request_id),
-        )
+        result = await pushed(self.context, request)
         return dict(result.model_dump(by_alias=True, mode="json", exclude_none=True))
 
 
 _PUSHED: dict[str, tuple[Any, Any]] = {
     "elicitation/create": (types.ElicitRequest, types.ElicitResult),
     "sampling/createMessage": (types.CreateMessageRequest, types.CreateMessageResult),
+    "roots/list": (types.ListRootsRequest, types.ListRootsResult),
 }
+
+
+async def pushed(context: ServerRequestContext[Any, Any], request: Json, key: str | None = None) -> Any:
+    """The client's result of a request pushed to it on the call's own stream; `key`: what a modern client would have
+    called it, for a gateway that turns it into an input request."""
+    request_type, result_type = _PUSHED[request["method"]]
+    if key is not None:
+        params = request.get("params") or {}
+        request = {**request, "params": {**params, "_meta": {**params.get("_meta", {}), "toolyard/inputKey": key}}}
+    return await context.session.send_request(
+        request_type.model_validate(request),
+        result_type,
+        metadata=ServerMessageMetadata(related_request_id=context.request_id),
+    )
+
+
+Round = Callable[[Mapping[str, Any], str | None], Awaitable[Json]]
+
+
+async def in_rounds(context: ServerRequestContext[Any, Any], first: Round) -> Json:
+    """The result of `first(responses, state)`. What it wants of a legacy client is pushed, all at once, until it wants
+    nothing more; a modern client is told what is wanted."""
+    responses: dict[str, Any] = {}
+    state: str | None = None
+    while True:
+        result = await first(responses, state)
+        if result.get("resultType") != "input_required" or context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            return result
+        requests = result["inputRequests"]
+        answers = await asyncio.gather(*(pushed(context, request, key) for key, request in requests.items()))
+        responses = {**responses, **dict(zip(requests, answers, strict=True))}
+        state = result.get("requestState")
+
 
 Tool = Callable[[Asked], Awaitable[Json]]
 
@@ -270,6 +299,8 @@ async def needs_two_rounds(asked: Asked) -> Json:
 
 async def capability_gated(asked: Asked) -> Json:
     """Asks only for what the client said it can do."""
+    if asked.responses:
+        return done(text(f"Answered: {', '.join(sorted(asked.responses))}"))
     capabilities = asked.context.session.client_capabilities or types.ClientCapabilities()
     requests: Json = {}
     if capabilities.sampling is not None:

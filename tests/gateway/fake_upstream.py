@@ -35,6 +35,7 @@ class FakeUpstream:
     offers: Observation
     answer: Answer = say_who
     dead: bool = False
+    pushes: bool = False
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     observed: int = 0
     observed_at: list[float] = field(default_factory=list)
@@ -59,6 +60,9 @@ class FakeUpstream:
         if self.dead:
             raise UpstreamUnreachable(f"{self.spec.id} is dead")
         return await self.answer(call, method, params)
+
+    def may_push(self, call: Call) -> bool:
+        return self.pushes
 
     async def watch(self, call: Call, uri: str) -> None:
         self.watched.append(f"+{uri}")

@@ -6,7 +6,6 @@ server.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from toolyard.gateway.downstream.routes import client_routes
 from toolyard.gateway.downstream.sse import HttpSse
 from toolyard.gateway.events import Hub, StreamLimits
 from toolyard.gateway.exchange import Exchange
+from toolyard.gateway.identity import Identity
 from toolyard.gateway.interceptors.authn import Authenticator
 from toolyard.gateway.interceptors.authz import Authorize
 from toolyard.gateway.interceptors.in_flight import InFlight, InFlightLimits
@@ -34,6 +34,7 @@ from toolyard.gateway.lists import Lists
 from toolyard.gateway.metrics import Metrics
 from toolyard.gateway.modern import ModernRequests
 from toolyard.gateway.operator import OperatorRoutes
+from toolyard.gateway.parking import Parking, ParkingLimits
 from toolyard.gateway.pipeline import compose
 from toolyard.gateway.pool import Pool, Presence
 from toolyard.gateway.refusal_log import RefusalLog
@@ -58,6 +59,7 @@ class Bounds:
     streams: StreamLimits = StreamLimits()  # noqa: RUF009  (frozen)
     timeout_s: float = 30.0
     sessions: SessionLimits = SessionLimits()  # noqa: RUF009  (frozen)
+    parking: ParkingLimits = ParkingLimits()  # noqa: RUF009  (frozen)
 
 
 class Gateway:
@@ -72,11 +74,11 @@ class Gateway:
         clock: Clock,
         peppers: Callable[[], Mapping[int, bytes]],
         bounds: Bounds | None = None,
-        seal_key: bytes | None = None,
+        identity: Identity | None = None,
         facts: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         bounds = bounds or Bounds()
-        seal_key = seal_key or secrets.token_bytes(32)
+        identity = identity or Identity()
         self.journal = journal
         self.metrics = Metrics(MODERN_METHODS | LEGACY_METHODS)
         self.holder = CatalogHolder(snapshot, journal.observations(), journal.names())
@@ -95,7 +97,9 @@ class Gateway:
         self.sessions = Sessions(bounds.sessions, clock)
         self._watching = Watching(self.pool.get)
         self.pool.on_replaced = self._watching.replaced
-        dispatch = Dispatch(self._catalog, self.pool, Lists(seal_key, definition_for), self._watching)
+        self.parking = Parking(identity.owner, clock, bounds.parking)
+        lists = Lists(identity.key_for("cursors"), definition_for)
+        dispatch = Dispatch(self._catalog, self.pool, lists, self._watching, self.parking)
         record = Record(self.metrics)
         perform = compose(
             [
@@ -109,9 +113,10 @@ class Gateway:
             dispatch,
         )
         self._authenticate = authenticate = Authenticator(self._catalog, peppers, clock, self.refusals.credential)
+        seal = StateSeal(identity.key_for("states"), clock)
         self.exchange = Exchange(
             authenticate,
-            ModernRequests(dispatch, perform, StateSeal(seal_key, clock), self.hub, timeout_s=bounds.timeout_s),
+            ModernRequests(dispatch, perform, seal, self.hub, timeout_s=bounds.timeout_s),
             LegacyRequests(dispatch, perform, self.sessions, self.hub, timeout_s=bounds.timeout_s),
             self.sessions,
             self.refusals.error,
@@ -144,6 +149,8 @@ class Gateway:
 
     def sweep(self) -> None:
         """End what is idle, and what belongs to principals that are not valid any more."""
+        self.parking.end_overdue()
+        self.parking.end_those_of(self._authenticate.is_valid)
         self.sessions.end_idle()
         self.sessions.end_those_of(self._authenticate.is_valid)
         self.hub.end_streams(self._authenticate.is_valid)
@@ -155,6 +162,7 @@ class Gateway:
         """End all sessions and upstreams."""
         self.hub.end_streams()
         await self.sessions.aclose()
+        await self.parking.aclose()
         await self._watching.aclose()
         await self.pool.aclose()
 

@@ -98,10 +98,13 @@ Pause = Callable[[int], Awaitable[None]]
 
 class Ask(Protocol):
     """Ask the caller's side. `requests`: {key: {"method": …, "params": …}}; returns {key: result}. A modern upstream's
-    `state` travels with it. Raises Suspended (modern caller), AskRefused (caller cannot be asked or said no by
+    `state` travels with it; `held` says that the upstream's request stays open until the answer (older revisions push
+    their questions). Raises Suspended (modern caller, not held), AskRefused (caller cannot be asked or said no by
     error)."""
 
-    async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]: ...
+    async def __call__(
+        self, requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
+    ) -> dict[str, Json]: ...
 
 
 class HeldPlaces(Protocol):
@@ -112,11 +115,13 @@ class HeldPlaces(Protocol):
 
 
 class Suspended(Exception):
-    """The caller must answer `requests` and send the call again."""
+    """The caller must answer `requests` and send the call again, with the upstream's `state`, or with the `ticket` of
+    the call that is held for it."""
 
-    def __init__(self, requests: Mapping[str, Json], state: str | None) -> None:
+    def __init__(self, requests: Mapping[str, Json], state: str | None, *, ticket: str | None = None) -> None:
         self.requests = requests
         self.state = state
+        self.ticket = ticket
         super().__init__("input required")
 
 
@@ -171,6 +176,7 @@ class Call:
     watcher: str = ""
     input_responses: dict[str, Json] | None = None
     upstream_state: str | None = None
+    ticket: str | None = None
     target: Target | None = None
     pause: Pause | None = None
     places: HeldPlaces | None = None
@@ -194,14 +200,16 @@ class Upstream(Protocol):
     result object as the upstream sent it, without `resultType: input_required` (those went through `call.ask`). Raises
     RelayedError for a JSON-RPC error of the upstream, AskRefused where a modern upstream's question was refused, and
     UpstreamError for everything else; nothing else escapes but CancelledError, upon which the upstream has been told.
-    `watch`/`unwatch`: resource subscriptions. `roots_changed`: tell the caller's legacy session, if there is one, that
-    its roots are others now.
+    `may_push`: its questions come while the request runs (older revisions), so that a caller who is to be asked later
+    needs the request held. `watch`/`unwatch`: resource subscriptions. `roots_changed`: tell the caller's legacy
+    session, if there is one, that its roots are others now.
     """
 
     spec: UpstreamSpec
 
     async def observe(self) -> Observation: ...
     async def request(self, call: Call, method: str, params: Json) -> Json: ...
+    def may_push(self, call: Call) -> bool: ...
     async def watch(self, call: Call, uri: str) -> None: ...
     async def unwatch(self, call: Call, uri: str) -> None: ...
     async def roots_changed(self, call: Call) -> None: ...

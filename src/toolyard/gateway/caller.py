@@ -46,14 +46,19 @@ class Emitter:
 
 
 class SuspendingAsk:
-    """`call.ask` of a modern caller: its exchange ends, its retry brings the answers."""
+    """`call.ask` of a modern caller: its exchange ends, its retry brings the answers. What an upstream pushes needs
+    more: a call that is held (`held.HeldCall`)."""
 
     __slots__ = ("_capabilities",)
 
     def __init__(self, capabilities: Json) -> None:
         self._capabilities = capabilities
 
-    async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
+    async def __call__(
+        self, requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
+    ) -> dict[str, Json]:
+        if held:
+            raise AskRefused("a caller of this revision cannot be asked in the middle of this request")
         for request in requests.values():
             if not may_ask(self._capabilities, request["method"], request.get("params")):
                 raise AskRefused(f"the caller cannot be asked for {request['method']}")

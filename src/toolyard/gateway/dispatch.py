@@ -9,11 +9,13 @@ from toolyard import __version__
 from toolyard.contract.catalog import Catalog, ServerCatalog
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
-from toolyard.gateway.call import Call
+from toolyard.gateway.call import Call, Target
 from toolyard.gateway.errors import ServerDisabled, ServerUnknown, ToolUnknown
 from toolyard.gateway.lists import Lists
-from toolyard.gateway.pool import Pool
+from toolyard.gateway.parking import Parking, may_park
+from toolyard.gateway.pool import Entry, Pool
 from toolyard.gateway.routing import ROUTERS, Router
+from toolyard.gateway.upstream.asking import ask_for_urls
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.watching import Watching
 from toolyard.kit.errors import PlatformError
@@ -34,11 +36,14 @@ STALE_KEY = "toolyard/staleUpstreams"
 class Dispatch:
     """Resolves what a call is about and carries it out."""
 
-    def __init__(self, catalog: Callable[[], Catalog], pool: Pool, lists: Lists, watching: Watching) -> None:
+    def __init__(
+        self, catalog: Callable[[], Catalog], pool: Pool, lists: Lists, watching: Watching, parking: Parking
+    ) -> None:
         self._catalog = catalog
         self._pool = pool
         self._lists = lists
         self._watching = watching
+        self._parking = parking
 
     def server(self, code: str) -> ServerCatalog:
         """The server as it is in force. Raises ServerUnknown, ServerDisabled."""
@@ -92,14 +97,17 @@ class Dispatch:
             return {}
         entry = self._pool.entry(target.upstream_id)
         call.isolation = "" if entry.spec.stateless else call.principal.id
-        entry.in_flight += 1
         try:
-            result = await entry.upstream.request(call, call.method, target.params)
+            if call.ticket is not None:
+                result = await self._parking.resume(call)
+            elif may_park(call) and entry.upstream.may_push(call):
+                result = await self._parking.begin(call, lambda inner: _request(entry, inner, target))
+            else:
+                result = await _request(entry, call, target)
         except RelayedError as error:
+            ask_for_urls(call, error)
             relayed = error_from_upstream({"code": error.rpc_code, "message": error.message, "data": error.data})
             raise relayed from error
-        finally:
-            entry.in_flight -= 1
         if "cacheScope" in result:
             result = {**result, "cacheScope": "private"}
         return result
@@ -144,6 +152,14 @@ class Dispatch:
         page["ttlMs"] = server.ttl_ms
         page["cacheScope"] = "private"
         return page
+
+
+async def _request(entry: Entry, call: Call, target: Target) -> Json:
+    entry.in_flight += 1
+    try:
+        return await entry.upstream.request(call, call.method, target.params)
+    finally:
+        entry.in_flight -= 1
 
 
 def server_info(spec: ServerSpec) -> Json:

@@ -125,3 +125,25 @@ class StateRefused(PlatformError):
 
     code = "state_refused"
     status = 400
+
+
+class CallLost(PlatformError):
+    """The call that this requestState belongs to is held no more: its gateway process ended, its time was up, or its
+    caller had gone. Whether it took effect is not known; send it again without requestState only if that is safe."""
+
+    code = "call_lost"
+    status = 400
+
+
+class TooManyParked(PlatformError):
+    """As many calls as may wait for their callers' answers; this one was given up and its upstream told."""
+
+    code = "too_many_parked"
+    status = 503
+
+
+class SealKeyUnusable(PlatformError):
+    """The sealing key in the data directory cannot be used."""
+
+    code = "seal_key_unusable"
+    status = 500

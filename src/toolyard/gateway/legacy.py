@@ -176,8 +176,10 @@ class PushingAsk:
         self._send = send
         self._call = call
 
-    async def __call__(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
-        del state
+    async def __call__(
+        self, requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
+    ) -> dict[str, Json]:
+        del state, held
         began = monotonic()
         self._call.asking += 1
         places = self._call.places
@@ -212,6 +214,8 @@ async def _nowhere(_message: bytes) -> None:
     return None
 
 
-async def _refuse_to_ask(requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
-    del requests, state
+async def _refuse_to_ask(
+    requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
+) -> dict[str, Json]:
+    del requests, state, held
     raise AskRefused("the client takes no event stream, so it cannot be asked")

@@ -12,6 +12,7 @@ from toolyard.gateway.caller import Emitter, SuspendingAsk
 from toolyard.gateway.dispatch import Dispatch, Perform, capabilities_of, server_info
 from toolyard.gateway.events import Hub
 from toolyard.gateway.listening import listen
+from toolyard.gateway.parking import INTERACTIVE_METHODS
 from toolyard.gateway.state import StateSeal, binding_of
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import discover_result, to_client
@@ -21,8 +22,8 @@ from toolyard.protocol.headers import check_request_headers
 from toolyard.protocol.revisions import LOG_LEVELS, META_SERVER_INFO, MODERN, MODERN_METHODS, SUPPORTED, unsupported
 from toolyard.protocol.strict_json import encode
 
-INTERACTIVE_METHODS = frozenset({"tools/call", "prompts/get", "resources/read"})
 DISCOVER_TTL_MS = 60_000
+_UPSTREAM, _TICKET = "u", "t"
 _ENVELOPE_MEMBERS = frozenset({"_meta", "inputResponses", "requestState"})
 
 
@@ -93,16 +94,27 @@ class ModernRequests:
             state: Any = params["requestState"]
             if not isinstance(state, str):
                 raise InvalidParams('"requestState" must be a string', request_id=request.id)
-            call.upstream_state = self._seal.open(state, self._binding(call))
+            self._take_state(call, self._seal.open(state, self._binding(call)))
 
     async def _carry_out(self, call: Call, request: jsonrpc.Request) -> Json:
         try:
             return await self._perform(call)
         except Suspended as suspended:
             result: Json = {"resultType": "input_required", "inputRequests": dict(suspended.requests)}
-            if suspended.state is not None:
-                result["requestState"] = self._seal.seal(suspended.state, self._binding(call))
+            state = _UPSTREAM + suspended.state if suspended.state is not None else None
+            if suspended.ticket is not None:
+                state = _TICKET + suspended.ticket
+            if state is not None:
+                result["requestState"] = self._seal.seal(state, self._binding(call))
             return result
+
+    def _take_state(self, call: Call, state: str) -> None:
+        """What the caller's state says: the upstream's own state, or which call is held."""
+        kind, content = state[:1], state[1:]
+        if kind == _TICKET:
+            call.ticket = content
+        else:
+            call.upstream_state = content
 
     def _binding(self, call: Call) -> bytes:
         return binding_of(call.principal.id, call.server, call.method, call.params)

@@ -37,6 +37,7 @@ _INVALID_PARAMS = frozenset(
         "resource_unknown",
         "cursor_invalid",
         "state_refused",
+        "call_lost",
         "server_disabled",
     }
 )

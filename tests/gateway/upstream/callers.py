@@ -66,7 +66,9 @@ class Caller:
     async def emit(self, notification: Json) -> None:
         self.notifications.append(notification)
 
-    async def ask(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
+    async def ask(
+        self, requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
+    ) -> dict[str, Json]:
         self.asked.append((dict(requests), state))
         assert self._answer is not None, "nobody should ask this caller"
         return await self._answer(requests, state)

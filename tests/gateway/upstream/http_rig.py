@@ -56,7 +56,9 @@ class Caller:
     async def emit(self, message: Json) -> None:
         self.told.append(message)
 
-    async def ask(self, requests: Mapping[str, Json], *, state: str | None = None) -> dict[str, Json]:
+    async def ask(
+        self, requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
+    ) -> dict[str, Json]:
         self.asked.append((requests, state))
         if self._answer is None:
             raise AskRefused

@@ -129,12 +129,13 @@ def test_the_gateways_own_session_takes_no_place_that_a_caller_used_just_now(
     drive(use, log, max_processes=1)
 
 
-def test_a_session_declares_exactly_the_callers_capabilities_and_none_for_a_modern_caller(log: Path) -> None:
+def test_a_session_declares_exactly_the_callers_capabilities_as_far_as_they_can_be_bridged(log: Path) -> None:
     async def use(rig: Rig) -> None:
         wide: Json = {"elicitation": {"url": {}}, "roots": {"listChanged": True}, "experimental": {"x": {}}}
         assert await rig.tool(Caller(capabilities=wide), "declared_capabilities") == wide
         assert await rig.tool(Caller(capabilities=ELICIT), "declared_capabilities") == ELICIT
-        assert await rig.tool(Caller(era="modern", capabilities=wide), "declared_capabilities") == {}
+        bridged: Json = {"elicitation": {"url": {}}, "roots": {}}
+        assert await rig.tool(Caller(era="modern", capabilities=wide), "declared_capabilities") == bridged
 
     drive(use, log)
 
@@ -308,10 +309,11 @@ def test_what_the_caller_did_not_declare_is_refused(log: Path, method: str, decl
     drive(use, log)
 
 
-def test_a_modern_callers_capabilities_do_not_reach_a_legacy_upstream(log: Path) -> None:
+def test_a_modern_caller_is_asked_through_its_call_which_is_held_meanwhile(log: Path) -> None:
     async def use(rig: Rig) -> None:
-        answer = await rig.tool(Caller(era="modern", capabilities=ELICIT), "ask", method="elicitation/create")
-        assert answer["error"]["code"] == -32601
+        caller = Caller(era="modern", capabilities=ELICIT, answer=accept)
+        answer = await rig.tool(caller, "ask", method="elicitation/create")
+        assert answer["result"]["action"] == "accept"
 
     drive(use, log)
 
@@ -338,21 +340,6 @@ def test_a_caller_that_refuses_is_an_error_for_the_upstream_and_no_end_of_the_ca
     async def use(rig: Rig) -> None:
         answer = await rig.tool(Caller(capabilities=ELICIT, answer=refuse), "ask", method="elicitation/create")
         assert answer["error"]["code"] == -32603
-
-    drive(use, log)
-
-
-def test_a_caller_that_must_be_asked_first_ends_the_call_and_the_upstream_is_told(log: Path) -> None:
-    async def suspend(requests: Mapping[str, Json], state: str | None) -> dict[str, Json]:
-        raise Suspended(requests, state)
-
-    async def use(rig: Rig) -> None:
-        caller = Caller(capabilities=ELICIT, answer=suspend)
-        with pytest.raises(Suspended):
-            await rig.tool(caller, "ask", method="elicitation/create")
-        await rig.tool(caller, "echo")
-        asked = rig.received("tools/call")[0]["id"]
-        assert [c["params"]["requestId"] for c in rig.received("notifications/cancelled")] == [asked]
 
     drive(use, log)
 

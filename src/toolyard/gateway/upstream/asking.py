@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import Call
+from toolyard.gateway.call import Call, Suspended
 from toolyard.gateway.upstream.errors import UpstreamInvalid
+from toolyard.protocol.error_rules import URL_ELICITATION_REQUIRED
+from toolyard.protocol.errors import RelayedError
 
 MAX_ROUNDS = 10
 MAX_QUESTIONS = 32
@@ -26,6 +28,8 @@ _CAPABILITY = {
 LISTING_CAPABILITIES: Json = {"elicitation": {"form": {}, "url": {}}, "roots": {}, "sampling": {}}
 """What the gateway's own session declares to a legacy upstream: some servers list a tool only to clients that could be
 asked by it. Nobody is behind that session, so whatever the upstream asks on it is refused."""
+
+TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
 NO_ROOTS: Json = {"roots": []}
 
@@ -42,6 +46,39 @@ def may_ask(client_capabilities: Mapping[str, Any], method: str, params: Any) ->
         return True
     mode = params.get("mode", "form") if isinstance(params, dict) else "form"
     return "url" in declared if mode == "url" else "form" in declared or "url" not in declared
+
+
+def legacy_capabilities(call: Call) -> Json:
+    """What a session with a legacy upstream declares for this caller: exactly the caller's, as far as they can be
+    bridged. A modern caller never announces that its roots changed, and tasks are another wire before 2026-07-28."""
+    if call.era == "legacy":
+        return call.client_capabilities
+    declared: Json = {k: v for k in ("elicitation", "sampling") if (v := call.client_capabilities.get(k)) is not None}
+    if "roots" in call.client_capabilities:
+        declared["roots"] = {}
+    extensions = call.client_capabilities.get("extensions")
+    kept = {k: v for k, v in extensions.items() if k != TASKS_EXTENSION} if isinstance(extensions, dict) else {}
+    if kept:
+        declared["extensions"] = kept
+    return declared
+
+
+def ask_for_urls(call: Call, error: RelayedError) -> None:
+    """Raises Suspended where `error` is an older upstream's way to have a modern caller visit pages first (2025-11-25
+    client/elicitation, URLElicitationRequiredError): nothing has run, so the caller visits them and calls again. One
+    that has declined gets the error."""
+    if error.rpc_code != URL_ELICITATION_REQUIRED or call.era != "modern" or not isinstance(error.data, dict):
+        return
+    wanted, answered = error.data.get("elicitations"), call.input_responses or {}
+    questions: dict[str, Json] = {}
+    for number, one in enumerate(wanted[:MAX_QUESTIONS] if isinstance(wanted, list) else (), 1):
+        if not isinstance(one, dict) or not may_ask(call.client_capabilities, "elicitation/create", one):
+            return
+        params = {k: v for k, v in one.items() if k != "elicitationId"}
+        questions[f"elicitation-{number}"] = {"method": "elicitation/create", "params": params}
+    declined = any(answered[key].get("action") in ("decline", "cancel") for key in questions if key in answered)
+    if questions and not declined:
+        raise Suspended(questions, None)
 
 
 async def run_rounds(call: Call, send: SendRound) -> Json:

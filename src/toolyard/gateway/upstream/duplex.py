@@ -8,11 +8,12 @@ from typing import Any
 from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.asking import legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.observe import observe_all
 from toolyard.gateway.upstream.opening import Dialling
 from toolyard.gateway.upstream.restarts import Restarts
-from toolyard.gateway.upstream.sessions_pool import SessionPool, Watched, declared
+from toolyard.gateway.upstream.sessions_pool import SessionPool, Watched
 from toolyard.kit.clock import Clock
 from toolyard.protocol import jsonrpc
 
@@ -46,6 +47,10 @@ class DuplexUpstream:
                 raise
         return await self._request(call, method, params)
 
+    def may_push(self, call: Call) -> bool:
+        """A legacy upstream asks while the request runs; what an upstream of an era not yet known does, too."""
+        return self._pool.era != "modern"
+
     async def _request(self, call: Call, method: str, params: Json) -> Json:
         session = await self._pool.acquire(call, call.deadline)
         try:
@@ -75,7 +80,7 @@ class DuplexUpstream:
         """Have changes of a resource reported to the caller's session."""
         session = await self._pool.acquire(call, call.deadline)
         try:
-            watched = self._pool.watched.setdefault(session.key, Watched(declared(call)))
+            watched = self._pool.watched.setdefault(session.key, Watched(legacy_capabilities(call)))
             watched.uris[uri] = watched.uris.get(uri, 0) + 1
             if watched.uris[uri] == 1:
                 await session.watch(tuple(watched.uris), uri, call.deadline, on=True)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.gateway.call import Call, UpstreamEvents
-from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES
+from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES, legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.http_delivery import UPDATED, Announcer
 from toolyard.gateway.upstream.http_era import EraContradicted
@@ -287,8 +286,7 @@ class LegacyDriver:
 
 
 def _key(call: Call) -> SessionKey:
-    """Modern callers cannot be asked by a legacy server, so their sessions declare nothing."""
-    declared: Mapping[str, Any] = {} if call.era == "modern" else call.client_capabilities
+    declared = legacy_capabilities(call)
     return SessionKey(call.isolation, json.dumps(declared, sort_keys=True) if declared else "{}")
 
 

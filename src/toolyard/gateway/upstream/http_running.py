@@ -23,6 +23,7 @@ class Running:
         self.asks: dict[int | str, asyncio.Task[None]] = {}
         self.deliveries: set[asyncio.Task[None]] = set()
         self.failure: Exception | None = None
+        self.ended = False
         self._task = asyncio.current_task()
 
     def fail(self, failure: Exception) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import AskRefused, Call, Suspended
+from toolyard.gateway.call import AskRefused, Call
 from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
@@ -32,6 +32,7 @@ from toolyard.protocol.jsonrpc import Message, Notification, Reply, Request
 from toolyard.protocol.revisions import LEGACY, LOG_LEVELS
 
 METHOD_NOT_FOUND: Final = -32601
+INTERNAL_ERROR: Final = -32603
 CLEAN_UP_S: Final = 5.0
 MANY_OWNERS: Final = 2
 FIRST_RETRY_MS, LEAST_RETRY_MS, MOST_RETRY_MS = 1_000, 100, 60_000
@@ -138,13 +139,14 @@ class LegacySession:
             if failure is None:
                 raise
             raise failure from None
-        except (PlatformError, Suspended) as error:
+        except PlatformError as error:
             if not isinstance(error, UpstreamError) or error.may_have_run:
                 self._tell_cancelled(request_id)
             raise
         finally:
             del self.running[request_id]
             self.last_used_s = self.announcer.clock.monotonic()
+            running.ended = True
             for task in running.asks.values():
                 task.cancel()
 
@@ -280,7 +282,12 @@ class LegacySession:
         try:
             answer = await self._answer_of(request, running.call if running is not None else None)
             await self.post(answer, asyncio.get_running_loop().time() + CLEAN_UP_S)
-        except (Suspended, PlatformError, SessionLost) as failure:
+        except asyncio.CancelledError:
+            if running is not None and running.ended:
+                given_up = jsonrpc.error(request.id, INTERNAL_ERROR, "The call was given up.")
+                self.spawn(self._post_quietly(given_up))
+            raise
+        except (PlatformError, SessionLost) as failure:
             if running is not None:
                 lost = UpstreamIncomplete(f"Upstream {self.endpoint.upstream_id!r} lost its session.")
                 running.fail(lost if isinstance(failure, SessionLost) else failure)
@@ -293,7 +300,7 @@ class LegacySession:
         if call is None or not may_ask(self.capabilities, request.method, request.params):
             return jsonrpc.error(request.id, METHOD_NOT_FOUND, "Method not found")
         try:
-            answers = await call.ask({"k": {"method": request.method, "params": request.params}})
+            answers = await call.ask({"k": {"method": request.method, "params": request.params}}, held=True)
         except AskRefused as refusal:
             code = refusal.context.get("rpc_code")
             return jsonrpc.error(request.id, code if isinstance(code, int) else METHOD_NOT_FOUND, refusal.message)

@@ -103,6 +103,10 @@ class McpHttpUpstream:
         except EraContradicted as contradiction:
             raise contradiction.error from contradiction
 
+    def may_push(self, call: Call) -> bool:
+        """A legacy server asks while the request runs; one of an era not yet known may."""
+        return not isinstance(self._driver, ModernDriver)
+
     async def watch(self, call: Call, uri: str) -> None:
         """Announce changes of `uri` from now on, until as many `unwatch`. Raises RelayedError, UpstreamError."""
         driver = await self._current(call.deadline)

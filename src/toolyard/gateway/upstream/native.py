@@ -109,6 +109,10 @@ class NativeUpstream:
             self._running -= 1
         return {"resultType": "complete", **result}
 
+    def may_push(self, call: Call) -> bool:
+        """Never: what is built in asks as modern upstreams do."""
+        return False
+
     async def watch(self, call: Call, uri: str) -> None:
         """Native resources do not change. Raises RelayedError."""
         raise RelayedError(METHOD_NOT_FOUND, "Method not found")

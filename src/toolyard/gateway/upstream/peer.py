@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import msgspec
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import AskRefused, Call, Suspended
+from toolyard.gateway.call import AskRefused, Call
 from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask
 from toolyard.gateway.upstream.channel import Channel, ChannelClosed
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamInvalid, UpstreamTimedOut
@@ -374,16 +374,15 @@ class Peer:
         if "params" in message:
             question["params"] = message["params"]
         try:
-            answers = await call.ask({"ask": question})
+            answers = await call.ask({"ask": question}, held=True)
             self.note(jsonrpc.result(ask_id, answers["ask"]))
         except AskRefused as refused:
             code = refused.context.get("rpc_code")
             self.note(jsonrpc.error(ask_id, code if type(code) is int else INTERNAL_ERROR, refused.message))
-        except Suspended as suspended:
-            if not pending.reply.done():
-                pending.reply.set_exception(suspended)
-                self._tell_cancelled(pending, "the caller has to be asked first")
-            self.note(jsonrpc.error(ask_id, METHOD_NOT_FOUND, "The client cannot be asked now."))
+        except asyncio.CancelledError:
+            if pending.id not in self._pending:
+                self.note(jsonrpc.error(ask_id, INTERNAL_ERROR, "The call was given up."))
+            raise
         finally:
             self._asks.pop(ask_id, None)
             pending.asks = {ask for ask in pending.asks if ask is not asyncio.current_task()}

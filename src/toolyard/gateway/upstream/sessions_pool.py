@@ -21,7 +21,7 @@ import msgspec
 from toolyard.contract.definitions import Era, Json
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, UpstreamEvents
-from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES
+from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES, legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamTimedOut, UpstreamUnreachable
 from toolyard.gateway.upstream.opening import SOON_S, Dialling, Opener
 from toolyard.gateway.upstream.restarts import Restarts
@@ -124,12 +124,12 @@ class SessionPool:
             return MODERN
         if call is None:
             return GATEWAY
-        capabilities = declared(call)
+        capabilities = legacy_capabilities(call)
         return (call.isolation, _digest(capabilities) if capabilities else NOTHING)
 
     async def _obtain(self, key: Key, call: Call | None, deadline: float) -> Session | None:
         """Have the session of `key` opened. None: look again, more is known now."""
-        capabilities = LISTING_CAPABILITIES if call is None or key == MODERN else declared(call)
+        capabilities = LISTING_CAPABILITIES if call is None or key == MODERN else legacy_capabilities(call)
         await self._started(key, capabilities, deadline)
         return self._sessions.get(key)
 
@@ -290,12 +290,6 @@ class SessionPool:
             "diagnosis": self._opener.diagnosis,
             "sessions": [session.facts() for session in self._sessions.values()],
         }
-
-
-def declared(call: Call) -> Json:
-    """The capabilities that a legacy session declares for this caller: exactly the caller's, and none for a modern
-    caller, which cannot be asked while its call runs."""
-    return call.client_capabilities if call.era == "legacy" else {}
 
 
 def _digest(capabilities: Json) -> bytes:

@@ -1,0 +1,51 @@
+"""Who this gateway process is, and the key with which a gateway seals what passes through its clients.
+
+The key is a file in the data directory: states and cursors hold across a restart and in every process that shares the
+directory. What a process held in memory does not, so each start has a name of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolyard.gateway.errors import SealKeyUnusable
+from toolyard.gateway.feed.keys import locked
+from toolyard.kit.files import make_private_directory, write_atomically
+
+KEY_FILE = "seal.key"
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`owner` names this process in what clients bring back; it has no blanks and says nothing. `seal_key` is a secret
+    of 32 bytes."""
+
+    owner: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    seal_key: bytes = field(default_factory=lambda: secrets.token_bytes(KEY_BYTES), repr=False)
+
+    def key_for(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose, so that what is made for one is nothing to another."""
+        return hmac.digest(self.seal_key, purpose.encode(), hashlib.sha256)
+
+
+def load_seal_key(data_dir: Path) -> bytes:
+    """The sealing key of a data directory, made on first use. Raises SealKeyUnusable for a file that holds none or that
+    others may read, OSError."""
+    path = make_private_directory(data_dir) / KEY_FILE
+    with locked(data_dir):
+        if not path.exists():
+            write_atomically(path, secrets.token_bytes(KEY_BYTES).hex().encode(), point="seal_key")
+    if path.stat().st_mode & 0o077:
+        raise SealKeyUnusable(f"{path} can be read by others: chmod 600 {path}")
+    try:
+        key = bytes.fromhex(path.read_text("ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SealKeyUnusable(f"{path} holds no key of {KEY_BYTES} bytes: remove it, and a new one is made")
+    return key

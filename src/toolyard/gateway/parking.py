@@ -1,0 +1,166 @@
+"""Parked calls: a legacy upstream that asks in mid-call is kept waiting while its modern caller answers.
+
+2026-07-28 has no requests from servers to clients: the caller gets `input_required`, and its retry brings the answers
+(basic/patterns/mrtr). The upstream's request stays open meanwhile. The caller's `requestState` names the process that
+holds the call, the call and the round; it is sealed and bound to the caller and the call's content before it leaves
+(`state`), so what comes back can be trusted. A round is answered once. A call that nobody comes back for, and one whose
+caller goes away while it runs, is given up and its upstream told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import Call, Principal, Suspended
+from toolyard.gateway.errors import CallLost, StateRefused, TooManyParked
+from toolyard.gateway.held import HeldCall, Work
+from toolyard.gateway.upstream.errors import UpstreamTimedOut
+from toolyard.kit.clock import Clock
+from toolyard.kit.ids import secret_id
+from toolyard.kit.tasks import TaskOwner
+
+ASKABLE = frozenset({"elicitation", "sampling", "roots"})
+INTERACTIVE_METHODS = frozenset({"tools/call", "prompts/get", "resources/read"})
+
+
+@dataclass(frozen=True, slots=True)
+class ParkingLimits:
+    """How many calls may be parked, in all and of one principal, and for how many seconds one waits for its answers."""
+
+    total: int = 1000
+    per_principal: int = 200
+    wait_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a caller's state says of a parked call: `owner` is the process that holds it."""
+
+    owner: str
+    call_id: str
+    round: str
+
+    def text(self) -> str:
+        return f"{self.owner} {self.call_id} {self.round}"
+
+    @classmethod
+    def of(cls, text: str) -> Ticket:
+        """The ticket in a text. Raises StateRefused."""
+        parts = text.split(" ")
+        if len(parts) != 3:
+            raise StateRefused
+        return cls(*parts)
+
+
+@dataclass(slots=True)
+class _Parked:
+    held: HeldCall
+    principal: Principal
+    server: str
+    upstream_id: str
+    round: str
+    ends_at: float
+
+
+class Parking:
+    """The parked calls of one process. `owner` names the process in tickets."""
+
+    def __init__(self, owner: str, clock: Clock, limits: ParkingLimits | None = None) -> None:
+        self.owner = owner
+        self._clock = clock
+        self._limits = limits or ParkingLimits()
+        self._parked: dict[str, _Parked] = {}
+        self._per_principal: Counter[str] = Counter()
+        self._given_up = TaskOwner("parked calls")
+
+    def __len__(self) -> int:
+        return len(self._parked)
+
+    async def begin(self, call: Call, work: Work) -> Json:
+        """Do the call's request so that it may ask. Raises Suspended with a ticket, and what `work` raises."""
+        timeout_s = call.deadline - asyncio.get_running_loop().time()
+        return await self._round(secret_id(), HeldCall(call, work, left_s=timeout_s), call)
+
+    async def resume(self, call: Call) -> Json:
+        """Go on with the parked call that `call.ticket` names. Raises CallLost, StateRefused, and as `begin`."""
+        ticket = Ticket.of(call.ticket or "")
+        parked = self._parked.get(ticket.call_id) if ticket.owner == self.owner else None
+        if parked is None:
+            raise CallLost
+        if parked.round != ticket.round or parked.principal.id != call.principal.id or parked.server != call.server:
+            raise StateRefused
+        self._forget(ticket.call_id)
+        parked.held.attach(call.emit)
+        parked.held.answer(call.input_responses or {})
+        return await self._round(ticket.call_id, parked.held, call)
+
+    def end_overdue(self) -> None:
+        """Give up the calls that nobody came back for."""
+        now = self._clock.monotonic()
+        for call_id, parked in [(i, p) for i, p in self._parked.items() if p.ends_at <= now]:
+            self._give_up(call_id, parked)
+
+    def end_those_of(self, is_valid: Callable[[Principal], bool]) -> None:
+        """Give up the calls of principals that are not valid any more."""
+        for call_id, parked in [(i, p) for i, p in self._parked.items() if not is_valid(p.principal)]:
+            self._give_up(call_id, parked)
+
+    async def aclose(self) -> None:
+        """Give up all calls; their upstreams are told."""
+        for call_id, parked in tuple(self._parked.items()):
+            self._give_up(call_id, parked)
+        await self._given_up.settled(1.0)
+        await self._given_up.aclose()
+
+    async def _round(self, call_id: str, held: HeldCall, call: Call) -> Json:
+        """One exchange's part of a call: its result, or Suspended while the caller is asked."""
+        upstream_id = call.target.upstream_id if call.target is not None else ""
+        try:
+            return await held.proceed()
+        except Suspended as suspended:
+            if held.ended:
+                raise
+            if self._is_full(call.principal):
+                await held.cancel()
+                raise TooManyParked from None
+            ticket = self._park(call_id, held, call, upstream_id)
+            raise Suspended(suspended.requests, None, ticket=ticket.text()) from None
+        except TimeoutError:
+            await held.cancel()
+            raise UpstreamTimedOut(upstream=upstream_id) from None
+        except asyncio.CancelledError:
+            self._given_up.start(held.cancel())
+            raise
+
+    def _is_full(self, principal: Principal) -> bool:
+        own = self._per_principal[principal.id]
+        return len(self._parked) >= self._limits.total or own >= self._limits.per_principal
+
+    def _park(self, call_id: str, held: HeldCall, call: Call, upstream_id: str) -> Ticket:
+        held.attach(None)
+        ticket = Ticket(self.owner, call_id, secret_id())
+        ends_at = self._clock.monotonic() + self._limits.wait_s
+        self._parked[call_id] = _Parked(held, call.principal, call.server, upstream_id, ticket.round, ends_at)
+        self._per_principal[call.principal.id] += 1
+        return ticket
+
+    def _forget(self, call_id: str) -> None:
+        parked = self._parked.pop(call_id)
+        self._per_principal[parked.principal.id] -= 1
+        if not self._per_principal[parked.principal.id]:
+            del self._per_principal[parked.principal.id]
+
+    def _give_up(self, call_id: str, parked: _Parked) -> None:
+        self._forget(call_id)
+        self._given_up.start(parked.held.cancel())
+
+
+def may_park(call: Call) -> bool:
+    """True if the caller can be asked only by ending its exchange, and has offered to be asked at all."""
+    return (
+        call.era == "modern" and call.method in INTERACTIVE_METHODS and not ASKABLE.isdisjoint(call.client_capabilities)
+    )
