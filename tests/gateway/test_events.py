@@ -53,8 +53,17 @@ class Ear:
 
 
 def a_hub(limits: StreamLimits | None = None) -> Hub:
-    servers = (ServerSpec("default", tools=("a/*",)), ServerSpec("other", tools=("b/*",)))
-    catalog = build_catalog(snap("a", "b", servers=servers), {"a": observed("a"), "b": observed("b")}, {})
+    servers = (
+        ServerSpec("default", tools=("a/*", "c/*")),
+        ServerSpec("other", tools=("b/*",)),
+        ServerSpec("off", tools=("a/*",), enabled=False),
+    )
+    seen = {
+        "a": observed("a", resources=[URI], templates=["file://a/{name}"]),
+        "b": observed("b", resources=[URI]),
+        "c": observed("c", resources=["doc://c"]),
+    }
+    catalog = build_catalog(snap("a", "b", "c", servers=servers), seen, {})
     return Hub(lambda: catalog, limits)
 
 
@@ -100,17 +109,48 @@ def test_a_change_of_a_resource_reaches_who_watches_it(owner):
         ("a", "key:2", {"uri": URI}),
         ("b", None, {"uri": URI}),
         ("gone", None, {"uri": URI}),
+        ("c", None, {"uri": URI}),
+        ("a", None, {"uri": "doc://c"}),
+        ("c", None, {"uri": "file://a/1"}),
+        ("a", None, {"uri": "nobody's://1"}),
         ("a", None, {"uri": "doc://2"}),
         ("a", None, {}),
         ("a", None, {"uri": 7}),
     ],
-    ids=["anothers-session", "not-of-this-server", "unknown-upstream", "other-uri", "no-uri", "wrong-uri"],
+    ids=[
+        "anothers-session",
+        "not-of-this-server",
+        "unknown-upstream",
+        "of-another-upstream",
+        "resource-of-another-upstream",
+        "template-of-another-upstream",
+        "of-no-upstream",
+        "other-uri",
+        "no-uri",
+        "wrong-uri",
+    ],
 )
 def test_a_change_that_is_not_the_listeners_own_is_not_told(upstream_id, owner, params):
-    hub, ear = a_hub(), Ear(uris=frozenset({URI}))
+    hub, ear = a_hub(), Ear(uris=frozenset({URI, "doc://c", "file://a/1", "nobody's://1"}))
     hub.add(ear)
     hub.resource_updated(upstream_id, owner, params)
     assert ear.heard == []
+
+
+def test_a_change_of_a_templates_resource_is_told_and_none_at_a_server_that_is_switched_off():
+    hub, ear, off = a_hub(), Ear(uris=frozenset({"file://a/1"})), Ear("off", uris=frozenset({"file://a/1"}))
+    hub.add(ear)
+    hub.add(off)
+    hub.resource_updated("a", None, {"uri": "file://a/1"})
+    assert (ear.heard, off.heard) == ([{"uri": "file://a/1"}], [])
+
+
+def test_the_streams_of_a_server_that_is_gone_end():
+    hub, ear, gone = a_hub(), Ear(), Ear("removed")
+    hub.add_stream(ear)
+    hub.add_stream(gone)
+    hub.end_streams(lambda _principal: True)
+    assert (ear.ended, gone.ended) == (False, True)
 
 
 def test_streams_are_bounded_in_all_and_for_each_principal_and_end_with_the_gateway():
@@ -165,9 +205,9 @@ def test_many_watchers_are_one_subscription_at_the_upstream_until_the_last_has_l
         await asyncio.gather(*(made.begin(*watching_call(f"s{n}")) for n in range(50)))
         assert fake.watched == [f"+{URI}"]
         for n in range(49):
-            await made.end(*watching_call(f"s{n}"))
+            await made.end(watching_call(f"s{n}")[0], URI)
         assert fake.watched == [f"+{URI}"]
-        await made.end(*watching_call("s49"))
+        await made.end(watching_call("s49")[0], URI)
         assert fake.watched == [f"+{URI}", f"-{URI}"]
         assert len(made) == 0
 
@@ -178,10 +218,10 @@ def test_subscribing_twice_is_subscribing_once_and_nobody_ends_what_another_bega
     async def scene(made: Watching, fake: FakeUpstream) -> None:
         await made.begin(*watching_call("one"))
         await made.begin(*watching_call("one"))
-        await made.end(*watching_call("two"))
+        await made.end(watching_call("two")[0], URI)
         assert fake.watched == [f"+{URI}"]
-        await made.end(*watching_call("one"))
-        await made.end(*watching_call("one"))
+        await made.end(watching_call("one")[0], URI)
+        await made.end(watching_call("one")[0], URI)
         assert fake.watched == [f"+{URI}", f"-{URI}"]
 
     watching(scene)
@@ -191,7 +231,7 @@ def test_every_principal_has_a_subscription_of_its_own():
     async def scene(made: Watching, fake: FakeUpstream) -> None:
         await made.begin(*watching_call("one", "key:1"))
         await made.begin(*watching_call("two", "key:2"))
-        await made.end(*watching_call("one", "key:1"))
+        await made.end(watching_call("one", "key:1")[0], URI)
         assert fake.watched == [f"+{URI}", f"+{URI}", f"-{URI}"]
 
     watching(scene)
@@ -225,7 +265,7 @@ def test_who_begins_while_the_last_watcher_leaves_is_heard_by_the_upstream_after
 
         fake.unwatch = slowly  # type: ignore[method-assign]
         await made.begin(*watching_call("one"))
-        ending = asyncio.ensure_future(made.end(*watching_call("one")))
+        ending = asyncio.ensure_future(made.end(watching_call("one")[0], URI))
         await leaving.wait()
         beginning = [asyncio.ensure_future(made.begin(*watching_call(w))) for w in ("two", "three")]
         await asyncio.sleep(0)

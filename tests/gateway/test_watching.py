@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.gateway.virtual_time import run_virtually
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, Principal, Target
 from toolyard.gateway.upstream.errors import UpstreamUnreachable
@@ -59,7 +61,7 @@ def test_the_upstream_is_asked_once_for_many_watchers_and_told_when_the_last_one
         await asyncio.gather(*(watching.begin(call(f"s{n}"), URI) for n in range(5)))
         assert recorder.heard == [("watch", "f://1")]
         for n in range(5):
-            await watching.end(call(f"s{n}"), URI)
+            await watching.end(call(f"s{n}"), URI.name)
         assert recorder.heard == [("watch", "f://1"), ("unwatch", "f://1")]
         assert len(watching) == 0
 
@@ -70,7 +72,7 @@ def test_subscribing_twice_is_subscribing_once() -> None:
     async def play(watching: Watching, recorder: Recorder) -> None:
         await watching.begin(call("s"), URI)
         await watching.begin(call("s"), URI)
-        await watching.end(call("s"), URI)
+        await watching.end(call("s"), URI.name)
         assert recorder.heard == [("watch", "f://1"), ("unwatch", "f://1")]
 
     scene(play)
@@ -79,8 +81,8 @@ def test_subscribing_twice_is_subscribing_once() -> None:
 def test_nobody_ends_what_another_one_watches() -> None:
     async def play(watching: Watching, recorder: Recorder) -> None:
         await watching.begin(call("a"), URI)
-        await watching.end(call("b"), URI)
-        await watching.end(call("a", principal="key:2"), URI)
+        await watching.end(call("b"), URI.name)
+        await watching.end(call("a", principal="key:2"), URI.name)
         assert recorder.heard == [("watch", "f://1")]
 
     scene(play)
@@ -89,7 +91,7 @@ def test_nobody_ends_what_another_one_watches() -> None:
 def test_the_end_has_time_of_its_own() -> None:
     async def play(watching: Watching, recorder: Recorder) -> None:
         await watching.begin(call("a"), URI)
-        await watching.end(call("a"), URI)
+        await watching.end(call("a"), URI.name)
         assert recorder.left_s[0] > 1.0
 
     scene(play)
@@ -120,3 +122,77 @@ def test_what_is_watched_is_watched_again_at_an_upstream_that_takes_the_place_of
         await watching.aclose()
 
     scene(play)
+
+
+def test_what_cannot_be_watched_at_once_at_the_new_upstream_is_tried_until_it_can_and_is_told_once() -> None:
+    async def play() -> None:
+        recorder, told = Recorder(), []
+        watching = Watching(lambda _: recorder, lambda *what: told.append(what))  # type: ignore[arg-type,return-value]
+        await watching.begin(call("a"), URI)
+        recorder.fails = True
+        watching.replaced("up")
+        await asyncio.sleep(600)
+        assert told == []
+        recorder.fails = False
+        await asyncio.sleep(61)
+        assert recorder.heard == [("watch", "f://1")] * 2
+        assert told == [("up", "key:1", {"uri": "f://1"})]
+        await asyncio.sleep(600)
+        assert len(told) == 1
+        await watching.aclose()
+
+    run_virtually(play())
+
+
+def test_nothing_is_tried_any_more_when_nobody_watches_any_more() -> None:
+    async def play() -> None:
+        recorder = Recorder()
+        watching = Watching(lambda _: recorder)  # type: ignore[arg-type,return-value]
+        await watching.begin(call("a"), URI)
+        recorder.fails = True
+        watching.replaced("up")
+        await asyncio.sleep(10)
+        await watching.end(call("a"), "f://1")
+        recorder.fails = False
+        await asyncio.sleep(600)
+        assert recorder.heard == [("watch", "f://1"), ("unwatch", "f://1")]
+        await watching.aclose()
+
+    run_virtually(play())
+
+
+def test_what_is_watched_at_an_upstream_that_is_not_configured_now_is_watched_when_it_is_again() -> None:
+    async def play() -> None:
+        recorder, there = Recorder(), True
+
+        def find(_upstream_id: str) -> Recorder:
+            if there:
+                return recorder
+            raise UpstreamUnreachable
+
+        watching = Watching(find)  # type: ignore[arg-type]
+        await watching.begin(call("a"), URI)
+        there = False
+        watching.replaced("up")
+        await asyncio.sleep(600)
+        there = True
+        watching.replaced("up")
+        await asyncio.sleep(1)
+        assert recorder.heard == [("watch", "f://1")] * 2
+        await watching.aclose()
+
+    run_virtually(play())
+
+
+def test_a_watcher_whose_uri_leads_elsewhere_now_leaves_the_upstream_it_led_to() -> None:
+    async def play() -> None:
+        recorders = {"up": Recorder(), "other": Recorder()}
+        watching = Watching(lambda upstream_id: recorders[upstream_id])  # type: ignore[arg-type,return-value]
+        await watching.begin(call("a"), URI)
+        await watching.begin(call("a"), replace(URI, upstream_id="other"))
+        assert recorders["up"].heard == [("watch", "f://1"), ("unwatch", "f://1")]
+        await watching.end(call("a"), "f://1")
+        assert recorders["other"].heard == [("watch", "f://1"), ("unwatch", "f://1")]
+        assert len(watching) == 0
+
+    run_virtually(play())

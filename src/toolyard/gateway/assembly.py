@@ -95,7 +95,7 @@ class Gateway:
         self.hub.refresh = self.pool.refresh
         self.refusals = RefusalLog(journal, self.metrics, clock)
         self.sessions = Sessions(bounds.sessions, clock)
-        self._watching = Watching(self.pool.get)
+        self._watching = Watching(self.pool.get, self.hub.resource_updated)
         self.pool.on_replaced = self._watching.replaced
         self.parking = Parking(identity.owner, clock, bounds.parking)
         lists = Lists(identity.key_for("cursors"), definition_for)
@@ -152,7 +152,7 @@ class Gateway:
         self.parking.end_overdue()
         self.parking.end_those_of(self._authenticate.is_valid)
         self.sessions.end_idle()
-        self.sessions.end_those_of(self._authenticate.is_valid)
+        self.sessions.end_invalid(self._authenticate.is_valid, self._catalog().servers)
         self.hub.end_streams(self._authenticate.is_valid)
         for connection in tuple(self.exchange.connections):
             if connection.principal is not None and not self._authenticate.is_valid(connection.principal):

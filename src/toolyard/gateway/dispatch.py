@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from toolyard import __version__
 from toolyard.contract.catalog import Catalog, ServerCatalog
@@ -92,8 +92,10 @@ class Dispatch:
         if target is None:
             raise ToolUnknown(method=call.method)
         if call.method in ("resources/subscribe", "resources/unsubscribe"):
-            change = self._watching.begin if call.method == "resources/subscribe" else self._watching.end
-            await change(call, target)
+            if call.method == "resources/subscribe":
+                await self._watching.begin(call, target)
+            else:
+                await self._watching.end(call, target.params["uri"])
             return {}
         entry = self._pool.entry(target.upstream_id)
         call.isolation = "" if entry.spec.stateless else call.principal.id
@@ -112,24 +114,26 @@ class Dispatch:
             result = {**result, "cacheScope": "private"}
         return result
 
-    async def watch(self, call: Call, uri: str, *, on: bool) -> None:
-        """Begin or end watching a resource. Raises ResourceUnknown and what the upstream raises."""
-        target = ROUTERS["resources/subscribe"](self.server(call.server), {"uri": uri})
-        await (self._watching.begin if on else self._watching.end)(call, target)
+    async def watch(self, call: Call, uri: str) -> None:
+        """Begin watching a resource. Raises ResourceUnknown and what the upstream raises."""
+        await self._watching.begin(call, ROUTERS["resources/subscribe"](self.server(call.server), {"uri": uri}))
 
     async def try_watch(self, call: Call, uri: str) -> bool:
         """Begin watching a resource; False where that cannot be had."""
         try:
-            await self.watch(call, uri, on=True)
+            await self.watch(call, uri)
         except PlatformError as error:
             log.info("subscribe_failed", code=error.code, server=call.server)
             return False
         return True
 
-    async def forget(self, call: Call, uri: str) -> None:
-        """End watching, whatever the upstream makes of it."""
+    async def forget(self, call: Call, uris: Iterable[str]) -> None:
+        """End watching these, whatever the upstreams make of it and whether or not they were watched."""
+        await asyncio.gather(*(self._forget(call, uri) for uri in uris))
+
+    async def _forget(self, call: Call, uri: str) -> None:
         try:
-            await self.watch(call, uri, on=False)
+            await self._watching.end(call, uri)
         except PlatformError as error:
             log.info("unsubscribe_failed", code=error.code, server=call.server)
 

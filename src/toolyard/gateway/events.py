@@ -6,14 +6,16 @@ be merged freely, and a listener that is slow loses nothing but repetitions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from toolyard.contract.catalog import Catalog
+from toolyard.contract.catalog import Catalog, ServerCatalog
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Principal
 from toolyard.gateway.catalog import ListKind
+from toolyard.gateway.routing import route_resource
+from toolyard.kit.errors import PlatformError
 
 
 class Listener(Protocol):
@@ -53,6 +55,11 @@ class Hub:
         self._streams: set[Stream] = set()
         self.refresh: Callable[[str], None] = lambda _upstream_id: None
 
+    @property
+    def streams(self) -> Collection[Stream]:
+        """The listen streams that are open."""
+        return self._streams
+
     def add(self, listener: Listener) -> None:
         self._listeners.setdefault(listener.server, set()).add(listener)
 
@@ -66,9 +73,11 @@ class Hub:
         return True
 
     def end_streams(self, is_valid: Callable[[Principal], bool] = lambda _principal: False) -> None:
-        """End listen streams with their results: all of them, or those of principals that are not valid any more."""
+        """End listen streams with their results: all of them, or those of principals that are not valid any more and
+        of servers that are not there any more."""
+        servers = self._catalog().servers
         for stream in tuple(self._streams):
-            if not is_valid(stream.principal):
+            if stream.server not in servers or not is_valid(stream.principal):
                 stream.end()
 
     def remove(self, listener: Listener) -> None:
@@ -90,14 +99,23 @@ class Hub:
         self.refresh(upstream_id)
 
     def resource_updated(self, upstream_id: str, principal_id: str | None, params: Json) -> None:
-        """An upstream says that a resource changed: tell who watches it, and nobody else's session."""
+        """An upstream says that a resource changed: tell who watches it, and nobody else's session. It can speak of
+        those resources only that the server reads from it."""
         uri = params.get("uri")
         if not isinstance(uri, str):
             return
+        catalog = self._catalog()
         for code, listeners in tuple(self._listeners.items()):
-            server = self._catalog().servers.get(code)
-            if server is None or upstream_id not in server.upstream_ids:
-                continue
-            for listener in tuple(listeners):
-                if principal_id in (None, "", listener.principal_id) and listener.watches(uri):
+            concerned = [x for x in listeners if principal_id in (None, "", x.principal_id) and x.watches(uri)]
+            server = catalog.servers.get(code)
+            if concerned and server is not None and server.spec.enabled and _comes_from(server, uri) == upstream_id:
+                for listener in concerned:
                     listener.resource_updated(params)
+
+
+def _comes_from(server: ServerCatalog, uri: str) -> str | None:
+    """The upstream that a resource of this server is read from."""
+    try:
+        return route_resource(server, {"uri": uri}).upstream_id
+    except PlatformError:
+        return None

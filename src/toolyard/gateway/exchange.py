@@ -167,6 +167,7 @@ class Exchange:
         answer_or_none = await self._legacy.answer(
             session, message, stream.send, stream.pause, head, can_ask=stream.reaches_client
         )
+        self._sessions.touch(session)
         await stream.finish(answer_or_none or cancelled_answer(message))
 
     async def _batch(

@@ -161,9 +161,9 @@ class LegacyRequests:
 
     async def _ended(self, session: LegacySession) -> None:
         self._hub.remove(session)
-        for uri, call in list(session.watched.items()):
-            await self._dispatch.forget(call, uri)
-        session.watched.clear()
+        watched, session.watched = session.watched, {}
+        for call in [*watched.values()][:1]:
+            await self._dispatch.forget(call, watched)
 
 
 class PushingAsk:

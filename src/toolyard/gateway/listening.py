@@ -11,6 +11,7 @@ from toolyard.gateway.catalog import ListKind
 from toolyard.gateway.dispatch import Dispatch
 from toolyard.gateway.errors import TooManyCalls
 from toolyard.gateway.events import Hub
+from toolyard.kit.ids import short_id
 from toolyard.protocol.errors import InvalidParams, RequestId
 from toolyard.protocol.revisions import META_SUBSCRIPTION_ID
 
@@ -69,15 +70,14 @@ class Listening:
 async def listen(call: Call, request_id: RequestId, hub: Hub, dispatch: Dispatch) -> Json:
     """Serve one listen stream until the client goes or the gateway ends it; the final result."""
     listening = _accept(call, dispatch.server(call.server))
-    call.watcher = f"listen {call.request_id}"
+    call.watcher = f"listen {short_id()}"
     subscription = {META_SUBSCRIPTION_ID: request_id}
     if not hub.add_stream(listening):
         raise TooManyCalls
-    watched: list[str] = []
+    wanted = sorted(listening.uris)
     try:
-        wanted = sorted(listening.uris)
         got = await asyncio.gather(*(dispatch.try_watch(call, uri) for uri in wanted))
-        watched += [uri for uri, watching in zip(wanted, got, strict=True) if watching]
+        watched = [uri for uri, watching in zip(wanted, got, strict=True) if watching]
         honoured: Json = {_FLAGS[k]: True for k in sorted(listening.kinds)}
         if watched:
             honoured["resourceSubscriptions"] = watched
@@ -87,8 +87,7 @@ async def listen(call: Call, request_id: RequestId, hub: Hub, dispatch: Dispatch
                 await _tell(call, notification["method"], notification["params"], subscription)
     finally:
         hub.remove(listening)
-        for uri in watched:
-            await dispatch.forget(call, uri)
+        await dispatch.forget(call, wanted)
     return {"_meta": subscription}
 
 

@@ -94,7 +94,7 @@ class Pool:
         fresh = [spec for upstream_id, spec in wanted.items() if upstream_id not in self._entries]
         for spec in sorted(fresh, key=self._urgency):
             self._entries[spec.id] = self._begin(spec)
-        for upstream_id in replaced:
+        for upstream_id in {*replaced, *(spec.id for spec in fresh)}:
             self.on_replaced(upstream_id)
 
     def get(self, upstream_id: str) -> Upstream:

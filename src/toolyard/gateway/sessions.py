@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,7 @@ MAX_FINISHED_STREAMS = 16
 MAX_FINISHED_BYTES = 4 * 1024 * 1024
 MAX_ASKS = 64
 STANDALONE = 0
+RESOURCE_UPDATED = "notifications/resources/updated"
 _ASK_ID = re.compile(r"toolyard-([0-9]{1,9})", re.ASCII)
 _EVENT_ID = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 CLOSE_LIMIT_S = 5.0
@@ -72,8 +73,10 @@ class LegacySession:
         self.running: dict[RequestId, Running] = {}
         self.watched: dict[str, Call] = {}
         self.resumable = push is None
-        self.standalone = EventStream(STANDALONE, None, opens_with_event=False)
-        self._push = push or self.standalone.send
+        self.standalone = EventStream(STANDALONE, None, opens_with_event=False, more=self._next_change)
+        self._push = push
+        self._changes: dict[tuple[str, str], Json | None] = {}
+        self._telling: asyncio.Task[Any] | None = None
         self._streams: OrderedDict[int, EventStream] = OrderedDict({STANDALONE: self.standalone})
         self._next_stream = 1
         self._asks: dict[RequestId, asyncio.Future[jsonrpc.Reply]] = {}
@@ -159,13 +162,37 @@ class LegacySession:
 
     def lists_changed(self, kinds: frozenset[ListKind]) -> None:
         for kind in sorted(kinds):
-            self._notify(f"notifications/{kind}/list_changed", None)
+            self._changes[f"notifications/{kind}/list_changed", ""] = None
+        self._tell()
 
     def watches(self, uri: str) -> bool:
         return uri in self.watched
 
     def resource_updated(self, params: Json) -> None:
-        self._notify("notifications/resources/updated", params)
+        self._changes[RESOURCE_UPDATED, params["uri"]] = params
+        self._tell()
+
+    def _tell(self) -> None:
+        """What changed is told as fast as the client takes it; until then the same change counts once. Over HTTP the
+        GET stream takes it."""
+        if self._push is None:
+            self.standalone.wake()
+        elif self._telling is None or self._telling.done():
+            self._telling = self._outgoing.start(self._tell_all(self._push))
+
+    async def _tell_all(self, push: Send) -> None:
+        with suppress(ClientGone):
+            while (message := self._next_change()) is not None:
+                await push(message)
+
+    def _next_change(self) -> bytes | None:
+        """The change that waits for longest, of those that the client still wants to hear of."""
+        while self._changes:
+            method, uri = next(iter(self._changes))
+            params = self._changes.pop((method, uri))
+            if method != RESOURCE_UPDATED or self.watches(uri):
+                return encode(jsonrpc.notification(method, params))
+        return None
 
     async def end(self) -> None:
         """Stop everything the session has running."""
@@ -180,9 +207,6 @@ class LegacySession:
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something for the session that nobody waits for; it ends with the session."""
         self._outgoing.start(work)
-
-    def _notify(self, method: str, params: Json | None) -> None:
-        self._outgoing.start(self._push(encode(jsonrpc.notification(method, params))))
 
 
 class Sessions:
@@ -219,9 +243,14 @@ class Sessions:
         session = self._sessions.get(session_id)
         if session is None or session.principal_id != principal.id or session.server != server:
             raise SessionUnknown
-        session.last_used = self._clock.monotonic()
-        self._sessions.move_to_end(session_id)
+        self.touch(session)
         return session
+
+    def touch(self, session: LegacySession) -> None:
+        """The session is used now, or was until now."""
+        session.last_used = self._clock.monotonic()
+        if session.id in self._sessions:
+            self._sessions.move_to_end(session.id)
 
     def end(self, session: LegacySession) -> None:
         """End a session; what it has open is closed by a task of its own. Harmless if it has ended."""
@@ -238,9 +267,9 @@ class Sessions:
         await session.end()
         await self.on_end(session)
 
-    def end_those_of(self, is_valid: Callable[[Principal], bool]) -> None:
-        """End the sessions of principals that are not valid any more."""
-        for session in [s for s in self._sessions.values() if not is_valid(s.principal)]:
+    def end_invalid(self, is_valid: Callable[[Principal], bool], servers: Container[str]) -> None:
+        """End the sessions of principals that are not valid any more, and those of servers that are gone."""
+        for session in [s for s in self._sessions.values() if s.server not in servers or not is_valid(s.principal)]:
             self.end(session)
 
     def end_idle(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from toolyard.gateway.call import Answer, ClientGone, Sink
@@ -31,8 +32,19 @@ class Event(NamedTuple):
 class EventStream:
     """One stream: what was sent on it, and the connection it is sent on now, if any."""
 
-    def __init__(self, number: int, sink: Sink | None, *, opens_with_event: bool, streams: bool = True) -> None:
+    def __init__(
+        self,
+        number: int,
+        sink: Sink | None,
+        *,
+        opens_with_event: bool,
+        streams: bool = True,
+        more: Callable[[], bytes | None] | None = None,
+    ) -> None:
+        """`streams`: the client takes event streams. `more` is asked for the next message whenever a client that came
+        to read the stream has all of it; `wake` says that there is one."""
         self.number = number
+        self._more = more or _nothing_more
         self._streams = streams
         self.finished = False
         self._sink = sink
@@ -112,6 +124,8 @@ class EventStream:
         self._news.set()
         while self._reader is reader:
             missed = next((e for e in self._events if e.number > after), None)
+            if missed is None and not self.finished and (message := self._more()) is not None:
+                missed = self._keep(message)
             if missed is not None:
                 after = missed.number
                 await sink.send(missed.message, event_id=f"{self.number}-{after}")
@@ -121,6 +135,10 @@ class EventStream:
             else:
                 self._news.clear()
                 await self._news.wait()
+
+    def wake(self) -> None:
+        """There is more for whoever reads the stream."""
+        self._news.set()
 
     def _forget_delivered(self) -> None:
         """What was written to a connection that lives is kept for a moment's trouble only while it is small."""
@@ -158,3 +176,7 @@ class EventStream:
             await self._sink.send(event.message, event_id=f"{self.number}-{event.number}", retry_ms=retry_ms)
         except ClientGone:
             self._sink = None
+
+
+def _nothing_more() -> bytes | None:
+    return None

@@ -1,16 +1,21 @@
 """Resource subscriptions: who watches what. An upstream is asked once for each principal and URI, however many clients
 watch; subscribing twice is subscribing once, and nobody can end what another one began. When an upstream is replaced by
-a configured anew one, what was watched is watched there."""
+a configured anew one, what was watched is watched there, and told once: it may have changed meanwhile. Who stops
+watching is found by the watcher and the URI, wherever the URI leads by then."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, Target, Upstream
+from toolyard.gateway.upstream.errors import UpstreamError, UpstreamUnreachable
+from toolyard.kit.backoff import Backoff
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
 from toolyard.kit.tasks import TaskOwner
@@ -18,6 +23,8 @@ from toolyard.kit.tasks import TaskOwner
 log = get_logger(__name__)
 
 ROUND_S = 5.0
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
 
 
 class Watched(NamedTuple):
@@ -28,13 +35,24 @@ class Watched(NamedTuple):
     uri: str
 
 
-class Watching:
-    """Keeps the watchers (`call.watcher`: a session or a listen stream). `upstream(id)` finds the live upstream."""
+Updated = Callable[[str, str | None, Json], None]
 
-    def __init__(self, upstream: Callable[[str], Upstream]) -> None:
+
+def _to_nobody(upstream_id: str, principal_id: str | None, params: Json) -> None:
+    """Nobody wants to hear of it."""
+
+
+class Watching:
+    """Keeps the watchers (`call.watcher`: a session or a listen stream). `upstream(id)` finds the live upstream;
+    `updated(upstream id, principal id, params)` is told of resources that may have changed unseen."""
+
+    def __init__(self, upstream: Callable[[str], Upstream], updated: Updated = _to_nobody) -> None:
         self._upstream = upstream
+        self._updated = updated
         self._watchers: dict[Watched, dict[str, Call]] = {}
+        self._watched: dict[tuple[str, str], Watched] = {}
         self._order: WeakValueDictionary[Watched, asyncio.Lock] = WeakValueDictionary()
+        self._moving: dict[Watched, asyncio.Task[Any]] = {}
         self._tasks = TaskOwner("watching")
 
     def __len__(self) -> int:
@@ -45,17 +63,25 @@ class Watching:
         watched = Watched(target.upstream_id, call.principal.id, target.params["uri"])
         async with self._in_order(watched):
             if watched not in self._watchers:
-                await self._at(watched, call).watch(call, watched.uri)
+                own = replace(call)
+                await self._at(watched, own).watch(own, watched.uri)
                 self._watchers[watched] = {}
             self._watchers[watched][call.watcher] = call
+        before = self._watched.get((call.watcher, watched.uri))
+        self._watched[call.watcher, watched.uri] = watched
+        if before is not None and before != watched:
+            await self._leave(before, call)
 
-    async def end(self, call: Call, target: Target) -> None:
+    async def end(self, call: Call, uri: str) -> None:
         """The call's watcher no longer watches. The upstream gets a few seconds of its own to hear of it."""
-        watched = Watched(target.upstream_id, call.principal.id, target.params["uri"])
-        watchers = self._watchers.get(watched, {})
-        if call.watcher not in watchers:
-            return
+        watched = self._watched.get((call.watcher, uri))
+        if watched is not None and watched.principal_id == call.principal.id:
+            del self._watched[call.watcher, uri]
+            await self._leave(watched, call)
+
+    async def _leave(self, watched: Watched, call: Call) -> None:
         async with self._in_order(watched):
+            watchers = self._watchers.get(watched, {})
             watchers.pop(call.watcher, None)
             if watchers or self._watchers.get(watched) is not watchers:
                 return
@@ -65,20 +91,52 @@ class Watching:
 
     def replaced(self, upstream_id: str) -> None:
         """The live upstream of this id is another one now, or none."""
-        moved = {watched: w for watched, w in self._watchers.items() if watched.upstream_id == upstream_id}
-        for watched, watchers in moved.items():
-            self._tasks.start(self._watch_again(watched, next(iter(watchers.values()))))
+        for watched in [watched for watched in self._watchers if watched.upstream_id == upstream_id]:
+            earlier = self._moving.pop(watched, None)
+            if earlier is not None:
+                earlier.cancel()
+            self._moving[watched] = task = self._tasks.start(self._watch_again(watched))
+            task.add_done_callback(partial(self._moved, watched))
+
+    def _moved(self, watched: Watched, task: asyncio.Task[Any]) -> None:
+        if self._moving.get(watched) is task:
+            del self._moving[watched]
 
     async def aclose(self) -> None:
         await self._tasks.aclose()
 
-    async def _watch_again(self, watched: Watched, call: Call) -> None:
-        again = _with_time(call)
-        try:
-            await self._at(watched, again).watch(again, watched.uri)
-        except PlatformError as error:
-            log.info("subscription_lost", upstream=watched.upstream_id, code=error.code)
-            self._watchers.pop(watched, None)
+    async def _watch_again(self, watched: Watched) -> None:
+        """Try until it is watched, nobody watches any more, the upstream refuses or is not configured any more."""
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        while watched in self._watchers:
+            try:
+                if await self._watched_there(watched):
+                    self._updated(watched.upstream_id, watched.principal_id, {"uri": watched.uri})
+                return
+            except UpstreamError as error:
+                log.info("subscription_interrupted", upstream=watched.upstream_id, code=error.code)
+            except PlatformError as error:
+                log.info("subscription_lost", upstream=watched.upstream_id, code=error.code)
+                self._forget(watched)
+                return
+            await asyncio.sleep(backoff.pause_s())
+
+    async def _watched_there(self, watched: Watched) -> bool:
+        async with self._in_order(watched):
+            watchers = self._watchers.get(watched)
+            if not watchers:
+                return False
+            call = _with_time(next(iter(watchers.values())))
+            try:
+                upstream = self._at(watched, call)
+            except UpstreamUnreachable:
+                return False
+            await upstream.watch(call, watched.uri)
+            return True
+
+    def _forget(self, watched: Watched) -> None:
+        for watcher in self._watchers.pop(watched, {}):
+            self._watched.pop((watcher, watched.uri), None)
 
     def _in_order(self, watched: Watched) -> asyncio.Lock:
         """One change of a subscription at a time; the lock lives while somebody holds it or waits for it."""

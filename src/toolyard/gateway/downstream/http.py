@@ -58,6 +58,7 @@ class StreamableHttp:
             serving.cancel()
             await asyncio.gather(ended, serving, return_exceptions=True)
             session.listeners -= 1
+            self._sessions.touch(session)
         sink.close_stream()
 
     async def delete(self, head: Head, _body: bytes, sink: HttpSink) -> None:
