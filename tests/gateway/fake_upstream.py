@@ -73,6 +73,9 @@ class FakeUpstream:
     async def roots_changed(self, call: Call) -> None:
         """Nobody asked for roots."""
 
+    def forget(self, isolation: str) -> None:
+        """Nothing is kept."""
+
     def status(self) -> dict[str, Any]:
         return {"era": "modern"}
 

@@ -15,6 +15,7 @@ from toolyard.kit.secret import Secret
 UpstreamKind = Literal["mcp-http", "mcp-sse", "mcp-stdio", "websocket", "native"]
 Naming = Literal["prefixed", "plain"]
 Access = Literal["key", "open"]
+Isolation = Literal["shared", "per-principal", "per-session", "per-call", "per-handle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class UpstreamLimits:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSpec:
-    """One upstream as configured. `kind` "mcp-http" probes the era; "native" names a built-in in `command[0]`."""
+    """One upstream as configured. `kind` "mcp-http" probes the era; "native" names a built-in in `command[0]`.
+    `isolation` says who shares a session of a legacy upstream, and `idle_s` how long one lives that nobody uses."""
 
     id: str
     kind: UpstreamKind
@@ -48,7 +50,8 @@ class UpstreamSpec:
     cwd: str | None = None
     enabled: bool = True
     timeout_s: float = 30.0
-    stateless: bool = False
+    isolation: Isolation = "per-principal"
+    idle_s: float = 600.0
     max_processes: int = 8
     max_connections: int = 100
     allow_networks: tuple[str, ...] = ()

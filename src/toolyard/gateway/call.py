@@ -146,7 +146,8 @@ class Target:
 class Call:
     """One request of one principal, decoded and judged. `deadline` is a time of the loop's clock, in seconds.
 
-    `isolation` keeps callers apart on stateful upstreams; `client_capabilities` are exactly the caller's. `params`
+    `isolation` keeps callers apart on stateful upstreams (`handle` is what the caller named for that);
+    `client_capabilities` are exactly the caller's. `params`
     never contains `_meta`: what of it may travel is in `meta` (trace ids, vendor keys); `wants_progress` and
     `log_level` say which notifications the caller asked for; `log_level_chosen` is false for a legacy client that never
     set one and gets what the upstream sends by itself. `pause`, where the caller's transport has it: the upstream ended
@@ -173,6 +174,7 @@ class Call:
     log_level: str | None = None
     log_level_chosen: bool = True
     isolation: str = ""
+    handle: str = ""
     watcher: str = ""
     input_responses: dict[str, Json] | None = None
     upstream_state: str | None = None
@@ -202,7 +204,8 @@ class Upstream(Protocol):
     UpstreamError for everything else; nothing else escapes but CancelledError, upon which the upstream has been told.
     `may_push`: its questions come while the request runs (older revisions), so that a caller who is to be asked later
     needs the request held. `watch`/`unwatch`: resource subscriptions. `roots_changed`: tell the caller's legacy
-    session, if there is one, that its roots are others now.
+    session, if there is one, that its roots are others now. `forget(isolation)`: nobody will come with this isolation
+    key any more, so what is kept for it ends as soon as nothing runs there.
     """
 
     spec: UpstreamSpec
@@ -213,5 +216,6 @@ class Upstream(Protocol):
     async def watch(self, call: Call, uri: str) -> None: ...
     async def unwatch(self, call: Call, uri: str) -> None: ...
     async def roots_changed(self, call: Call) -> None: ...
+    def forget(self, isolation: str) -> None: ...
     def status(self) -> dict[str, Any]: ...
     async def aclose(self) -> None: ...

@@ -11,6 +11,7 @@ from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import Call, Target
 from toolyard.gateway.errors import ServerDisabled, ServerUnknown, ToolUnknown
+from toolyard.gateway.isolation import isolation_of, isolation_of_session
 from toolyard.gateway.lists import Lists
 from toolyard.gateway.parking import Parking, may_park
 from toolyard.gateway.pool import Entry, Pool
@@ -98,7 +99,7 @@ class Dispatch:
                 await self._watching.end(call, target.params["uri"])
             return {}
         entry = self._pool.entry(target.upstream_id)
-        call.isolation = "" if entry.spec.stateless else call.principal.id
+        call.isolation = isolation_of(entry.spec, call)
         try:
             if call.ticket is not None:
                 result = await self._parking.resume(call)
@@ -142,10 +143,16 @@ class Dispatch:
         for upstream_id in self.server(call.server).upstream_ids:
             try:
                 upstream = self._pool.get(upstream_id)
-                call.isolation = "" if upstream.spec.stateless else call.principal.id
+                call.isolation = isolation_of(upstream.spec, call)
                 await upstream.roots_changed(call)
             except UpstreamError as error:
                 log.info("roots_change_not_told", upstream=upstream_id, code=error.code)
+
+    def session_ended(self, principal_id: str, session_id: str) -> None:
+        """A legacy client's session is over, and with it what upstreams keep for it alone."""
+        for upstream in self._pool.upstreams():
+            if upstream.spec.isolation == "per-session":
+                upstream.forget(isolation_of_session(principal_id, session_id))
 
     async def _list(self, call: Call) -> Json:
         server = self.server(call.server)

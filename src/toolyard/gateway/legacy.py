@@ -11,6 +11,7 @@ from toolyard.gateway.call import Answer, AskRefused, Call, Head, Principal
 from toolyard.gateway.caller import Emitter
 from toolyard.gateway.dispatch import Dispatch, Perform, capabilities_of, server_info
 from toolyard.gateway.events import Hub
+from toolyard.gateway.handles import take_handle
 from toolyard.gateway.interceptors.patience import ASK_LIMIT_S
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
 from toolyard.gateway.translate import error_answer
@@ -128,6 +129,7 @@ class LegacyRequests:
         if token is not None and (isinstance(token, bool) or not isinstance(token, str | int)):
             raise InvalidParams("a progressToken is a string or an integer")
         log_level = session.log_level or "debug"
+        kept = {k: v for k, v in meta.items() if k != PROGRESS_TOKEN and (k in _KEPT_META or "/" in k)}
         call = Call(
             principal=session.principal,
             server=session.server,
@@ -143,7 +145,8 @@ class LegacyRequests:
             watcher=session.id,
             client_capabilities=session.client_capabilities,
             client_info=session.client_info,
-            meta={k: v for k, v in meta.items() if k != PROGRESS_TOKEN and (k in _KEPT_META or "/" in k)},
+            handle=take_handle(kept, head),
+            meta=kept,
             wants_progress=token is not None,
             log_level=log_level,
             log_level_chosen=session.log_level is not None,
@@ -164,6 +167,7 @@ class LegacyRequests:
         watched, session.watched = session.watched, {}
         for call in [*watched.values()][:1]:
             await self._dispatch.forget(call, watched)
+        self._dispatch.session_ended(session.principal_id, session.id)
 
 
 class PushingAsk:

@@ -11,6 +11,7 @@ from toolyard.gateway.call import Answer, Call, Head, Principal, Sink, Suspended
 from toolyard.gateway.caller import Emitter, SuspendingAsk
 from toolyard.gateway.dispatch import Dispatch, Perform, capabilities_of, server_info
 from toolyard.gateway.events import Hub
+from toolyard.gateway.handles import take_handle
 from toolyard.gateway.listening import listen
 from toolyard.gateway.parking import INTERACTIVE_METHODS
 from toolyard.gateway.state import StateSeal, binding_of
@@ -78,6 +79,7 @@ class ModernRequests:
             meta=envelope.rest,
             wants_progress=envelope.progress_token is not None,
             log_level=envelope.log_level,
+            handle=take_handle(envelope.rest, head),
         )
         if request.method in INTERACTIVE_METHODS:
             self._take_answers(call, request)

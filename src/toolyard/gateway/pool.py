@@ -109,6 +109,10 @@ class Pool:
             raise UpstreamUnreachable(f"upstream {upstream_id!r} is not configured any more", upstream=upstream_id)
         return entry
 
+    def upstreams(self) -> list[Upstream]:
+        """All live upstreams."""
+        return [entry.upstream for entry in self._entries.values()]
+
     def refresh(self, upstream_id: str) -> None:
         """Observe this upstream again soon."""
         entry = self._entries.get(upstream_id)

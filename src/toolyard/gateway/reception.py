@@ -31,7 +31,7 @@ _PREFLIGHT = (
     (
         "access-control-allow-headers",
         "authorization, content-type, accept, last-event-id, "
-        "mcp-method, mcp-name, mcp-protocol-version, mcp-session-id",
+        "mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, toolyard-handle",
     ),
     ("access-control-max-age", "600"),
 )

@@ -1,7 +1,8 @@
-"""Resource subscriptions: who watches what. An upstream is asked once for each principal and URI, however many clients
-watch; subscribing twice is subscribing once, and nobody can end what another one began. When an upstream is replaced by
-a configured anew one, what was watched is watched there, and told once: it may have changed meanwhile. Who stops
-watching is found by the watcher and the URI, wherever the URI leads by then."""
+"""Resource subscriptions: who watches what. An upstream is asked once for each URI by all watchers that share a session
+with it (see `gateway/isolation.py`), however many they are; subscribing twice is subscribing once, and nobody can end
+what another one began. When an upstream is replaced by a configured anew one, what was watched is watched there, and
+told once: it may have changed meanwhile. Who stops watching is found by the watcher and the URI, wherever the URI leads
+by then."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from weakref import WeakValueDictionary
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, Target, Upstream
+from toolyard.gateway.isolation import isolation_of
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamUnreachable
 from toolyard.kit.backoff import Backoff
 from toolyard.kit.errors import PlatformError
@@ -32,6 +34,7 @@ class Watched(NamedTuple):
 
     upstream_id: str
     principal_id: str
+    isolation: str
     uri: str
 
 
@@ -60,7 +63,7 @@ class Watching:
 
     async def begin(self, call: Call, target: Target) -> None:
         """The call's watcher watches the call's URI from now on. Raises what the upstream raises."""
-        watched = Watched(target.upstream_id, call.principal.id, target.params["uri"])
+        watched = self._subscription(target.upstream_id, call, target.params["uri"])
         async with self._in_order(watched):
             if watched not in self._watchers:
                 own = replace(call)
@@ -91,12 +94,28 @@ class Watching:
 
     def replaced(self, upstream_id: str) -> None:
         """The live upstream of this id is another one now, or none."""
+        self._regroup(upstream_id)
         for watched in [watched for watched in self._watchers if watched.upstream_id == upstream_id]:
             earlier = self._moving.pop(watched, None)
             if earlier is not None:
                 earlier.cancel()
             self._moving[watched] = task = self._tasks.start(self._watch_again(watched))
             task.add_done_callback(partial(self._moved, watched))
+
+    def _regroup(self, upstream_id: str) -> None:
+        """The upstream may have another isolation policy now: who shared a session with whom may not do so any more."""
+        for watched in [watched for watched in self._watchers if watched.upstream_id == upstream_id]:
+            for watcher, call in tuple(self._watchers[watched].items()):
+                try:
+                    now = self._subscription(upstream_id, call, watched.uri)
+                except UpstreamUnreachable:
+                    return
+                if now != watched:
+                    del self._watchers[watched][watcher]
+                    self._watchers.setdefault(now, {})[watcher] = call
+                    self._watched[watcher, watched.uri] = now
+            if not self._watchers[watched]:
+                del self._watchers[watched]
 
     def _moved(self, watched: Watched, task: asyncio.Task[Any]) -> None:
         if self._moving.get(watched) is task:
@@ -144,8 +163,13 @@ class Watching:
 
     def _at(self, watched: Watched, call: Call) -> Upstream:
         upstream = self._upstream(watched.upstream_id)
-        call.isolation = "" if upstream.spec.stateless else call.principal.id
+        call.isolation = watched.isolation
         return upstream
+
+    def _subscription(self, upstream_id: str, call: Call, uri: str) -> Watched:
+        """What a call that watches `uri` is about. Raises UpstreamUnreachable."""
+        isolation = isolation_of(self._upstream(upstream_id).spec, call)
+        return Watched(upstream_id, call.principal.id, isolation, uri)
 
 
 def _with_time(call: Call) -> Call:

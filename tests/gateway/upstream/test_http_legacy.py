@@ -20,7 +20,7 @@ DONE = {"content": [{"type": "text", "text": "done"}]}
 
 def test_definitions_are_observed_and_a_tool_is_called_on_a_session_of_its_own():
     async def work() -> None:
-        async with rig(Legacy(), stateless=True) as r:
+        async with rig(Legacy(), isolation="shared") as r:
             seen = await r.upstream.observe()
             assert (seen.era, seen.revision, seen.instructions, seen.ttl_ms) == ("legacy", "2025-11-25", "Be kind.", 0)
             assert [t["name"] for t in seen.tools] == ["echo"]

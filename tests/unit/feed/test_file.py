@@ -54,7 +54,12 @@ upstreams:
     assert (clock.kind, clock.command) == ("mcp-stdio", ("python", "-m", "mcp_server_time", "8080"))
     assert [(name, value.reveal()) for name, value in clock.env] == [("TZ", "UTC")]
     assert (clock.cwd, clock.max_processes, clock.timeout_s) == ("/etc/toolyard/work", 2, 30.0)
-    assert (docs.kind, docs.url, docs.timeout_s, docs.stateless) == ("mcp-http", "https://docs.example/mcp", 0.5, True)
+    assert (docs.kind, docs.url, docs.timeout_s, docs.isolation) == (
+        "mcp-http",
+        "https://docs.example/mcp",
+        0.5,
+        "shared",
+    )
     assert [(name, value.reveal()) for name, value in docs.headers] == [("Authorization", "Bearer t0ken")]
     assert (docs.max_connections, docs.allow_networks) == (7, ("10.0.0.0/8",))
     assert (docs.tls_verify, docs.tls_ca_file) == (False, "/etc/toolyard/ca.pem")
@@ -66,6 +71,26 @@ upstreams:
     assert (snapshot.upstreams["old"].kind, snapshot.upstreams["old"].enabled) == ("mcp-sse", False)
     assert snapshot.upstreams["live"].kind == "websocket"
     assert (snapshot.upstreams["demo"].kind, snapshot.upstreams["demo"].command) == ("native", ("demo",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "isolation"),
+    [
+        ("command: x", "per-principal"),
+        ("{command: x, stateless: yes}", "shared"),
+        ("{command: x, stateless: no}", "per-principal"),
+        ("{command: x, isolation: shared, stateless: yes}", "shared"),
+        ("{command: x, isolation: per-session, stateless: no}", "per-session"),
+        *((f"{{command: x, isolation: {policy}}}", policy) for policy in ("per-call", "per-handle", "per-principal")),
+    ],
+)
+def test_who_shares_a_session_is_said_by_isolation_or_by_its_older_name(fields, isolation):
+    assert read(upstream(fields)).snapshot.upstreams["a"].isolation == isolation
+
+
+def test_an_idle_time_is_taken_and_ten_minutes_without():
+    specs = read("upstreams: {a: {command: x, idle: 2m}, b: {command: x}}").snapshot.upstreams
+    assert (specs["a"].idle_s, specs["b"].idle_s) == (120.0, 600.0)
 
 
 def test_every_field_of_a_server_reaches_the_snapshot():
@@ -199,6 +224,16 @@ def upstream(fields):
         (upstream("{url: 'http://h/', transport: websocket}"), 3, "upstreams.a.transport", "ws://"),
         (upstream("{url: 'http://h/', allow_networks: [ten]}"), 3, "upstreams.a.allow_networks", "not a network"),
         (upstream("{url: 'http://h/', stateless: maybe}"), 3, "upstreams.a.stateless", "neither true nor false"),
+        (
+            upstream("{url: 'http://h/', isolation: alone}"),
+            3,
+            "upstreams.a.isolation",
+            "is not one of shared, per-prin",
+        ),
+        (upstream("{url: 'http://h/', isolation: shared, stateless: no}"), 3, "upstreams.a.stateless", "contradicts"),
+        (upstream("{command: x, isolation: per-call, stateless: yes}"), 3, "upstreams.a.stateless", "contradicts"),
+        (upstream("{command: x, idle: 0.5s}"), 3, "upstreams.a.idle", "from 1s to 24h"),
+        (upstream("{command: x, idle: 25h}"), 3, "upstreams.a.idle", "from 1s to 24h"),
         (upstream("{url: 'http://h/', tls: {verfy: no}}"), 3, "upstreams.a.tls.verfy", "did you mean 'verify'"),
         (upstream("{url: 'http://h/', tools: {t: {timeout: x}}}"), 3, "upstreams.a.tools.t.timeout", "duration"),
         (upstream("{url: [x]}"), 3, "upstreams.a.url", "single value"),

@@ -6,9 +6,10 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 from urllib.parse import urlsplit
 
-from toolyard.contract.snapshot import ToolRule, UpstreamKind, UpstreamLimits, UpstreamSpec
+from toolyard.contract.snapshot import Isolation, ToolRule, UpstreamKind, UpstreamLimits, UpstreamSpec
 from toolyard.gateway.feed.document import Document, Section
 from toolyard.gateway.upstream.environment import refused_names
 from toolyard.kit.quantities import seconds, switch, whole_number
@@ -25,6 +26,8 @@ TRANSPORTS: dict[str, UpstreamKind] = {
     "sse": "mcp-sse",
     "websocket": "websocket",
 }
+ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
+LEAST_IDLE_S, MOST_IDLE_S = 1.0, 24 * 3600.0
 MAX_CREDENTIAL_BYTES = 64 * 1024
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -75,7 +78,8 @@ def read_upstream(upstream_id: str, entry: Section, bounds: Bounds) -> UpstreamS
         cwd=_path(entry, "cwd"),
         enabled=entry.parsed("enabled", switch, default=True),
         timeout_s=entry.parsed("timeout", lambda text: timeout(text, bounds.longest_s), bounds.timeout_s),
-        stateless=entry.parsed("stateless", switch, default=False),
+        isolation=_isolation(entry),
+        idle_s=entry.parsed("idle", _idle, 600.0),
         max_processes=entry.parsed("max_processes", lambda text: whole_number(text, 1, 1000), 8),
         max_connections=entry.parsed(
             "max_connections", lambda text: whole_number(text, 1, 10_000), bounds.max_connections
@@ -160,6 +164,31 @@ def _kind(entry: Section, url: str | None, *, builtin: str | None) -> UpstreamKi
     if transport == "websocket" and url is not None and not over_websocket:
         entry.complain("transport", "websocket needs a ws:// or wss:// URL")
     return "websocket" if over_websocket else TRANSPORTS[transport]
+
+
+def _isolation(entry: Section) -> Isolation:
+    """The policy. `stateless: true` is an older way to write `isolation: shared`."""
+    isolation = entry.parsed("isolation", _policy, None)
+    stateless = entry.parsed("stateless", switch, default=None)
+    if stateless is None:
+        return isolation or "per-principal"
+    if isolation is not None and stateless != (isolation == "shared"):
+        entry.complain("stateless", f"contradicts `isolation: {isolation}`; leave `stateless` out")
+    return isolation or ("shared" if stateless else "per-principal")
+
+
+def _policy(text: str) -> Isolation:
+    found = next((policy for policy in ISOLATIONS if policy == text), None)
+    if found is None:
+        raise ValueError(f"'{text}' is not one of {', '.join(ISOLATIONS)}")
+    return found
+
+
+def _idle(text: str) -> float:
+    value = seconds(text)
+    if not LEAST_IDLE_S <= value <= MOST_IDLE_S:
+        raise ValueError(f"'{text}' is not an idle time: from 1s to 24h")
+    return value
 
 
 def _transport(text: str) -> str:

@@ -58,6 +58,7 @@ class ChildChannel:
         self._senders: list[asyncio.Future[None]] = []
         self._open_streams = 2
         self._input_ended = False
+        self._input_closed = False
         self._reason = ""
         self._failure: type[UpstreamError] = UpstreamExited
         self._closed = False
@@ -162,7 +163,7 @@ class ChildChannel:
 
     def input_ended(self) -> None:
         """The child reads nothing more."""
-        self._input_ended = True
+        self._input_ended = self._input_closed = True
         self._wake_senders()
         self.stop("it closed its standard input")
 
@@ -228,7 +229,10 @@ class ChildChannel:
         self._wake_receiver()
         self._process.let_go()
         for transport in self._transports:
-            transport.abort() if transport is self._stdin else transport.close()
+            if transport is not self._stdin:
+                transport.close()
+            elif not self._input_closed:
+                transport.abort()
 
     def _wake_receiver(self) -> None:
         if self._receiver is not None and not self._receiver.done():

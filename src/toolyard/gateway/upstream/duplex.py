@@ -109,6 +109,10 @@ class DuplexUpstream:
         if session is not None:
             session.peer.note(jsonrpc.notification("notifications/roots/list_changed"))
 
+    def forget(self, isolation: str) -> None:
+        """End the sessions of an isolation key as soon as they are not in use."""
+        self._pool.retire(isolation)
+
     def _forget(self, key: tuple[str | None, bytes], uri: str) -> bool:
         """Count one watcher less; true if it was the last one of this resource."""
         watched = self._pool.watched.get(key)

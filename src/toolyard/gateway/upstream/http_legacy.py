@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.isolation import ends_with_its_call, owner_of
 from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES, legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.http_delivery import UPDATED, Announcer
@@ -33,7 +34,6 @@ from toolyard.protocol.jsonrpc import Notification
 from toolyard.protocol.revisions import LEGACY
 
 MAX_SESSIONS: Final = 1_000
-IDLE_S: Final = 600.0
 SWEEP_S: Final = 60.0
 
 
@@ -50,19 +50,23 @@ OWN: Final = SessionKey("", json.dumps(LISTING_CAPABILITIES), own=True)
 
 @dataclass(slots=True)
 class Place:
-    """Where the session of one key lives: it outlasts a lost session, with the watches that are to be kept."""
+    """Where the session of one key lives: it outlasts a lost session, with the watches that are to be kept. `users` are
+    at work with it; one that `ends_unused` goes with the last of them."""
 
     key: SessionKey
     session: LegacySession | None = None
     opening: asyncio.Task[LegacySession] | None = None
     watches: dict[str, int] = field(default_factory=dict)
     listening: asyncio.Task[None] | None = None
+    users: int = 0
+    ends_unused: bool = False
 
     @property
     def is_idle(self) -> bool:
         return (
             self.key != OWN
             and self.opening is None
+            and not self.users
             and not self.watches
             and not (self.session and self.session.running)
         )
@@ -74,7 +78,14 @@ class LegacyDriver:
     era: Final = "legacy"
 
     def __init__(
-        self, endpoint: Endpoint, *, events: UpstreamEvents, clock: Clock, timeout_s: float, max_streams: int
+        self,
+        endpoint: Endpoint,
+        *,
+        events: UpstreamEvents,
+        clock: Clock,
+        timeout_s: float,
+        max_streams: int,
+        idle_s: float,
     ) -> None:
         self.revision: str = LEGACY[0]
         self.tools = KnownTools()
@@ -82,10 +93,12 @@ class LegacyDriver:
         self._clock = clock
         self._timeout_s = timeout_s
         self._max_streams = max_streams
+        self._idle_s = idle_s
         self._announcer = Announcer(endpoint.upstream_id, events, clock, endpoint.limits.notifications_per_second)
         self._places: dict[SessionKey, Place] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def connect(self) -> None:
         """Open the gateway's own session. Raises EraContradicted, UpstreamError, RelayedError."""
@@ -116,7 +129,15 @@ class LegacyDriver:
     async def open_for(self, call: Call) -> None:
         """Have a session for `call`. Raises EraContradicted, UpstreamError, RelayedError; nothing of the call has
         run."""
-        await self._session(self._place(_key(call)), call.deadline)
+        place = self._place(_key(call))
+        place.users += 1
+        try:
+            await self._session(place, call.deadline)
+        except BaseException:
+            place.users -= 1
+            self._drop_if_over(place)
+            raise
+        place.users -= 1
 
     async def request(self, call: Call, method: str, params: Json) -> Json:
         """One request for `call`, on the session of its principal and capabilities."""
@@ -150,6 +171,13 @@ class LegacyDriver:
             except SessionLost:
                 return
 
+    def forget(self, isolation: str) -> None:
+        """Nobody will come with this isolation key again: end its sessions as soon as they are not in use."""
+        for place in [one for one in self._places.values() if one.key.isolation == isolation and one.key != OWN]:
+            place.watches.clear()
+            place.ends_unused = True
+            self._drop_if_over(place)
+
     @property
     def running(self) -> int:
         """How many requests are at work."""
@@ -161,6 +189,7 @@ class LegacyDriver:
 
     async def aclose(self) -> None:
         """End all sessions, here and on the server."""
+        self._closed = True
         if self._sweep is not None:
             self._sweep.cancel()
         tasks: list[asyncio.Task[Any]] = [*self._tasks, *(p.opening for p in self._places.values() if p.opening)]
@@ -177,9 +206,9 @@ class LegacyDriver:
         if place is None:
             if len(self._places) >= MAX_SESSIONS:
                 self._give_up_one()
-            place = self._places[key] = Place(key)
+            place = self._places[key] = Place(key, ends_unused=ends_with_its_call(key.isolation))
             if self._sweep is None:
-                self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_idle)
+                self._sweep_later()
         return place
 
     async def _session(self, place: Place, deadline: float) -> LegacySession:
@@ -188,13 +217,13 @@ class LegacyDriver:
             return place.session
         if place.opening is None:
             place.opening = asyncio.get_running_loop().create_task(self._open(place))
+            place.opening.add_done_callback(lambda _: self._drop_if_over(place))
         return await shared(place.opening, deadline, self._endpoint.upstream_id)
 
     async def _open(self, place: Place) -> LegacySession:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        session = LegacySession(
-            self._endpoint, self._announcer, json.loads(place.key.capabilities), place.key.isolation or None
-        )
+        owner = owner_of(place.key.isolation) or None
+        session = LegacySession(self._endpoint, self._announcer, json.loads(place.key.capabilities), owner)
         try:
             await session.initialize(deadline)
             if place.watches:
@@ -221,6 +250,15 @@ class LegacyDriver:
             self._announcer.announce(Notification(UPDATED, {"uri": uri}), session.principal_id)
 
     async def _request(self, place: Place, call: Call | None, method: str, params: Json, deadline: float) -> Json:
+        place.users += 1
+        try:
+            return await self._repeated(place, call, method, params, deadline)
+        finally:
+            place.users -= 1
+            self._drop_if_over(place)
+
+    async def _repeated(self, place: Place, call: Call | None, method: str, params: Json, deadline: float) -> Json:
+        """The answer to one request, sent again on a new session where the old one is lost and that is safe."""
         safe = self.tools.repeatable(method, params)
         session = await self._session(place, deadline)
         try:
@@ -239,7 +277,9 @@ class LegacyDriver:
     def _listen(self, place: Place) -> None:
         """Open the GET stream of the session, if it has none and there is room for one more."""
         session, streams = place.session, sum(place.listening is not None for place in self._places.values())
-        if session is None or place.listening is not None or (streams >= self._max_streams and place.key != OWN):
+        if session is None or place.listening is not None or self._places.get(place.key) is not place:
+            return
+        if streams >= self._max_streams and place.key != OWN:
             return
         task = place.listening = session.spawn(keep_listening(session, lambda _: self._revive(place)))
         task.add_done_callback(lambda _: self._stopped_listening(place, task))
@@ -265,11 +305,16 @@ class LegacyDriver:
     # Bounds
 
     def _sweep_idle(self) -> None:
-        oldest_s = self._clock.monotonic() - IDLE_S
+        oldest_s = self._clock.monotonic() - self._idle_s
         for place in [place for place in self._places.values() if place.is_idle]:
             if place.session is None or place.session.last_used_s <= oldest_s:
                 self._retire(place)
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_idle) if self._places else None
+        self._sweep = None
+        if self._places:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(min(SWEEP_S, self._idle_s), self._sweep_idle)
 
     def _give_up_one(self) -> None:
         """Make room: the session that has been idle longest goes."""
@@ -277,6 +322,10 @@ class LegacyDriver:
         if not idle:
             raise UpstreamBusy(f"All sessions with upstream {self._endpoint.upstream_id!r} are in use.")
         self._retire(min(idle, key=lambda place: place.session.last_used_s if place.session else 0.0))
+
+    def _drop_if_over(self, place: Place) -> None:
+        if place.ends_unused and place.is_idle and self._places.get(place.key) is place and not self._closed:
+            self._retire(place)
 
     def _retire(self, place: Place) -> None:
         del self._places[place.key]

@@ -40,7 +40,7 @@ _SESSION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
 
 
 class LegacySession:
-    """A session that declared `capabilities`. `principal_id` owns it; None: the gateway (or everyone, if stateless)."""
+    """A session that declared `capabilities`. `principal_id` owns it; None: the gateway (or all, if shared)."""
 
     def __init__(self, endpoint: Endpoint, announcer: Announcer, capabilities: Json, principal_id: str | None) -> None:
         self.capabilities = capabilities

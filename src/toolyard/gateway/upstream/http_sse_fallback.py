@@ -37,6 +37,9 @@ class SseFallback:
     async def roots_changed(self, call: Call) -> None:
         await self._upstream.roots_changed(call)
 
+    def forget(self, isolation: str) -> None:
+        self._upstream.forget(isolation)
+
     async def unwatch(self, call: Call, uri: str) -> None:
         await self._upstream.unwatch(call, uri)
 

@@ -121,6 +121,12 @@ class McpHttpUpstream:
             if isinstance(driver, LegacyDriver | SseFallback):
                 await driver.roots_changed(call)
 
+    def forget(self, isolation: str) -> None:
+        """End what is kept for an isolation key, in whichever driver it is."""
+        for driver in (self._driver, self._legacy_twin):
+            if isinstance(driver, LegacyDriver | SseFallback):
+                driver.forget(isolation)
+
     async def unwatch(self, call: Call, uri: str) -> None:
         if self._driver is not None:
             await self._driver.unwatch(call, uri)
@@ -227,6 +233,7 @@ class McpHttpUpstream:
             clock=self._clock,
             timeout_s=self.spec.timeout_s,
             max_streams=max(1, self.spec.max_connections // 2),
+            idle_s=self.spec.idle_s,
         )
 
 

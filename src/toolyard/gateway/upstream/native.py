@@ -120,6 +120,9 @@ class NativeUpstream:
     async def roots_changed(self, call: Call) -> None:
         """Nothing here keeps roots."""
 
+    def forget(self, isolation: str) -> None:
+        """Nothing here keeps anything for a caller."""
+
     async def unwatch(self, call: Call, uri: str) -> None:
         """Nothing is watched, so nothing is to be done."""
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.isolation import owner_of
 from toolyard.gateway.upstream.asking import run_rounds
 from toolyard.gateway.upstream.channel import ChannelClosed
 from toolyard.gateway.upstream.errors import UpstreamError
@@ -23,7 +24,7 @@ from toolyard.protocol.revisions import LOG_LEVELS, MODERN
 log = get_logger(__name__)
 
 Key = tuple[str | None, bytes]
-"""Whose session it is (None: the gateway's own) and the digest of the capabilities it declared."""
+"""The isolation key it is for (None: the gateway's own) and the digest of the capabilities it declared."""
 
 _CHANGED: dict[str, Literal["tools", "resources", "prompts"]] = {
     "notifications/tools/list_changed": "tools",
@@ -33,9 +34,9 @@ _CHANGED: dict[str, Literal["tools", "resources", "prompts"]] = {
 
 
 class Session:
-    """A greeted peer. `busy` counts the calls that use it; `idle_since` is a monotonic time; `turns` keeps
-    the calls of different clients apart where the upstream may ask (its questions could not be attributed
-    otherwise)."""
+    """A greeted peer. `busy` counts the calls that use it; `idle_since` is a monotonic time; one that `ends_unused`
+    ends with the last call on it; `turns` keeps the calls of different clients apart where the upstream may ask (its
+    questions could not be attributed otherwise)."""
 
     def __init__(self, upstream_id: str, key: Key, events: UpstreamEvents) -> None:
         self.key = key
@@ -45,11 +46,16 @@ class Session:
         self.idle_since = 0.0
         self.turns: Turns | None = None
         self.retired = False
+        self.ends_unused = False
         self.on_lost: Callable[[Session, ChannelClosed], None] = _nobody
         self._upstream_id = upstream_id
         self._events = events
         self._listening: Listening | None = None
         self._level: str | None = None
+
+    @property
+    def _owner(self) -> str | None:
+        return None if self.key[0] is None else owner_of(self.key[0])
 
     @property
     def alive(self) -> bool:
@@ -137,7 +143,7 @@ class Session:
         if method in _CHANGED:
             self._events.lists_changed(self._upstream_id, _CHANGED[method])
         elif method == "notifications/resources/updated":
-            self._events.resource_updated(self._upstream_id, self.key[0], params)
+            self._events.resource_updated(self._upstream_id, self._owner, params)
         elif method == ACKNOWLEDGED and self._listening is not None:
             self._listening.acknowledged(params)
 
@@ -148,7 +154,7 @@ class Session:
     def facts(self) -> dict[str, Any]:
         """For the operator."""
         return {
-            "owner": self.key[0],
+            "owner": self._owner,
             "busy": self.busy,
             "waiting": self.peer.waiting,
             "dropped": dict(self.peer.dropped),

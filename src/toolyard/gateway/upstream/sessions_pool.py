@@ -1,7 +1,8 @@
 """The sessions of one upstream that is spoken to over channels: who gets which, how many there are, when they end.
 
-A modern upstream has no sessions: one connection serves everybody. A legacy session belongs to one principal (to all,
-if the upstream is stateless) and one set of declared capabilities; it is never given to anybody else. The gateway's own
+A modern upstream has no sessions: one connection serves everybody. A legacy session belongs to one isolation key (see
+`gateway/isolation.py`) and one set of declared capabilities; it is never given to anybody else. One that is kept for a
+single call ends with it, and one whose key nobody will come with again ends when it is not in use. The gateway's own
 session, opened to list the definitions, declares everything, since some servers show a tool only to those who declared
 what it needs; whatever they ask on it is refused. The number of sessions is bounded: the one that idled longest makes
 room, and if all are busy the caller waits a little, then is refused. The gateway's own takes no place that a caller
@@ -21,6 +22,7 @@ import msgspec
 from toolyard.contract.definitions import Era, Json
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.isolation import ends_with_its_call
 from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES, legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamTimedOut, UpstreamUnreachable
 from toolyard.gateway.upstream.opening import SOON_S, Dialling, Opener
@@ -29,7 +31,6 @@ from toolyard.gateway.upstream.session import Key, Session
 from toolyard.kit.clock import Clock
 from toolyard.kit.tasks import TaskOwner
 
-IDLE_S = 600.0
 SWEEP_S = 30.0
 QUEUE_S = 5.0
 HEAR_S = 10.0
@@ -71,6 +72,7 @@ class SessionPool:
         self._sessions: dict[Key, Session] = {}
         self._starting: dict[Key, asyncio.Task[UpstreamError | None]] = {}
         self._awaited: Counter[Key] = Counter()
+        self._unwanted: set[Key] = set()
         self._being_opened = 0
         self._freed = asyncio.Event()
         self._tasks = TaskOwner(f"sessions of {spec.id}")
@@ -109,6 +111,8 @@ class SessionPool:
         if session.busy == 0:
             session.idle_since = self._clock.monotonic()
             self._freed.set()
+            if session.ends_unused:
+                self._drop(session)
 
     def has_session(self, call: Call) -> bool:
         """True if there is a session that `call` would use."""
@@ -140,11 +144,17 @@ class SessionPool:
         self._awaited[key] += 1
         try:
             await asyncio.wait({task}, timeout=max(0.0, left))
+        except asyncio.CancelledError:
+            if key[0] is not None and ends_with_its_call(key[0]):
+                self.retire(key[0])
+            raise
         finally:
             self._awaited[key] -= 1
             if not self._awaited[key]:
                 del self._awaited[key]
         if not task.done():
+            if key[0] is not None and ends_with_its_call(key[0]):
+                self.retire(key[0])
             raise _unsent(UpstreamTimedOut(f"Upstream {self._spec.id!r} did not start in time."))
         error = self._closing() if task.cancelled() else task.result()
         if error is not None:
@@ -169,6 +179,7 @@ class SessionPool:
             await self._make_room(least_idle_s=OWN_PATIENCE_S if key == GATEWAY else 0.0)
         except UpstreamBusy as busy:
             self._starting.pop(key, None)
+            self._unwanted.discard(key)
             return busy
         try:
             session = await self._opener.open(key, capabilities, self.era, self._lost)
@@ -179,6 +190,7 @@ class SessionPool:
             return None
         finally:
             self._starting.pop(key, None)
+            self._unwanted.discard(key)
             self._being_opened -= 1
             self._freed.set()
 
@@ -187,9 +199,10 @@ class SessionPool:
         self.era = session.greeting.era
         session.key = MODERN if modern else GATEWAY if key == MODERN else key
         session.idle_since = self._clock.monotonic()
-        if session.key in self._sessions:
+        if session.key in self._sessions or session.key in self._unwanted:
             self._end_later(session)
             return
+        session.ends_unused = session.key[0] is not None and ends_with_its_call(session.key[0])
         self._sessions[session.key] = session
         watched = self.watched.get(session.key)
         if modern or watched is not None:
@@ -244,6 +257,22 @@ class SessionPool:
                 await asyncio.wait({self._start(key, watched.capabilities)})
             await asyncio.sleep(SOON_S)
 
+    def retire(self, isolation: str) -> None:
+        """Nobody will come with this isolation key again: end its sessions as soon as they are not in use."""
+        self._unwanted |= {key for key in self._starting if key[0] == isolation}
+        for key in [key for key in self.watched if key[0] == isolation]:
+            del self.watched[key]
+        for session in [session for session in self._sessions.values() if session.key[0] == isolation]:
+            session.ends_unused = True
+            if session.busy == 0:
+                self._drop(session)
+
+    def _drop(self, session: Session) -> None:
+        """End a session that is not in use."""
+        if self._sessions.get(session.key) is session:
+            del self._sessions[session.key]
+            self._end_later(session)
+
     def _end_later(self, session: Session) -> None:
         self._ending.add(session)
         self._tasks.start(self._end(session))
@@ -254,18 +283,17 @@ class SessionPool:
 
     def _sweep_later(self) -> None:
         if self._sweeper is None and not self._closed:
-            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self.sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(min(SWEEP_S, self._spec.idle_s), self.sweep)
 
     def sweep(self) -> None:
-        """End the sessions that nobody used for ten minutes and nobody watches resources through."""
+        """End the sessions that nobody used for the upstream's `idle_s` and nobody watches resources through."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        too_old = self._clock.monotonic() - IDLE_S
+        too_old = self._clock.monotonic() - self._spec.idle_s
         for session in list(self._sessions.values()):
             if session.busy == 0 and session.idle_since <= too_old and session.key not in self.watched:
-                del self._sessions[session.key]
-                self._end_later(session)
+                self._drop(session)
         if self._sessions:
             self._sweep_later()
 

@@ -1,0 +1,163 @@
+"""A legacy server that keeps things, as a memory and as a browser do; standard library only: it is a child program too.
+
+    stateful_server.py [--count FILE]
+
+Each process is one session. `--count` gets a line for every side effect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from typing import Any
+
+Json = dict[str, Any]
+SLOW_S = 0.01
+TOOLS = ("remember", "recall", "visit", "look", "who", "mark", "die", "note_and_die", "look_and_die")
+SAFE = frozenset({"recall", "look", "who", "look_and_die"})
+
+
+class State:
+    """What one session keeps."""
+
+    def __init__(self) -> None:
+        self.memory: list[str] = []
+        self.page = ""
+        self.cookies: list[str] = []
+
+
+def remember(state: State, value: str) -> list[str]:
+    """Reads, takes its time, writes."""
+    known = list(state.memory)
+    time.sleep(SLOW_S)
+    state.memory = [*known, value]
+    return state.memory
+
+
+def visit(state: State, page: str) -> str:
+    """Goes to a page, which takes time and leaves a cookie."""
+    state.page = f"loading {page}"
+    time.sleep(SLOW_S)
+    state.page = page
+    state.cookies.append(page)
+    return page
+
+
+def perform(state: State, name: str, arguments: Json) -> Any:
+    """What a tool answers."""
+    if name == "remember":
+        return remember(state, arguments["value"])
+    if name == "recall":
+        return state.memory
+    if name == "visit":
+        return visit(state, arguments["page"])
+    if name == "look":
+        return {"page": state.page, "cookies": state.cookies}
+    return None
+
+
+def definitions() -> list[Json]:
+    """The tools; those that change nothing say so."""
+    schema = {"type": "object"}
+    return [
+        {"name": name, "inputSchema": schema, **({"annotations": {"readOnlyHint": True}} if name in SAFE else {})}
+        for name in TOOLS
+    ]
+
+
+def text(value: Any) -> Json:
+    return {"content": [{"type": "text", "text": json.dumps(value)}]}
+
+
+class Child:
+    """The server on standard input and output. Marks are answered late and in another order than they came."""
+
+    def __init__(self, count: str | None) -> None:
+        self.state = State()
+        self.count = count
+        self.chance = random.Random(5)
+        self.late: list[Json] = []
+
+    def send(self, *messages: Json) -> None:
+        data = "".join(json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in messages).encode()
+        while data:
+            data = data[os.write(1, data) :]
+
+    def noted(self, what: str) -> None:
+        """One side effect, on disk before anything else happens."""
+        if self.count:
+            with open(self.count, "a") as file:
+                file.write(what + "\n")
+
+    def answer(self, message: Json) -> Json | None:
+        params = message.get("params", {})
+        if message["method"] == "initialize":
+            return {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "stateful"}}
+        if message["method"] == "tools/list":
+            return {"tools": definitions()}
+        if message["method"] != "tools/call":
+            return None
+        name, arguments = params["name"], params.get("arguments", {})
+        if name == "mark":
+            self.late.append(message)
+            return None
+        if name in ("die", "note_and_die", "look_and_die"):
+            self.noted(name)
+            self.die_if_first(arguments, name)
+        return text(os.getpid() if name == "who" else perform(self.state, name, arguments))
+
+    def die_if_first(self, arguments: Json, name: str) -> None:
+        """Die; where `once` names a file, only the first time."""
+        once = arguments.get("once")
+        if once is None:
+            os._exit(3)
+        try:
+            os.close(os.open(once, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+        os._exit(3)
+
+    def take(self, line: bytes) -> None:
+        message = json.loads(line)
+        if "id" not in message or "method" not in message:
+            return
+        if message["method"] == "server/discover":
+            self.send({"id": message["id"], "error": {"code": -32601, "message": "Method not found"}})
+            return
+        result = self.answer(message)
+        if result is not None:
+            self.send({"id": message["id"], "result": result})
+
+    def answer_late(self) -> None:
+        """Progress first, then the answers, both shuffled over all that wait."""
+        late, self.late = self.late, []
+        told = []
+        for message in late:
+            token = message["params"].get("_meta", {}).get("progressToken")
+            marker = message["params"]["arguments"]["marker"]
+            if token is not None:
+                note = {"progressToken": token, "progress": 1, "message": marker}
+                told.append({"method": "notifications/progress", "params": note})
+        self.chance.shuffle(told)
+        answers = [{"id": m["id"], "result": text(m["params"]["arguments"]["marker"])} for m in late]
+        self.chance.shuffle(answers)
+        self.send(*told, *answers)
+
+    def run(self) -> None:
+        rest = b""
+        while data := os.read(0, 1 << 16):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self.take(line)
+            self.answer_late()
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser()
+    options.add_argument("--count")
+    Child(options.parse_args().count).run()
+    sys.exit(0)
