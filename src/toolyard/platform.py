@@ -229,6 +229,7 @@ class Process:
         gateway.metrics.watch("parked_calls", lambda: len(gateway.parking))
         gateway.metrics.watch("sessions", lambda: len(gateway.sessions))
         gateway.metrics.watch("running", lambda: server.running_count)
+        gateway.metrics.watch("tasks", lambda: len(asyncio.all_tasks()))
         holder.append(server)
         return server
 

@@ -12,10 +12,10 @@ from tests.gateway.fake_upstream import Fakes, FakeUpstream
 from tests.gateway.rig import LIMIT_S, Rig, a_key, bearer, demo, modern_request, play, running, snapshot
 from tests.unit.contract.making import observed
 from toolyard.contract.definitions import Json
-from toolyard.contract.snapshot import ServerSpec
+from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.call import Call
-from toolyard.gateway.parking import ParkingLimits
+from toolyard.gateway.parking import ParkingLimits, places_on
 from toolyard.gateway.upstream.errors import UpstreamExited
 from toolyard.kit.clock import ManualClock
 
@@ -333,6 +333,27 @@ def test_parked_calls_are_bounded_and_one_too_many_is_given_up(limits: ParkingLi
         assert len(rig.gateway.parking) == parked
 
     in_shop(scene, bounds=Bounds(parking=limits))
+
+
+def test_parked_calls_leave_a_quarter_of_an_http_upstreams_connections_to_others() -> None:
+    over_http = UpstreamSpec("shop", "mcp-http", url="http://127.0.0.1:9/mcp", max_connections=4)
+
+    async def scene(rig: Rig, shop: Shop) -> None:
+        parked = [(await buy(rig)).result for _ in range(3)]
+        refused = await buy(rig)
+        assert refused.error["data"]["reason"] == "too_many_parked"
+        await until(lambda: shop.given_up == 1)
+        assert (await buy(rig, params=retry(parked[0], **{"elicitation-1": ANN}))).result["resultType"] == "complete"
+        assert (await buy(rig)).result["resultType"] == "input_required"
+        assert (await buy(rig)).error["data"]["reason"] == "too_many_parked"
+
+    in_shop(scene, snap=snapshot(over_http, servers=(OPEN,)))
+
+
+@pytest.mark.parametrize(("connections", "places"), [(1, 0), (2, 1), (4, 3), (100, 75)])
+def test_an_upstreams_last_connection_is_never_parked_on(connections: int, places: int) -> None:
+    assert places_on(UpstreamSpec("web", "mcp-http", max_connections=connections)) == places
+    assert places_on(UpstreamSpec("pipe", "mcp-stdio", max_connections=connections)) is None
 
 
 def test_a_caller_that_offers_nothing_is_not_asked() -> None:

@@ -13,7 +13,7 @@ from toolyard.gateway.call import Call, Target
 from toolyard.gateway.errors import ServerDisabled, ServerUnknown, ToolUnknown
 from toolyard.gateway.isolation import isolation_of, isolation_of_session
 from toolyard.gateway.lists import Lists
-from toolyard.gateway.parking import Parking, may_park
+from toolyard.gateway.parking import Parking, may_park, places_on
 from toolyard.gateway.pool import Entry, Pool
 from toolyard.gateway.routing import ROUTERS, Router
 from toolyard.gateway.upstream.asking import ask_for_urls
@@ -102,9 +102,11 @@ class Dispatch:
         call.isolation = isolation_of(entry.spec, call)
         try:
             if call.ticket is not None:
-                result = await self._parking.resume(call)
+                result = await self._parking.resume(call, places=places_on(entry.spec))
             elif may_park(call) and entry.upstream.may_push(call):
-                result = await self._parking.begin(call, lambda inner: _request(entry, inner, target))
+                result = await self._parking.begin(
+                    call, lambda inner: _request(entry, inner, target), places=places_on(entry.spec)
+                )
             else:
                 result = await _request(entry, call, target)
         except RelayedError as error:

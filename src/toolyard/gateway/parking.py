@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolyard.contract.definitions import Json
+from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, Principal, Suspended
 from toolyard.gateway.errors import CallLost, StateRefused, TooManyParked
 from toolyard.gateway.held import HeldCall, Work
@@ -75,17 +76,19 @@ class Parking:
         self._limits = limits or ParkingLimits()
         self._parked: dict[str, _Parked] = {}
         self._per_principal: Counter[str] = Counter()
+        self._per_upstream: Counter[str] = Counter()
         self._given_up = TaskOwner("parked calls")
 
     def __len__(self) -> int:
         return len(self._parked)
 
-    async def begin(self, call: Call, work: Work) -> Json:
-        """Do the call's request so that it may ask. Raises Suspended with a ticket, and what `work` raises."""
+    async def begin(self, call: Call, work: Work, *, places: int | None = None) -> Json:
+        """Do the call's request so that it may ask. `places`: how many calls may be parked on its upstream. Raises
+        Suspended with a ticket, TooManyParked, and what `work` raises."""
         timeout_s = call.deadline - asyncio.get_running_loop().time()
-        return await self._round(secret_id(), HeldCall(call, work, left_s=timeout_s), call)
+        return await self._round(secret_id(), HeldCall(call, work, left_s=timeout_s), call, places)
 
-    async def resume(self, call: Call) -> Json:
+    async def resume(self, call: Call, *, places: int | None = None) -> Json:
         """Go on with the parked call that `call.ticket` names. Raises CallLost, StateRefused, and as `begin`."""
         ticket = Ticket.of(call.ticket or "")
         parked = self._parked.get(ticket.call_id) if ticket.owner == self.owner else None
@@ -96,7 +99,7 @@ class Parking:
         self._forget(ticket.call_id)
         parked.held.attach(call.emit)
         parked.held.answer(call.input_responses or {})
-        return await self._round(ticket.call_id, parked.held, call)
+        return await self._round(ticket.call_id, parked.held, call, places)
 
     def end_overdue(self) -> None:
         """Give up the calls that nobody came back for."""
@@ -116,7 +119,7 @@ class Parking:
         await self._given_up.settled(1.0)
         await self._given_up.aclose()
 
-    async def _round(self, call_id: str, held: HeldCall, call: Call) -> Json:
+    async def _round(self, call_id: str, held: HeldCall, call: Call, places: int | None) -> Json:
         """One exchange's part of a call: its result, or Suspended while the caller is asked."""
         upstream_id = call.target.upstream_id if call.target is not None else ""
         try:
@@ -124,7 +127,7 @@ class Parking:
         except Suspended as suspended:
             if held.ended:
                 raise
-            if self._is_full(call.principal):
+            if self._is_full(call.principal) or (places is not None and self._per_upstream[upstream_id] >= places):
                 await held.cancel()
                 raise TooManyParked from None
             ticket = self._park(call_id, held, call, upstream_id)
@@ -146,13 +149,15 @@ class Parking:
         ends_at = self._clock.monotonic() + self._limits.wait_s
         self._parked[call_id] = _Parked(held, call.principal, call.server, upstream_id, ticket.round, ends_at)
         self._per_principal[call.principal.id] += 1
+        self._per_upstream[upstream_id] += 1
         return ticket
 
     def _forget(self, call_id: str) -> None:
         parked = self._parked.pop(call_id)
-        self._per_principal[parked.principal.id] -= 1
-        if not self._per_principal[parked.principal.id]:
-            del self._per_principal[parked.principal.id]
+        for counts, key in (self._per_principal, parked.principal.id), (self._per_upstream, parked.upstream_id):
+            counts[key] -= 1
+            if not counts[key]:
+                del counts[key]
 
     def _give_up(self, call_id: str, parked: _Parked) -> None:
         self._forget(call_id)
@@ -164,3 +169,9 @@ def may_park(call: Call) -> bool:
     return (
         call.era == "modern" and call.method in INTERACTIVE_METHODS and not ASKABLE.isdisjoint(call.client_capabilities)
     )
+
+
+def places_on(spec: UpstreamSpec) -> int | None:
+    """How many calls may be parked on an upstream: over HTTP each holds one of its connections, and a quarter of them
+    is kept for other calls, and for the answers without which no parked call ends. None: as many as there may be."""
+    return spec.max_connections * 3 // 4 if spec.kind == "mcp-http" else None
