@@ -79,7 +79,14 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Command line and configuration",
         "Said on the command line or in the log.",
-        ("toolyard.cli", "toolyard.sources", "toolyard.gateway.feed", "toolyard.gateway.routes", "toolyard.kit"),
+        (
+            "toolyard.cli",
+            "toolyard.supervisor",
+            "toolyard.sources",
+            "toolyard.gateway.feed",
+            "toolyard.gateway.routes",
+            "toolyard.kit",
+        ),
     ),
     (
         "Connections to upstreams",

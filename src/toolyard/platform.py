@@ -7,6 +7,7 @@ import gc
 import ipaddress
 import json
 import os
+import secrets
 import signal
 import ssl
 import sys
@@ -104,13 +105,13 @@ def run(
     """Run a gateway in the foreground until SIGTERM or SIGINT; the exit code. Raises ConfigRejected."""
     environ = {**os.environ, **({"TOOLYARD_PUBLIC_URL": public_url} if public_url else {})}
     process = Process.prepare(config, environ, host=host, port=port, log_format=log_format)
-    return _run_loop(process.serve(on_started))
+    return run_loop(process.serve(on_started))
 
 
 def run_stdio(config: Path, server: str = "default") -> int:
     """Run a gateway inside this process for one client on standard input and output; the exit code."""
     process = Process.prepare(config, dict(os.environ), host=None, port=None, log_format="json")
-    return _run_loop(process.serve_stdio(server))
+    return run_loop(process.serve_stdio(server))
 
 
 @dataclass(slots=True)
@@ -126,7 +127,14 @@ class Process:
 
     @classmethod
     def prepare(
-        cls, config: Path, environ: Mapping[str, str], *, host: str | None, port: int | None, log_format: str | None
+        cls,
+        config: Path,
+        environ: Mapping[str, str],
+        *,
+        host: str | None,
+        port: int | None,
+        log_format: str | None,
+        log_name: str = "toolyard",
     ) -> Process:
         """Read the configuration; a broken one is replaced by the last good one, loudly. Raises ConfigRejected."""
         data_dir = data_dir_of(config, environ)
@@ -139,45 +147,45 @@ class Process:
             if kept is None:
                 raise
             loaded, rejected = kept, error
-        _configure_logs(loaded.settings, log_format)
+        _configure_logs(loaded.settings, log_format, log_name)
         if rejected is not None:
             log.error("config_rejected_at_start", problems=str(rejected), serving="the last good configuration")
         return cls(config, loaded, keys, host, port, environ)
 
     async def serve(self, on_started: OnStarted) -> int:
         """Listen and serve until told to stop."""
-        stopping = _Stopping()
+        stopping = Stopping()
         settings = self.loaded.settings.gateway
-        gateway, journal = self._make_gateway()
-        server = self._make_server(gateway)
+        gateway, journal = self.make_gateway()
+        server = self.make_server(gateway)
         server.on_drain.append(gateway.hub.end_streams)
         tasks = TaskOwner("platform")
         try:
-            bound = await server.start(self.host or settings.host, self._wanted_port(), _tls(self.loaded.settings))
+            bound = await server.start(self.host or settings.host, self.wanted_port(), tls_of(self.loaded.settings))
             gateway.start()
             await server.start_unix(settings.data_dir / SOCKET_NAME)
-            started = Started(self._url(bound), bound, self.loaded, settings.data_dir)
-            self._write_facts(started)
-            tasks.start(self._feed(gateway).run())
-            tasks.start(_sweep(gateway))
+            started = Started(self.url(bound), bound, self.loaded, settings.data_dir)
+            write_facts(started)
+            tasks.start(self.feed(gateway).run())
+            tasks.start(sweep(gateway))
             log.info("listening", url=started.url, servers=sorted(self.loaded.snapshot.servers))
             gc.freeze()
             on_started(started)
             await stopping.first.wait()
-            await self._drain(server, stopping)
+            await self.drain(server, stopping.second)
         finally:
             await tasks.aclose()
             await gateway.aclose()
             await server.stop_now()
             journal.close()
-            _remove_own_facts(settings.data_dir / FACTS_NAME)
+            remove_own_facts(settings.data_dir / FACTS_NAME)
         return 0
 
     async def serve_stdio(self, server_code: str) -> int:
         """Serve one client on standard input and output."""
         from toolyard.gateway.downstream.stdio import StdioSocket, operator_head  # noqa: PLC0415
 
-        gateway, journal = self._make_gateway()
+        gateway, journal = self.make_gateway()
         gateway.start()
         try:
             catalog = gateway.holder.current.servers.get(server_code)
@@ -189,7 +197,8 @@ class Process:
             journal.close()
         return 0
 
-    def _make_gateway(self) -> tuple[Gateway, Journal]:
+    def make_gateway(self, *, owner: str | None = None, pid: int | None = None) -> tuple[Gateway, Journal]:
+        """The data plane and its journal. `owner` and `pid` are those of a worker and its supervisor."""
         settings = self.loaded.settings
         journal = Journal(settings.gateway.data_dir / JOURNAL_NAME)
         gateway = Gateway(
@@ -199,12 +208,13 @@ class Process:
             clock=SystemClock(),
             peppers=lambda: self.keys.peppers,
             bounds=bounds_of(settings),
-            identity=Identity(seal_key=load_seal_key(settings.gateway.data_dir)),
-            facts=lambda: {"pid": os.getpid(), "config": str(self.config)},
+            identity=Identity(owner or secrets.token_urlsafe(12), load_seal_key(settings.gateway.data_dir)),
+            facts=lambda: {"pid": pid or os.getpid(), "config": str(self.config)},
         )
         return gateway, journal
 
-    def _make_server(self, gateway: Gateway) -> GatewayServer:
+    def make_server(self, gateway: Gateway) -> GatewayServer:
+        """The HTTP server of a data plane, with all routes."""
         settings = self.loaded.settings
         holder: list[GatewayServer] = []
         operations = operations_routes(
@@ -233,7 +243,9 @@ class Process:
         holder.append(server)
         return server
 
-    def _feed(self, gateway: Gateway) -> FileFeed:
+    def feed(self, gateway: Gateway) -> FileFeed:
+        """What watches the configuration and the keys for a data plane."""
+
         def offer(loaded: Loaded) -> None:
             gateway.offer(loaded.snapshot)
             if loaded.settings != self.loaded.settings:
@@ -248,20 +260,23 @@ class Process:
         watched = Watched(self.config, self.keys, self.environ, self.host)
         return FileFeed(watched, offer=offer, reject=reject, current=self.loaded)
 
-    async def _drain(self, server: GatewayServer, stopping: _Stopping) -> None:
+    async def drain(self, server: GatewayServer, at_once: asyncio.Event) -> None:
+        """Let running calls finish within the configured time, unless `at_once` is set meanwhile."""
         limit_s = self.loaded.settings.gateway.drain_s
         log.info("draining", limit_s=limit_s)
         draining = asyncio.ensure_future(server.drain(min(DRAIN_GRACE_S, limit_s), limit_s))
-        again = asyncio.ensure_future(stopping.second.wait())
+        again = asyncio.ensure_future(at_once.wait())
         await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
         for waiting in (draining, again):
             waiting.cancel()
         await asyncio.gather(draining, again, return_exceptions=True)
 
-    def _wanted_port(self) -> int:
+    def wanted_port(self) -> int:
+        """The port to listen on, as the command line or the settings say; 0 for a free one."""
         return self.loaded.settings.gateway.port if self.port is None else self.port
 
-    def _url(self, port: int) -> str:
+    def url(self, port: int) -> str:
+        """Under which URL clients reach a gateway that listens on `port`."""
         settings = self.loaded.settings.gateway
         if settings.public_url is not None:
             return settings.public_url
@@ -269,12 +284,8 @@ class Process:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104
         return f"{'https' if settings.tls_cert else 'http'}://{shown}:{port}"
 
-    def _write_facts(self, started: Started) -> None:
-        facts: dict[str, Any] = {"pid": os.getpid(), "url": started.url, "started_at": time.time()}
-        write_atomically(started.data_dir / FACTS_NAME, json.dumps(facts).encode(), point="facts")
 
-
-class _Stopping:
+class Stopping:
     """The signals to stop: the first drains, the second stops at once."""
 
     def __init__(self) -> None:
@@ -330,7 +341,7 @@ def _metrics_for(settings: Settings, host: str) -> Literal["anyone", "operator",
     return "anyone" if is_loopback(host) else "operator"
 
 
-def _configure_logs(settings: Settings, log_format: str | None) -> None:
+def _configure_logs(settings: Settings, log_format: str | None, log_name: str) -> None:
     logs = settings.logging
     configure(
         LogSettings(
@@ -339,11 +350,13 @@ def _configure_logs(settings: Settings, log_format: str | None) -> None:
             directory=logs.dir or settings.gateway.data_dir / "logs",
             max_bytes=logs.max_file_bytes,
             backups=logs.files,
+            name=log_name,
         )
     )
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
+def tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """What HTTPS is served with; None for plain HTTP. Raises OSError, ssl.SSLError."""
     if settings.gateway.tls_cert is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -352,7 +365,13 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _remove_own_facts(path: Path) -> None:
+def write_facts(started: Started) -> None:
+    """Tell other programs of this user where the gateway is and which process to ask to stop."""
+    facts: dict[str, Any] = {"pid": os.getpid(), "url": started.url, "started_at": time.time()}
+    write_atomically(started.data_dir / FACTS_NAME, json.dumps(facts).encode(), point="facts")
+
+
+def remove_own_facts(path: Path) -> None:
     """Remove what this process wrote about itself; another gateway may have taken its place already."""
     try:
         if json.loads(path.read_bytes())["pid"] == os.getpid():
@@ -361,13 +380,15 @@ def _remove_own_facts(path: Path) -> None:
         return
 
 
-async def _sweep(gateway: Gateway) -> None:
+async def sweep(gateway: Gateway) -> None:
+    """Have a data plane look at what ends by itself, once a second."""
     while True:
         await asyncio.sleep(SWEEP_S)
         gateway.sweep()
 
 
-def _run_loop(work: Coroutine[Any, Any, int]) -> int:
+def run_loop(work: Coroutine[Any, Any, int]) -> int:
+    """Run the process's one coroutine on the fastest loop there is; its exit code."""
     if sys.platform == "win32":
         return asyncio.run(work)
     import uvloop  # noqa: PLC0415

@@ -18,9 +18,22 @@ from toolyard.kit.quantities import seconds, size_bytes, whole_number
 from toolyard.kit.secret import Secret
 
 Kind = Literal[
-    "text", "url", "path", "port", "count", "bytes", "seconds", "level", "log format", "list", "networks", "secret"
+    "text",
+    "url",
+    "path",
+    "port",
+    "workers",
+    "count",
+    "bytes",
+    "seconds",
+    "level",
+    "log format",
+    "list",
+    "networks",
+    "secret",
 ]
 MIN_TOKEN_CHARACTERS = 16
+MAX_WORKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("gateway.data_dir", "path", ".toolyard",
             "Directory for keys, journal, socket and logs; relative to the file.",
             ("TOOLYARD_DATA_DIR",)),
+    Setting("gateway.workers", "workers", "1",
+            "Processes that serve the port together, as one gateway; on a machine with several processors.",
+            ("TOOLYARD_WORKERS",)),
     Setting("gateway.drain", "seconds", "10s", "How long calls may finish after SIGTERM.", ("TOOLYARD_DRAIN",)),
     Setting("logging.level", "level", "info", "Least severe log entries to write: debug, info, warning or error.",
             ("TOOLYARD_LOG_LEVEL", "LOG_LEVEL")),
@@ -120,6 +136,7 @@ class GatewaySettings:
     tls_cert: Path | None
     tls_key: Path | None
     data_dir: Path
+    workers: int
     drain_s: float
 
 
@@ -288,6 +305,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "text": str.strip,
     "url": _url,
     "port": lambda text: whole_number(text, 0, 65535),
+    "workers": lambda text: whole_number(text, 1, MAX_WORKERS),
     "count": lambda text: whole_number(text, 1, 10_000_000),
     "bytes": size_bytes,
     "seconds": _positive_seconds,

@@ -11,12 +11,14 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "toolyard"
 MAY_OPEN_SOCKETS = {
     "net",  # everything that leaves
     "gateway/server.py",  # listens
+    "supervisor.py",  # holds the port
     "cli",  # talks to our own gateway
 }
 SUPERVISORS = {
     "gateway/wire.py",
     "gateway/feed/watch.py",
     "gateway/upstream/native.py",
+    "gateway/workers/link.py",
 }
 
 

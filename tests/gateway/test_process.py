@@ -44,11 +44,11 @@ class Process:
         self.child: subprocess.Popen[bytes] | None = None
         self.port = 0
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "toolyard.cli.main", "up", "--config", str(self.config), "--port", "0"]
+    def start(self, *options: str) -> None:
+        command = [sys.executable, "-m", "toolyard.cli.main", "up", "--config", str(self.config), *options]
         with (self.directory / "out.log").open("ab") as log:
             self.child = subprocess.Popen(
-                [*command, "--log-format", "json"], stdout=log, stderr=log, cwd=self.directory
+                [*command, "--port", "0", "--log-format", "json"], stdout=log, stderr=log, cwd=self.directory
             )
         wait(lambda: self._read_port() is not None or self.child is None or self.child.poll() is not None)
         port = self._read_port()

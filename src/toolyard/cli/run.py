@@ -12,6 +12,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,11 +43,14 @@ def up(
         typer.Option(help="URL under which clients reach the gateway through a proxy.", show_default=False),
     ] = None,
     log_format: Annotated[str | None, typer.Option(help="console, json or auto.", show_default=False)] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Processes that serve the port together [default: 1].", show_default=False),
+    ] = None,
 ) -> None:
     """Run the gateway. Without a configuration file, makes one with a demonstration to try at once."""
     from toolyard.cli.place import Place, find_place, need_directory
     from toolyard.cli.welcome import first_key
-    from toolyard.platform import run
 
     if log_format not in {None, "console", "json", "auto"}:
         raise typer.BadParameter(f"'{log_format}' is not one of console, json, auto", param_hint="--log-format")
@@ -59,6 +63,7 @@ def up(
         say(f"Wrote {place.config}")
     _check_free(place)
     with first_key(place) as key, _listening(place, host, port):
+        run = _runner(workers or place.settings.gateway.workers)
         raise typer.Exit(
             run(
                 place.config,
@@ -69,6 +74,17 @@ def up(
                 on_started=_welcome(place, key, config),
             )
         )
+
+
+def _runner(workers: int) -> Callable[..., int]:
+    """What runs a gateway of that many processes."""
+    if workers > 1:
+        from toolyard.supervisor import run as run_workers
+
+        return partial(run_workers, workers=workers)
+    from toolyard.platform import run
+
+    return run
 
 
 def stdio(

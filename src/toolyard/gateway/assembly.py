@@ -78,7 +78,7 @@ class Gateway:
         facts: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         bounds = bounds or Bounds()
-        identity = identity or Identity()
+        self.identity = identity = identity or Identity()
         self.journal = journal
         self.metrics = Metrics(MODERN_METHODS | LEGACY_METHODS)
         self.holder = CatalogHolder(snapshot, journal.observations(), journal.names())
@@ -114,19 +114,21 @@ class Gateway:
         )
         self._authenticate = authenticate = Authenticator(self._catalog, peppers, clock, self.refusals.credential)
         seal = StateSeal(identity.key_for("states"), clock)
+        self.modern = ModernRequests(dispatch, perform, seal, self.hub, timeout_s=bounds.timeout_s)
         self.exchange = Exchange(
             authenticate,
-            ModernRequests(dispatch, perform, seal, self.hub, timeout_s=bounds.timeout_s),
+            self.modern,
             LegacyRequests(dispatch, perform, self.sessions, self.hub, timeout_s=bounds.timeout_s),
             self.sessions,
             self.refusals.error,
         )
+        self.http = StreamableHttp(self.exchange, self.sessions)
+        self.sse = HttpSse(self.exchange)
         self._operator = OperatorRoutes(self._catalog, self.pool, self.sessions, record, facts)
 
     def routes(self) -> tuple[Route, ...]:
         """All routes of clients and operators."""
-        http = StreamableHttp(self.exchange, self.sessions)
-        return (*client_routes(self.exchange, http, HttpSse(self.exchange), self.admit), *self._operator.routes())
+        return (*client_routes(self.exchange, self.http, self.sse, self.admit), *self._operator.routes())
 
     def admit(self, head: Head) -> Answer | None:
         """Judge a head before its body is read: the refusal, or None with the principal noted on the head."""

@@ -82,6 +82,28 @@ class Sink(Protocol):
     def outlive_client(self) -> None: ...
 
 
+class EventSink(Sink, Protocol):
+    """The sink of an HTTP exchange that may be an event stream from its first moment on. `headers` go with the answer
+    or the stream's opening; `open` starts the stream; `close_stream` ends it without an answer."""
+
+    headers: list[tuple[str, str]]
+
+    def open(self) -> None: ...
+    def close_stream(self) -> None: ...
+
+
+class Elsewhere(Protocol):
+    """Whatever belongs to another process of this gateway.
+
+    Above: the transports, which see an id. Below: the way to the process that made it. Both return how to have the
+    exchange served there, or None for what is this process's own or nobody's. Serving raises PlatformError.
+    """
+
+    def of_session(self, head: Head) -> Carry | None: ...
+    def of_id(self, made_id: str) -> Carry | None: ...
+    def of_owner(self, owner: str) -> Carry | None: ...
+
+
 class MessageSocket(Protocol):
     """A client connection that carries whole JSON-RPC messages both ways: a WebSocket, or standard input and output.
 
@@ -91,6 +113,9 @@ class MessageSocket(Protocol):
     async def send(self, message: bytes) -> None: ...
     def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]: ...
 
+
+Carry = Callable[[str, Head, bytes, Sink], Awaitable[None]]
+"""Has an exchange served by the process that owns it: which handler, head, body, and where the answer goes."""
 
 Emit = Callable[[Json], Awaitable[None]]
 Pause = Callable[[int], Awaitable[None]]
@@ -112,6 +137,14 @@ class HeldPlaces(Protocol):
 
     def give_back(self) -> None: ...
     def take_again(self) -> None: ...
+
+
+class OwnedElsewhere(Exception):
+    """The request is about something that another process of this gateway owns. Nothing was done."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        super().__init__(owner)
 
 
 class Suspended(Exception):

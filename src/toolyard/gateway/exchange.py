@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from toolyard.gateway.acceptance import Acceptance, NotAcceptable, accepted
-from toolyard.gateway.call import Answer, Head, Principal, Sink
-from toolyard.gateway.errors import SessionRequired
+from toolyard.gateway.call import Answer, Elsewhere, Head, OwnedElsewhere, Principal, Sink
+from toolyard.gateway.errors import CallLost, SessionRequired
 from toolyard.gateway.legacy import LegacyRequests, cancelled_answer
 from toolyard.gateway.modern import ModernRequests
 from toolyard.gateway.refusals import ShuttingDown
@@ -75,6 +75,8 @@ class Exchange:
         self._sessions = sessions
         self._on_refusal = on_refusal
         self.connections: set[Connection] = set()
+        self.elsewhere: Elsewhere | None = None
+        """Where what is about other processes' calls is answered."""
 
     async def __call__(self, head: Head, body: bytes, sink: Sink, conversation: Conversation | None = None) -> None:
         """Judge a body and answer it through `sink`, exactly once."""
@@ -110,6 +112,15 @@ class Exchange:
                 self.refuse(head, ShuttingDown(), sink, message)
             raise
 
+    def refuse_unserved(self, head: Head, body: bytes, error: PlatformError, sink: Sink) -> None:
+        """End an exchange that could not be served where it belongs."""
+        try:
+            message = self.read(head, body)
+        except PlatformError as unread:
+            self.refuse(head, unread, sink)
+            return
+        self.refuse(head, error, sink, message)
+
     def refuse(self, head: Head, error: PlatformError, sink: Sink, message: Messages | None = None) -> None:
         """End an exchange with an error about `message`, or about what could not be read as one."""
         request_id = None if isinstance(message, jsonrpc.Reply) else getattr(message, "id", None)
@@ -134,11 +145,30 @@ class Exchange:
 
     async def _modern_message(self, head: Head, message: Messages, sink: Sink) -> None:
         if isinstance(message, jsonrpc.Request):
-            await self._modern.answer(head, self._principal(head), message, sink)
+            await self._modern_request(head, message, sink)
         elif isinstance(message, jsonrpc.Notification):
             sink.finish(Answer(202))
         else:
             raise InvalidRequest(f"{MODERN} takes one request or notification, no replies and no batches")
+
+    async def _modern_request(self, head: Head, request: jsonrpc.Request, sink: Sink) -> None:
+        try:
+            await self._modern.answer(head, self._principal(head), request, sink)
+        except OwnedElsewhere as found:
+            carry = self.elsewhere.of_owner(found.owner) if self.elsewhere is not None else None
+            if carry is None:
+                raise CallLost from found
+            await carry("modern", head, encode(jsonrpc.request(request.id, request.method, request.params)), sink)
+
+    async def take_modern(self, head: Head, body: bytes, sink: Sink) -> None:
+        """Answer a modern request that came in at another process and belongs to this one."""
+        message = jsonrpc.read(decode(body))
+        if not isinstance(message, jsonrpc.Request):
+            raise InvalidRequest
+        try:
+            await self._modern.answer(head, self._principal(head), message, sink)
+        except OwnedElsewhere as found:
+            raise CallLost from found
 
     def session(self, head: Head) -> LegacySession:
         """The session that a legacy head names. Raises SessionRequired, SessionUnknown, UnsupportedRevision."""
@@ -225,7 +255,7 @@ class Exchange:
             raise InvalidRequest("this request id is in use", request_id=message.id)
         running = conversation.running[message.id] = Running(task)
         try:
-            await self._modern.answer(head, self._principal(head), message, sink)
+            await self._modern_request(head, message, sink)
         except asyncio.CancelledError:
             if not running.cancelled:
                 raise

@@ -16,9 +16,8 @@ from toolyard.gateway.interceptors.patience import ASK_LIMIT_S
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
 from toolyard.gateway.translate import error_answer
 from toolyard.kit.errors import PlatformError
-from toolyard.kit.ids import secret_id
 from toolyard.protocol import jsonrpc
-from toolyard.protocol.convert import initialize_result, question_for_legacy, to_client
+from toolyard.protocol.convert import initialize_result, to_client
 from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFound
 from toolyard.protocol.revisions import LEGACY_METHODS, LOG_LEVELS, PROGRESS_TOKEN, negotiate
 from toolyard.protocol.strict_json import encode
@@ -47,7 +46,8 @@ class LegacyRequests:
         if not isinstance(request.params.get("capabilities", {}), dict):
             raise InvalidParams('"capabilities" must be an object', request_id=request.id)
         revision = negotiate(request.params.get("protocolVersion"))
-        session = LegacySession(principal, head.server_code, revision, request.params, push)
+        new_id = self._sessions.new_id
+        session = LegacySession(principal, head.server_code, revision, request.params, push, new_id=new_id)
         self._sessions.add(session)
         self._hub.add(session)
         result = initialize_result(
@@ -192,8 +192,7 @@ class PushingAsk:
             places.give_back()
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
-                pushed = {key: question_for_legacy(request, secret_id) for key, request in requests.items()}
-                return await self._session.ask(self._send, pushed)
+                return await self._session.ask(self._send, requests)
         except TimeoutError:
             raise AskRefused(f"nobody answered within {ASK_LIMIT_S:.0f} seconds") from None
         finally:

@@ -7,13 +7,22 @@ from typing import Any
 
 from toolyard.contract.catalog import ServerCatalog
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import Answer, Call, Head, Principal, Sink, Suspended
+from toolyard.gateway.call import (
+    Answer,
+    Call,
+    Elsewhere,
+    Head,
+    OwnedElsewhere,
+    Principal,
+    Sink,
+    Suspended,
+)
 from toolyard.gateway.caller import Emitter, SuspendingAsk
 from toolyard.gateway.dispatch import Dispatch, Perform, capabilities_of, server_info
 from toolyard.gateway.events import Hub
 from toolyard.gateway.handles import take_handle
 from toolyard.gateway.listening import listen
-from toolyard.gateway.parking import INTERACTIVE_METHODS
+from toolyard.gateway.parking import INTERACTIVE_METHODS, Ticket
 from toolyard.gateway.state import StateSeal, binding_of
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import discover_result, to_client
@@ -37,6 +46,8 @@ class ModernRequests:
         self._seal = seal
         self._hub = hub
         self._timeout_s = timeout_s
+        self.elsewhere: Elsewhere | None = None
+        """Where calls are held that another process holds."""
 
     async def answer(self, head: Head, principal: Principal, request: jsonrpc.Request, sink: Sink) -> None:
         """Judge one request, carry it out and write its answer. Raises PlatformError."""
@@ -114,6 +125,9 @@ class ModernRequests:
         """What the caller's state says: the upstream's own state, or which call is held."""
         kind, content = state[:1], state[1:]
         if kind == _TICKET:
+            owner = Ticket.of(content).owner
+            if self.elsewhere is not None and self.elsewhere.of_owner(owner) is not None:
+                raise OwnedElsewhere(owner)
             call.ticket = content
         else:
             call.upstream_state = content

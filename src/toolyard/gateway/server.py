@@ -61,8 +61,9 @@ class GatewayServer:
         """Handlers at work, those that outlive their clients included."""
         return len(self._service.tasks)
 
-    async def start(self, host: str, port: int, ssl: tls.SSLContext | None = None) -> int:
-        """Listen on TCP; returns the port, which is a free one for port 0. Raises OSError."""
+    async def start(self, host: str, port: int, ssl: tls.SSLContext | None = None, *, reuse_port: bool = False) -> int:
+        """Listen on TCP; returns the port, which is a free one for port 0. `reuse_port`: other processes of this
+        gateway listen there too. Raises OSError."""
         listener = Listener()
         server = await asyncio.get_running_loop().create_server(
             lambda: WireProtocol(self._service, listener),
@@ -71,6 +72,7 @@ class GatewayServer:
             ssl=ssl,
             ssl_handshake_timeout=_TLS_HANDSHAKE_S if ssl is not None else None,
             backlog=_BACKLOG,
+            reuse_port=reuse_port or None,
             start_serving=False,
         )
         bound: int = server.sockets[0].getsockname()[1]

@@ -59,8 +59,17 @@ class Running:
 class LegacySession:
     """One session. `push` sends a message that belongs to no call; HTTP has a stream for them, sockets are one."""
 
-    def __init__(self, principal: Principal, server: str, revision: str, params: Json, push: Send | None) -> None:
-        self.id = secret_id()
+    def __init__(
+        self,
+        principal: Principal,
+        server: str,
+        revision: str,
+        params: Json,
+        push: Send | None,
+        *,
+        new_id: Callable[[], str] = secret_id,
+    ) -> None:
+        self.id = new_id()
         self.principal = principal
         self.principal_id = principal.id
         self.server = server
@@ -219,6 +228,7 @@ class Sessions:
         self._per_principal: dict[str, int] = {}
         self._closing = TaskOwner("sessions")
         self.on_end: Callable[[LegacySession], Awaitable[None]] = _nothing_more
+        self.new_id: Callable[[], str] = secret_id
 
     def __len__(self) -> int:
         return len(self._sessions)

@@ -27,13 +27,14 @@ MAX_DEPTH = 3
 class LogSettings:
     """`level`: debug…error. `format`: json, console or auto (console on a terminal). `directory`: where rotated files
     go (none: standard error only). A file is rotated at `max_bytes`; `backups` old ones are kept, older ones
-    deleted."""
+    deleted. `name` is what the files are called: one process writes to a file."""
 
     level: str = "info"
     format: str = "auto"
     directory: Path | None = None
     max_bytes: int = 16 * 1024 * 1024
     backups: int = 5
+    name: str = "toolyard"
 
 
 def configure(settings: LogSettings) -> None:
@@ -43,7 +44,7 @@ def configure(settings: LogSettings) -> None:
     handlers[0].setFormatter(_formatter(console=console))
     if settings.directory is not None:
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = settings.directory / "toolyard.log"
+        path = settings.directory / f"{settings.name}.log"
         rotating = _PrivateRotatingFile(
             path, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8"
         )

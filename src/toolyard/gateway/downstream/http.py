@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 
 from toolyard.gateway.acceptance import NotAcceptable, accepted
-from toolyard.gateway.call import Answer, Head
+from toolyard.gateway.call import Answer, Elsewhere, EventSink, Head
 from toolyard.gateway.exchange import SESSION_HEADER, Exchange
-from toolyard.gateway.http_sink import HttpSink
 from toolyard.gateway.sessions import Sessions
 from toolyard.gateway.translate import error_answer
 from toolyard.kit.errors import PlatformError
@@ -23,15 +22,20 @@ class StreamableHttp:
     """The handlers of the Streamable HTTP routes."""
 
     def __init__(self, exchange: Exchange, sessions: Sessions) -> None:
+        self.elsewhere: Elsewhere | None = None
+        """Where sessions are that live in another process."""
         self._exchange = exchange
         self._sessions = sessions
 
-    async def post(self, head: Head, body: bytes, sink: HttpSink) -> None:
+    async def post(self, head: Head, body: bytes, sink: EventSink) -> None:
         """One message, or a batch."""
-        await self._exchange(head, body, sink)
+        if self.elsewhere is None or not await self._served_elsewhere("post", head, body, sink):
+            await self._exchange(head, body, sink)
 
-    async def get(self, head: Head, _body: bytes, sink: HttpSink) -> None:
+    async def get(self, head: Head, body: bytes, sink: EventSink) -> None:
         """The stream of a session's messages that belong to no call, or the rest of a stream that broke."""
+        if self.elsewhere is not None and await self._served_elsewhere("get", head, body, sink):
+            return
         if _has_no_session(head):
             sink.finish(_NOT_HERE)
             return
@@ -61,8 +65,10 @@ class StreamableHttp:
             self._sessions.touch(session)
         sink.close_stream()
 
-    async def delete(self, head: Head, _body: bytes, sink: HttpSink) -> None:
+    async def delete(self, head: Head, body: bytes, sink: EventSink) -> None:
         """End a session."""
+        if self.elsewhere is not None and await self._served_elsewhere("delete", head, body, sink):
+            return
         if _has_no_session(head):
             sink.finish(_NOT_HERE)
             return
@@ -72,6 +78,20 @@ class StreamableHttp:
             sink.finish(error_answer(error, None, LEGACY[0]))
             return
         sink.finish(Answer(204))
+
+    async def _served_elsewhere(self, name: str, head: Head, body: bytes, sink: EventSink) -> bool:
+        """Have the exchange of a session served where it lives; False if that is here."""
+        carry = self.elsewhere.of_session(head) if self.elsewhere is not None and not _has_no_session(head) else None
+        if carry is None:
+            return False
+        try:
+            await carry(name, head, body, sink)
+        except PlatformError as error:
+            if name == "post":
+                self._exchange.refuse_unserved(head, body, error, sink)
+            else:
+                sink.finish(error_answer(error, None, LEGACY[0]))
+        return True
 
 
 def _has_no_session(head: Head) -> bool:

@@ -7,11 +7,11 @@ is refused on the POST; everything else is answered on the stream.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from urllib.parse import parse_qs
 
-from toolyard.gateway.call import Answer, ClientGone, Head
+from toolyard.gateway.call import Answer, ClientGone, Elsewhere, Head, Sink
 from toolyard.gateway.downstream.duplex import Duplex
 from toolyard.gateway.errors import SessionRequired, SessionUnknown, TooManySessions
 from toolyard.gateway.exchange import Exchange
@@ -56,6 +56,9 @@ class HttpSse:
     """The handlers of the HTTP+SSE routes."""
 
     def __init__(self, exchange: Exchange) -> None:
+        self.elsewhere: Elsewhere | None = None
+        """Where streams are whose connection is at another process."""
+        self.new_id: Callable[[], str] = secret_id
         self._exchange = exchange
         self._streams: dict[str, tuple[Head, PostedSocket]] = {}
 
@@ -70,7 +73,7 @@ class HttpSse:
         except PlatformError as error:
             sink.finish(error_answer(error, None, LEGACY[-1]))
             return
-        socket, stream_id = PostedSocket(sink), secret_id()
+        socket, stream_id = PostedSocket(sink), self.new_id()
         self._streams[stream_id] = (head, socket)
         try:
             await sink.event("endpoint", f"{head.path.rstrip('/')}/messages?session_id={stream_id}".encode())
@@ -80,10 +83,22 @@ class HttpSse:
         finally:
             del self._streams[stream_id]
 
-    async def post(self, head: Head, body: bytes, sink: HttpSink) -> None:
+    async def post(self, head: Head, body: bytes, sink: Sink) -> None:
         """One message for a stream."""
         try:
             head.principal = self._exchange.authenticate(head)
+            carry = self.elsewhere.of_id(_stream_id(head)) if self.elsewhere is not None else None
+            if carry is not None:
+                await carry("sse", head, body, sink)
+                return
+        except PlatformError as error:
+            self._exchange.refuse(head, error, sink)
+            return
+        await self.take(head, body, sink)
+
+    async def take(self, head: Head, body: bytes, sink: Sink) -> None:
+        """One message of an authenticated head for a stream of this process."""
+        try:
             opened, socket = self._find(head)
             self._exchange.read(opened, body)
         except PlatformError as error:
@@ -93,10 +108,7 @@ class HttpSse:
         sink.finish(Answer(202))
 
     def _find(self, head: Head) -> tuple[Head, PostedSocket]:
-        values = parse_qs(head.query).get("session_id", [])
-        if len(values) != 1:
-            raise SessionRequired("post to the URL that the endpoint event named")
-        found = self._streams.get(values[0])
+        found = self._streams.get(_stream_id(head))
         if found is None or head.principal is None or found[0].principal != head.principal:
             raise SessionUnknown
         if found[0].server_code != head.server_code:
@@ -107,3 +119,10 @@ class HttpSse:
     def streams(self) -> Mapping[str, object]:
         """Open streams, by id."""
         return self._streams
+
+
+def _stream_id(head: Head) -> str:
+    values = parse_qs(head.query).get("session_id", [])
+    if len(values) != 1:
+        raise SessionRequired("post to the URL that the endpoint event named")
+    return values[0]

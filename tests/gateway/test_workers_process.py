@@ -1,0 +1,154 @@
+"""The real processes of a gateway with several workers: their supervisor, signals, deaths and sockets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.gateway.rig import BOTH, rpc
+from tests.gateway.test_process import LIMIT_S, Process, wait
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def process() -> Iterator[Process]:
+    directory = Path(tempfile.mkdtemp(prefix="toolyard-"))
+    made = Process(directory)
+    try:
+        yield made
+    finally:
+        if made.child is not None and made.child.poll() is None:
+            made.child.kill()
+            made.child.wait(LIMIT_S)
+        wait(lambda: not workers_in(directory))
+        shutil.rmtree(directory)
+
+
+def workers_in(directory: Path) -> list[psutil.Process]:
+    """The living worker processes of an installation."""
+    found = []
+    for one in psutil.process_iter(["cmdline"]):
+        words = one.info["cmdline"] or []
+        if "toolyard.worker" in words and str(directory) in words[-1] and one.status() != psutil.STATUS_ZOMBIE:
+            found.append(one)
+    return found
+
+
+def index_of(worker: psutil.Process) -> int:
+    return int(json.loads(worker.cmdline()[-1])["index"])
+
+
+def legacy(process: Process, message: Any, session: str | None = None) -> tuple[http.client.HTTPResponse, Any]:
+    """A legacy message on a connection of its own, which the system gives to any worker."""
+    headers = {"content-type": "application/json", "accept": BOTH}
+    if session is not None:
+        headers["mcp-session-id"] = session
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=LIMIT_S)
+    try:
+        connection.request("POST", "/mcp", json.dumps(message), headers)
+        response = connection.getresponse()
+        text = response.read().decode()
+    finally:
+        connection.close()
+    if response.headers.get_content_type() == "text/event-stream":
+        text = [line for line in text.splitlines() if line.startswith("data: {")][-1].removeprefix("data: ")
+    return response, json.loads(text) if text else None
+
+
+HELLO = rpc("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t"}})
+
+
+def add(process: Process, session: str) -> tuple[int, Any]:
+    response, answer = legacy(process, rpc("tools/call", {"name": "add", "arguments": {"a": 1, "b": 2}}), session)
+    return response.status, answer
+
+
+def test_three_workers_serve_one_port_and_every_session(process: Process) -> None:
+    process.start("--workers", "3")
+    assert len(workers_in(process.directory)) == 3
+    sessions = [legacy(process, HELLO)[0].headers["mcp-session-id"] for _ in range(6)]
+    for session in sessions * 4:
+        status, answer = add(process, session)
+        assert (status, answer["result"]["structuredContent"]) == (200, {"sum": 3})
+    assert process.command("status")["pid"] == process.child.pid if process.child else False
+    assert process.stop() == 0
+    assert not workers_in(process.directory)
+    assert not list((process.directory / ".toolyard" / "workers").iterdir())
+    assert not (process.directory / ".toolyard" / "gateway.sock").exists()
+
+
+def test_a_killed_worker_comes_back_and_its_sessions_are_the_ordinary_404(process: Process) -> None:
+    process.start("--workers", "2")
+    sessions = [legacy(process, HELLO)[0].headers["mcp-session-id"] for _ in range(12)]
+    victim = next(one for one in workers_in(process.directory) if index_of(one) == 1)
+    victim.kill()
+    wait(lambda: len({one.pid for one in workers_in(process.directory)} - {victim.pid}) == 2)
+    wait(lambda: process.output().count("worker_listening") == 3)
+    outcomes = [add(process, session) for session in sessions]
+    assert {status for status, _ in outcomes} == {200, 404}
+    for status, answer in outcomes:
+        if status == 404:
+            assert answer["error"]["data"]["reason"] == "session_unknown"
+
+
+def test_sigterm_lets_running_calls_finish_at_every_worker(process: Process) -> None:
+    process.start("--workers", "3")
+    answers: list[tuple[int, Any]] = []
+    calls = [
+        threading.Thread(target=lambda: answers.append(process.call("count", {"to": 3, "interval_ms": 700})))
+        for _ in range(12)
+    ]
+    for call in calls:
+        call.start()
+    wait(lambda: running_calls(process) >= 12)
+    assert process.stop() == 0
+    for call in calls:
+        call.join(LIMIT_S)
+    assert [status for status, _ in answers] == [200] * 12
+
+
+def running_calls(process: Process) -> int:
+    """Established connections at the gateway's port."""
+    return sum(
+        connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port == process.port
+        for worker in workers_in(process.directory)
+        for connection in worker.net_connections(kind="tcp")
+    )
+
+
+def test_nothing_is_left_when_the_supervisor_is_killed(process: Process) -> None:
+    process.start("--workers", "2")
+    assert process.child is not None
+    os.kill(process.child.pid, signal.SIGKILL)
+    process.child.wait(LIMIT_S)
+    wait(lambda: not workers_in(process.directory))
+    with socket.create_server(("127.0.0.1", process.port)):
+        pass
+    process.start("--workers", "2")
+    assert process.call("add", {"a": 1, "b": 2})[0] == 200
+
+
+def test_a_port_that_another_program_listens_on_is_refused_in_words(process: Process) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "toolyard.cli.main", "up", "--config", str(process.config), "--workers", "2"]
+        ended = subprocess.run(
+            [*command, "--port", str(taken.getsockname()[1])], capture_output=True, timeout=LIMIT_S, check=False
+        )
+    assert ended.returncode == 1
+    assert b"cannot_listen" in ended.stderr
+    assert not workers_in(process.directory)
