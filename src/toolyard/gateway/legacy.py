@@ -16,8 +16,9 @@ from toolyard.gateway.interceptors.patience import ASK_LIMIT_S
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
 from toolyard.gateway.translate import error_answer
 from toolyard.kit.errors import PlatformError
+from toolyard.kit.ids import secret_id
 from toolyard.protocol import jsonrpc
-from toolyard.protocol.convert import initialize_result, to_client
+from toolyard.protocol.convert import initialize_result, question_for_legacy, to_client
 from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFound
 from toolyard.protocol.revisions import LEGACY_METHODS, LOG_LEVELS, PROGRESS_TOKEN, negotiate
 from toolyard.protocol.strict_json import encode
@@ -192,7 +193,8 @@ class PushingAsk:
             places.give_back()
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
-                return await self._session.ask(self._send, requests)
+                pushed = {key: question_for_legacy(request, secret_id) for key, request in requests.items()}
+                return await self._session.ask(self._send, pushed)
         except TimeoutError:
             raise AskRefused(f"nobody answered within {ASK_LIMIT_S:.0f} seconds") from None
         finally:

@@ -50,12 +50,12 @@ def error_object(error: PlatformError, revision: str) -> Json:
         if error.data is not None:
             found["data"] = error.data
     elif isinstance(error, UpstreamError):
-        found = {"code": -32603, "message": error.message, "data": {"reason": error.code, **_shown(error)}}
+        found = {"code": -32603, "message": error.message, "data": {**_shown(error), "reason": error.code}}
     elif error.code in _INVALID_PARAMS:
         found = {"code": -32602, "message": error.message, "data": {"reason": error.code, **getattr(error, "data", {})}}
     else:
         code = -32600 if error.code in _INVALID_REQUEST else error.status
-        found = {"code": code, "message": error.message, "data": {"reason": error.code, **_shown(error)}}
+        found = {"code": code, "message": error.message, "data": {**_shown(error), "reason": error.code}}
     return error_to_client(revision, found)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "error_to_client",
     "from_upstream",
     "initialize_result",
+    "question_for_legacy",
     "to_client",
 ]
 
@@ -70,6 +71,15 @@ def from_upstream(revision: str, method: str, result: Json) -> Json:
     if kind != INPUT_REQUIRED or method not in INTERACTIVE:
         raise InvalidRequest(f"A result of {method} has an unknown type.")
     return {**shaped, "resultType": kind}
+
+
+def question_for_legacy(request: Json, new_id: Callable[[], str]) -> Json:
+    """A modern upstream's question as a request to a legacy client: one to visit a page has an `elicitationId`
+    (2025-11-25 client/elicitation, URL mode), which the modern era has not."""
+    params = request.get("params")
+    if request["method"] != "elicitation/create" or not isinstance(params, dict) or params.get("mode") != "url":
+        return request
+    return request if "elicitationId" in params else {**request, "params": {**params, "elicitationId": new_id()}}
 
 
 def initialize_result(revision: str, capabilities: Json, server_info: Json, instructions: str | None) -> Json:

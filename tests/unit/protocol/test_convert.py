@@ -12,6 +12,7 @@ from toolyard.protocol.convert import (
     discover_result,
     from_upstream,
     initialize_result,
+    question_for_legacy,
     to_client,
 )
 from toolyard.protocol.errors import InvalidRequest
@@ -292,3 +293,12 @@ def test_the_discover_result_is_valid_and_names_the_server() -> None:
     assert result["_meta"] == {META_SERVER_INFO: info}
     assert to_client(MODERN, "server/discover", result) == result
     pytest.importorskip("mcp_types.methods").validate_server_result("server/discover", MODERN, result)
+
+
+def test_a_question_to_visit_a_page_has_an_id_for_legacy_clients() -> None:
+    url = {"method": "elicitation/create", "params": {"mode": "url", "url": "https://example.com", "message": "Go"}}
+    asked = question_for_legacy(url, lambda: "made")
+    assert asked == {"method": url["method"], "params": {**url["params"], "elicitationId": "made"}}
+    assert question_for_legacy(asked, lambda: "another") == asked
+    for other in ({"method": "roots/list"}, {"method": "elicitation/create", "params": {"message": "Name?"}}):
+        assert question_for_legacy(other, lambda: "made") == other

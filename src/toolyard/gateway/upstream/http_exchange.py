@@ -138,7 +138,7 @@ class Endpoint:
 
     def invalid(self, reason: str) -> UpstreamInvalid:
         """The error for an answer that is not MCP; `reason` is for people."""
-        return UpstreamInvalid(f"Upstream {self.upstream_id!r} {reason}.", reason=reason)
+        return UpstreamInvalid(f"Upstream {self.upstream_id!r} {reason}.", detail=reason)
 
     def refusal(self, response: HttpResponse) -> UpstreamError:
         """The error for an answer whose status says all there is to say."""

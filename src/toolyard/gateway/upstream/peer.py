@@ -161,7 +161,7 @@ class Peer:
         except ChannelClosed as end:
             self._ended(end)
             raise _failure(
-                end.failure("The upstream went away before the request was sent.", reason=end.reason),
+                end.failure("The upstream went away before the request was sent.", detail=end.reason),
                 may_have_run=end.may_have_sent,
             ) from end
         except TimeoutError:
@@ -226,7 +226,7 @@ class Peer:
         self.end = end
         for pending in self._pending.values():
             if not pending.reply.done():
-                pending.reply.set_exception(end.failure(reason=end.reason))
+                pending.reply.set_exception(end.failure(detail=end.reason))
         self._events.ended(end)
 
     def _take(self, data: bytes) -> None:
