@@ -1,8 +1,9 @@
 """A legacy server that keeps things, as a memory and as a browser do; standard library only: it is a child program too.
 
-    stateful_server.py [--count FILE]
+    stateful_server.py [--count FILE] [--breaks FILE]
 
-Each process is one session. `--count` gets a line for every side effect.
+Each process is one session. `--count` gets a line each time `change` or `look` do something; if there is a character in
+`--breaks` then, it is taken and the process dies.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 
 Json = dict[str, Any]
 SLOW_S = 0.01
-TOOLS = ("remember", "recall", "visit", "look", "who", "mark", "die", "note_and_die", "look_and_die")
-SAFE = frozenset({"recall", "look", "who", "look_and_die"})
+TOOLS = ("remember", "recall", "visit", "look", "who", "mark", "change")
+SAFE = frozenset({"recall", "look", "who"})
 
 
 class State:
@@ -76,9 +77,10 @@ def text(value: Any) -> Json:
 class Child:
     """The server on standard input and output. Marks are answered late and in another order than they came."""
 
-    def __init__(self, count: str | None) -> None:
+    def __init__(self, count: str | None, breaks: str | None) -> None:
         self.state = State()
         self.count = count
+        self.breaks = breaks
         self.chance = random.Random(5)
         self.late: list[Json] = []
 
@@ -87,11 +89,17 @@ class Child:
         while data:
             data = data[os.write(1, data) :]
 
-    def noted(self, what: str) -> None:
-        """One side effect, on disk before anything else happens."""
-        if self.count:
-            with open(self.count, "a") as file:
-                file.write(what + "\n")
+    def noted(self, name: str) -> None:
+        """One side effect, on disk before anything else happens; then perhaps the end."""
+        if not self.count or not self.breaks:
+            return
+        with open(self.count, "a") as file:
+            file.write(name + "\n")
+        with open(self.breaks, "r+") as file:
+            left = len(file.read())
+            file.truncate(max(0, left - 1))
+        if left:
+            os._exit(3)
 
     def answer(self, message: Json) -> Json | None:
         params = message.get("params", {})
@@ -105,21 +113,11 @@ class Child:
         if name == "mark":
             self.late.append(message)
             return None
-        if name in ("die", "note_and_die", "look_and_die"):
+        if name in ("change", "look"):
             self.noted(name)
-            self.die_if_first(arguments, name)
+        if self.count and name in ("change", "look"):
+            return text(name)
         return text(os.getpid() if name == "who" else perform(self.state, name, arguments))
-
-    def die_if_first(self, arguments: Json, name: str) -> None:
-        """Die; where `once` names a file, only the first time."""
-        once = arguments.get("once")
-        if once is None:
-            os._exit(3)
-        try:
-            os.close(os.open(once, os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            return
-        os._exit(3)
 
     def take(self, line: bytes) -> None:
         message = json.loads(line)
@@ -159,5 +157,7 @@ class Child:
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--count")
-    Child(options.parse_args().count).run()
+    options.add_argument("--breaks")
+    chosen = options.parse_args()
+    Child(chosen.count, chosen.breaks).run()
     sys.exit(0)

@@ -186,7 +186,11 @@ def test_url_elicitation_required_reaches_only_the_revision_that_knows_it():
 
 def test_a_caller_learns_which_upstream_and_why_but_no_object_of_ours():
     error = UpstreamError("gone", upstream="a", secret=object(), address=("10.0.0.1", 80))
-    assert error_object(error, MODERN)["data"] == {"reason": "upstream_failed", "upstream": "a"}
+    assert error_object(error, MODERN)["data"] == {
+        "reason": "upstream_failed",
+        "may_have_run": True,
+        "upstream": "a",
+    }
 
 
 def test_a_refusal_says_how_to_authenticate_or_when_to_come_back():

@@ -1,7 +1,8 @@
 """The one translator from errors to JSON-RPC: codes, data and HTTP statuses for every era.
 
 Own JSON-RPC codes are HTTP's numbers (429, 503 …): they lie outside the range the specification reserves. Errors of an
-upstream are -32603 with `data.reason`; the caller learns which upstream and why, never its address.
+upstream are -32603 with `data.reason` and `data.may_have_run` (false only where the request provably never reached it);
+the caller learns which upstream and why, never its address.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def error_object(error: PlatformError, revision: str) -> Json:
         if error.data is not None:
             found["data"] = error.data
     elif isinstance(error, UpstreamError):
-        found = {"code": -32603, "message": error.message, "data": {**_shown(error), "reason": error.code}}
+        data = {**_shown(error), "reason": error.code, "may_have_run": error.may_have_run}
+        found = {"code": -32603, "message": error.message, "data": data}
     elif error.code in _INVALID_PARAMS:
         found = {"code": -32602, "message": error.message, "data": {"reason": error.code, **getattr(error, "data", {})}}
     else:

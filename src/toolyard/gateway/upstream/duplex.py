@@ -9,13 +9,16 @@ from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, UpstreamEvents
 from toolyard.gateway.upstream.asking import legacy_capabilities
-from toolyard.gateway.upstream.errors import UpstreamError
+from toolyard.gateway.upstream.errors import UpstreamError, UpstreamExited, UpstreamIncomplete
+from toolyard.gateway.upstream.http_tools import KnownTools
 from toolyard.gateway.upstream.observe import observe_all
 from toolyard.gateway.upstream.opening import Dialling
 from toolyard.gateway.upstream.restarts import Restarts
 from toolyard.gateway.upstream.sessions_pool import SessionPool, Watched
 from toolyard.kit.clock import Clock
 from toolyard.protocol import jsonrpc
+
+LOST = (UpstreamExited, UpstreamIncomplete)
 
 
 class DuplexUpstream:
@@ -34,18 +37,22 @@ class DuplexUpstream:
         hint: Era | None = "modern" if era_hint == "modern" else "legacy" if era_hint == "legacy" else None
         self.spec = spec
         self._clock = clock
+        self._tools = KnownTools()
         self._pool = SessionPool(spec, dialling, events=events, clock=clock, restarts=restarts, era_hint=hint)
 
     async def request(self, call: Call, method: str, params: Json) -> Json:
-        """One request for `call`; tried on a second session only if the first provably never sent it."""
+        """One request for `call`; tried on a second session only if the first was lost and provably never sent it, or
+        if sending it twice does no harm."""
         try:
             return await self._request(call, method, params)
-        except UpstreamError as error:
-            if error.may_have_run or asyncio.get_running_loop().time() >= call.deadline:
-                raise
-            if error.code not in {"upstream_exited", "upstream_incomplete"}:
+        except LOST as error:
+            if not self._may_repeat(error, call, method, params):
                 raise
         return await self._request(call, method, params)
+
+    def _may_repeat(self, error: UpstreamError, call: Call, method: str, params: Json) -> bool:
+        in_time = asyncio.get_running_loop().time() < call.deadline
+        return in_time and (not error.may_have_run or self._tools.repeatable(method, params))
 
     def may_push(self, call: Call) -> bool:
         """A legacy upstream asks while the request runs; what an upstream of an era not yet known does, too."""
@@ -63,7 +70,7 @@ class DuplexUpstream:
         session = await self._pool.acquire(None, self._deadline())
         greeting = session.greeting
         try:
-            return await observe_all(
+            observation = await observe_all(
                 self.spec.id,
                 lambda method, params: session.own(method, params, self._deadline()),
                 era=greeting.era,
@@ -75,9 +82,19 @@ class DuplexUpstream:
             )
         finally:
             self._pool.release(session)
+        self._tools.learn(observation.tools)
+        return observation
 
     async def watch(self, call: Call, uri: str) -> None:
-        """Have changes of a resource reported to the caller's session."""
+        """Have changes of a resource reported to the caller's session; tried again, once, if that was lost."""
+        try:
+            await self._watch(call, uri)
+        except LOST:
+            if asyncio.get_running_loop().time() >= call.deadline:
+                raise
+            await self._watch(call, uri)
+
+    async def _watch(self, call: Call, uri: str) -> None:
         session = await self._pool.acquire(call, call.deadline)
         try:
             watched = self._pool.watched.setdefault(session.key, Watched(legacy_capabilities(call)))

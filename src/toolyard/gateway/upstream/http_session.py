@@ -32,6 +32,7 @@ from toolyard.protocol.jsonrpc import Message, Notification, Reply, Request
 from toolyard.protocol.revisions import LEGACY, LOG_LEVELS
 
 METHOD_NOT_FOUND: Final = -32601
+ABOUT_THE_REQUEST: Final = frozenset({METHOD_NOT_FOUND, -32602, -32002})
 INTERNAL_ERROR: Final = -32603
 CLEAN_UP_S: Final = 5.0
 MANY_OWNERS: Final = 2
@@ -191,12 +192,18 @@ class LegacySession:
         if reply is not None and reply.error is not None:
             if reply.error["code"] in MODERN_CODES:
                 raise EraContradicted(_error(reply))
-            if reply.id == request_id:
+            if reply.id == request_id and not self._says_lost(response, reply):
                 return reply
         if self._session_id is not None and (response.status == 404 or (response.status == 400 and reply is not None)):
             self.is_lost = True
             raise SessionLost
         raise EraContradicted(refusal) if response.status in ERA_STATUSES else refusal
+
+    def _says_lost(self, response: HttpResponse, reply: Reply) -> bool:
+        """404 means that the session is unknown (2025-11-25 basic/transports, session management), whomever the error
+        in its body is addressed to; but some servers use it for what a request asked for, too."""
+        code = (reply.error or {}).get("code")
+        return response.status == 404 and self._session_id is not None and code not in ABOUT_THE_REQUEST
 
     async def _answer(self, response: HttpResponse, running: Running, deadline: float) -> Reply:
         kind = kind_of(response)

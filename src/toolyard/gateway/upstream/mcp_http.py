@@ -16,7 +16,7 @@ from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, Upstream, UpstreamEvents
 from toolyard.gateway.upstream.era_probe import probe
-from toolyard.gateway.upstream.errors import UpstreamError
+from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.http_era import EraContradicted, HttpSseExpected
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_legacy import LegacyDriver
@@ -98,6 +98,9 @@ class McpHttpUpstream:
             return await driver.request(call, method, params)
         except EraContradicted as contradiction:
             driver = await self._other(driver, contradiction, call.deadline)
+        except UpstreamIncomplete as broken:
+            if broken.may_have_run and (isinstance(driver, SseFallback) or not driver.tools.repeatable(method, params)):
+                raise
         try:
             return await driver.request(call, method, params)
         except EraContradicted as contradiction:
