@@ -70,6 +70,7 @@ class DuplexUpstream:
         session = await self._pool.acquire(None, self._deadline())
         greeting = session.greeting
         try:
+            await session.settled()
             observation = await observe_all(
                 self.spec.id,
                 lambda method, params: session.own(method, params, self._deadline()),
@@ -99,7 +100,7 @@ class DuplexUpstream:
         try:
             watched = self._pool.watched.setdefault(session.key, Watched(legacy_capabilities(call)))
             watched.uris[uri] = watched.uris.get(uri, 0) + 1
-            if watched.uris[uri] == 1:
+            if watched.uris[uri] == 1 or session.greeting.era == "modern":
                 await session.watch(tuple(watched.uris), uri, call.deadline, on=True)
         except BaseException:
             self._forget(session.key, uri)
@@ -109,13 +110,12 @@ class DuplexUpstream:
 
     async def unwatch(self, call: Call, uri: str) -> None:
         """The opposite of `watch`. Where there is no session any more, there is nothing to be told."""
-        if not self._pool.has_session(call):
-            self._forget(self._pool.key(call), uri)
+        if not self._forget(self._pool.key(call), uri) or not self._pool.has_session(call):
             return
         session = await self._pool.acquire(call, call.deadline)
         try:
-            if self._forget(session.key, uri):
-                watched = self._pool.watched.get(session.key)
+            watched = self._pool.watched.get(session.key)
+            if watched is None or uri not in watched.uris:
                 await session.watch(tuple(watched.uris) if watched else (), uri, call.deadline, on=False)
         finally:
             self._pool.release(session)

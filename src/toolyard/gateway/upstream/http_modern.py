@@ -60,7 +60,7 @@ class ModernDriver:
         return await self._round(None, "server/discover", {}, deadline)
 
     async def observe(self) -> Observation:
-        """All definitions; from then on the server's announcements are listened to."""
+        """All definitions; from before they are read on the server's announcements are listened to."""
         loop = asyncio.get_running_loop()
         try:
             found = await self.discover(loop.time() + self._timeout_s)
@@ -70,19 +70,20 @@ class ModernDriver:
         if not isinstance(offered, list) or self.revision not in offered:
             raise EraContradicted(self._endpoint.invalid("no longer offers the revision it was spoken to in"))
         capabilities, instructions = found.get("capabilities"), found.get("instructions")
+        capabilities = capabilities if isinstance(capabilities, dict) else {}
+        await self._listener.listen_to(capabilities)
         observation = await observe_all(
             self._endpoint.upstream_id,
             self._send,
             era="modern",
             revision=self.revision,
             server_info=_server_info(found),
-            capabilities=capabilities if isinstance(capabilities, dict) else {},
+            capabilities=capabilities,
             instructions=instructions if isinstance(instructions, str) else None,
             clock=self._clock,
             over_http=True,
         )
         self.tools.learn(observation.tools)
-        self._listener.listen_to(observation.capabilities)
         return observation
 
     async def request(self, call: Call, method: str, params: Json) -> Json:

@@ -12,8 +12,9 @@ from toolyard.gateway.upstream.asking import run_rounds
 from toolyard.gateway.upstream.channel import ChannelClosed
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO, Greeting
-from toolyard.gateway.upstream.listening import ACKNOWLEDGED, Listening
+from toolyard.gateway.upstream.listening import Listening
 from toolyard.gateway.upstream.peer import Peer
+from toolyard.gateway.upstream.subscription import ACKNOWLEDGED
 from toolyard.gateway.upstream.turns import Turns
 from toolyard.kit.logs import get_logger
 from toolyard.protocol.convert import from_upstream
@@ -64,7 +65,7 @@ class Session:
     def opened(self, *, interactive: bool) -> None:
         """The handshake is done; `interactive`: the upstream may ask the caller."""
         if self.greeting.era == "modern":
-            self._listening = Listening(self.peer, self.greeting.capabilities)
+            self._listening = Listening(self.peer, self.greeting.capabilities, self.notified)
             self.peer.may_ask = False
         elif interactive:
             self.turns = Turns()
@@ -129,15 +130,31 @@ class Session:
             await self.own(f"resources/{'subscribe' if on else 'unsubscribe'}", {"uri": changed}, deadline)
 
     async def hear_changes(self, uris: tuple[str, ...], deadline: float) -> None:
-        """Begin to listen on a new session. A refusal costs the changes only, so it is logged."""
-        try:
-            if self._listening is not None:
-                await self._listening.update(uris, deadline)
-                return
+        """Begin to listen on a new session. `uris` were watched on an earlier one: they may have changed meanwhile, so
+        that is told once. A refusal costs the changes only, so it is logged."""
+        if self._listening is None:
             for uri in uris:
-                await self.own("resources/subscribe", {"uri": uri}, deadline)
+                await self._watch_again(uri, deadline)
+            return
+        if uris:
+            self._listening.note_gap()
+        try:
+            await self._listening.update(uris, deadline)
         except (RelayedError, UpstreamError) as error:
             log.warning("upstream_watch_failed", upstream=self._upstream_id, code=error.code)
+
+    async def _watch_again(self, uri: str, deadline: float) -> None:
+        try:
+            await self.own("resources/subscribe", {"uri": uri}, deadline)
+        except (RelayedError, UpstreamError) as error:
+            log.warning("upstream_watch_failed", upstream=self._upstream_id, code=error.code)
+        else:
+            self.notified("notifications/resources/updated", {"uri": uri})
+
+    async def settled(self) -> None:
+        """Wait a moment until the upstream tells of changes, where it has to be asked to."""
+        if self._listening is not None:
+            await self._listening.settled()
 
     def notified(self, method: str, params: Json) -> None:
         if method in _CHANGED:

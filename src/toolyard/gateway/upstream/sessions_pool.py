@@ -25,9 +25,11 @@ from toolyard.gateway.call import Call, UpstreamEvents
 from toolyard.gateway.isolation import ends_with_its_call
 from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES, legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamTimedOut, UpstreamUnreachable
+from toolyard.gateway.upstream.hearing import Hearing
 from toolyard.gateway.upstream.opening import SOON_S, Dialling, Opener
 from toolyard.gateway.upstream.restarts import Restarts
 from toolyard.gateway.upstream.session import Key, Session
+from toolyard.kit.backoff import Backoff
 from toolyard.kit.clock import Clock
 from toolyard.kit.tasks import TaskOwner
 
@@ -67,6 +69,7 @@ class SessionPool:
         self.watched: dict[Key, Watched] = {}
         self._spec = spec
         self._clock = clock
+        self._hearing = Hearing(spec.id, events, clock, restarts)
         self._opener = Opener(spec.id, dialling, events, restarts, spec.limits.notifications_per_second)
         self._max_sessions = dialling.max_sessions
         self._sessions: dict[Key, Session] = {}
@@ -204,6 +207,8 @@ class SessionPool:
             return
         session.ends_unused = session.key[0] is not None and ends_with_its_call(session.key[0])
         self._sessions[session.key] = session
+        if session.key in (GATEWAY, MODERN):
+            self._hearing.began()
         watched = self.watched.get(session.key)
         if modern or watched is not None:
             uris = tuple(watched.uris) if watched is not None else ()
@@ -231,6 +236,8 @@ class SessionPool:
     async def _replace(self, session: Session) -> None:
         """End a session; its place goes to the one that is being opened."""
         del self._sessions[session.key]
+        if session.key in self.watched:
+            self._tasks.start(self._revive(session.key))
         self._being_opened += 1
         try:
             await session.aclose()
@@ -248,14 +255,19 @@ class SessionPool:
             self._freed.set()
             if session.key in self.watched and not self._closed:
                 self._tasks.start(self._revive(session.key))
+            if session.key in (GATEWAY, MODERN) and not self._closed:
+                self._tasks.start(self._hearing.lost())
 
     async def _revive(self, key: Key) -> None:
-        """Open the session again for those who watch resources through it, until it is there."""
+        """Open the session again for those who watch resources through it, until it is there; it takes nobody's
+        place."""
+        backoff = Backoff(SOON_S, OWN_PATIENCE_S)
         while (watched := self.watched.get(key)) is not None and key not in self._sessions and not self._closed:
             await asyncio.sleep(self.restarts.wait_s())
-            if key not in self._sessions:
+            if key not in self._sessions and len(self._sessions) + self._being_opened < self._max_sessions:
                 await asyncio.wait({self._start(key, watched.capabilities)})
-            await asyncio.sleep(SOON_S)
+            if key not in self._sessions:
+                await asyncio.sleep(backoff.pause_s())
 
     def retire(self, isolation: str) -> None:
         """Nobody will come with this isolation key again: end its sessions as soon as they are not in use."""
