@@ -57,6 +57,8 @@ class Script:
             result = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "resultType": "complete"}
         elif method == "tools/list":
             result = {"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}
+        elif method in ("resources/subscribe", "resources/unsubscribe"):
+            result = {}
         elif method == "tools/call":
             await self.call(request_id, message["params"], send)
             return

@@ -17,7 +17,7 @@ from toolyard.gateway.call import Call, UpstreamEvents
 from toolyard.gateway.isolation import ends_with_its_call, owner_of
 from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES, legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
-from toolyard.gateway.upstream.http_delivery import UPDATED, Announcer
+from toolyard.gateway.upstream.http_delivery import LISTS, UPDATED, Announcer
 from toolyard.gateway.upstream.http_era import EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_running import SessionLost
@@ -26,6 +26,7 @@ from toolyard.gateway.upstream.http_session_stream import keep_listening
 from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_tools import KnownTools
 from toolyard.gateway.upstream.observe import observe_all
+from toolyard.kit.backoff import Backoff
 from toolyard.kit.clock import Clock
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import from_upstream
@@ -34,6 +35,10 @@ from toolyard.protocol.jsonrpc import Notification
 from toolyard.protocol.revisions import LEGACY
 
 MAX_SESSIONS: Final = 1_000
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 60.0
+STEADY_S: Final = 60.0
+SOON_S: Final = 1.0
 SWEEP_S: Final = 60.0
 
 
@@ -60,6 +65,13 @@ class Place:
     listening: asyncio.Task[None] | None = None
     users: int = 0
     ends_unused: bool = False
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S))
+    opened_at_s: float = 0.0
+    reopens: bool = False
+
+    @property
+    def is_listened_to(self) -> bool:
+        return self.key == OWN or bool(self.watches)
 
     @property
     def is_idle(self) -> bool:
@@ -105,9 +117,12 @@ class LegacyDriver:
         await self._session(self._place(OWN), asyncio.get_running_loop().time() + self._timeout_s)
 
     async def observe(self) -> Observation:
-        """All definitions, as the gateway's own session sees them."""
+        """All definitions, as the gateway's own session sees them; from before they are read on its stream tells of
+        changes, where the server has one."""
         loop = asyncio.get_running_loop()
         session = await self._session(self._place(OWN), loop.time() + self._timeout_s)
+        self._listen(self._place(OWN))
+        await session.stream_settled(SOON_S)
 
         async def send(method: str, params: Json) -> Json:
             return await self._request(self._place(OWN), None, method, params, loop.time() + self._timeout_s)
@@ -150,12 +165,14 @@ class LegacyDriver:
         if uri not in place.watches:
             await self._request(place, call, "resources/subscribe", {"uri": uri}, call.deadline)
         place.watches[uri] = place.watches.get(uri, 0) + 1
-        self._listen(place)
+        if not self._listen(place):
+            await self.unwatch(call, uri)
+            raise UpstreamBusy(f"All event streams from upstream {self._endpoint.upstream_id!r} are in use.")
 
     async def unwatch(self, call: Call, uri: str) -> None:
         """One watcher less; the last one ends the subscription as far as the server lets us."""
         place = self._place(_key(call))
-        if not _count_down(place, uri) or place.session is None:
+        if not _count_down(place, uri) or place.session is None or place.session.is_lost:
             return
         try:
             await self._request(place, call, "resources/unsubscribe", {"uri": uri}, call.deadline)
@@ -236,6 +253,7 @@ class LegacyDriver:
         finally:
             place.opening = None
         self.revision = session.revision
+        place.opened_at_s = asyncio.get_running_loop().time()
         if place.key == OWN or session.capabilities or place.watches:
             self._listen(place)
         return session
@@ -265,6 +283,7 @@ class LegacyDriver:
             return await session.request(call, method, params, deadline, safe=safe)
         except SessionLost:
             if not safe:
+                self._revive(place)
                 raise UpstreamIncomplete(f"Upstream {self._endpoint.upstream_id!r} lost its session.") from None
         session = await self._session(place, deadline)
         try:
@@ -274,15 +293,31 @@ class LegacyDriver:
 
     # Streams
 
-    def _listen(self, place: Place) -> None:
-        """Open the GET stream of the session, if it has none and there is room for one more."""
-        session, streams = place.session, sum(place.listening is not None for place in self._places.values())
+    def _listen(self, place: Place) -> bool:
+        """Open the GET stream of the session, if it has none; who watches goes before who only may be asked something.
+        False where there is no room for one more."""
+        session = place.session
         if session is None or place.listening is not None or self._places.get(place.key) is not place:
-            return
-        if streams >= self._max_streams and place.key != OWN:
-            return
-        task = place.listening = session.spawn(keep_listening(session, lambda _: self._revive(place)))
+            return True
+        streaming = [p for p in self._places.values() if p.listening is not None]
+        if len(streaming) >= self._max_streams and place.key != OWN:
+            spare = next((p for p in streaming if p.key != OWN and not p.watches and not p.users), None)
+            if spare is None or spare.listening is None or not place.watches:
+                return False
+            spare.listening.cancel()
+        task = place.listening = session.spawn(
+            keep_listening(session, lambda _: self._revive(place), lambda: self._announce_missed(place))
+        )
         task.add_done_callback(lambda _: self._stopped_listening(place, task))
+        return True
+
+    def _announce_missed(self, place: Place) -> None:
+        """What was listened to may have changed unheard."""
+        owner = owner_of(place.key.isolation) or None
+        for method in LISTS:
+            self._announcer.announce(Notification(method, {}), owner)
+        for uri in place.watches:
+            self._announcer.announce(Notification(UPDATED, {"uri": uri}), owner)
 
     def _stopped_listening(self, place: Place, task: asyncio.Task[None]) -> None:
         if place.listening is task:
@@ -290,17 +325,33 @@ class LegacyDriver:
 
     def _revive(self, place: Place) -> None:
         """Open a lost session again where somebody listens to it though nobody calls."""
-        if place.key != OWN and not place.watches:
+        if not place.is_listened_to or place.reopens:
             return
+        if asyncio.get_running_loop().time() - place.opened_at_s >= STEADY_S:
+            place.backoff.reset()
+        place.reopens = True
         task = asyncio.get_running_loop().create_task(self._reopen(place))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _reopen(self, place: Place) -> None:
+        """Try, with growing pauses, until the session is there or nobody listens any more. What the gateway's own
+        session may have missed is found by listing again, and so is another era."""
+        loop = asyncio.get_running_loop()
         try:
-            await self._session(place, asyncio.get_running_loop().time() + self._timeout_s)
-        except (UpstreamError, RelayedError, EraContradicted):
-            pass
+            while place.is_listened_to and self._places.get(place.key) is place:
+                await asyncio.sleep(place.backoff.pause_s())
+                try:
+                    await self._session(place, loop.time() + self._timeout_s)
+                    break
+                except EraContradicted:
+                    self._announcer.announce(Notification("notifications/tools/list_changed", {}))
+                except (UpstreamError, RelayedError):
+                    continue
+        finally:
+            place.reopens = False
+        if place.key == OWN:
+            self._announce_missed(place)
 
     # Bounds
 

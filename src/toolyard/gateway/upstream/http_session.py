@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import re
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from toolyard.contract.definitions import Json
@@ -55,6 +56,8 @@ class LegacySession:
         self.running: dict[int, Running] = {}
         self.endpoint = endpoint
         self.announcer = announcer
+        self.has_streamed = False
+        self._settled = asyncio.Event()
         self._session_id: str | None = None
         self._level: str | None = None
         self._owners: set[str] = set()
@@ -106,6 +109,21 @@ class LegacySession:
         self.server_info = info if isinstance(info, dict) else {}
         self.server_capabilities = capabilities if isinstance(capabilities, dict) else {}
         self.instructions = instructions if isinstance(instructions, str) else None
+
+    @property
+    def has_id(self) -> bool:
+        """The server keeps a session, so it can forget it."""
+        return self._session_id is not None
+
+    def settle_stream(self) -> None:
+        """The GET stream is open, or is known not to be had for now."""
+        self._settled.set()
+
+    async def stream_settled(self, limit_s: float) -> None:
+        """Wait for that, at most `limit_s` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._settled.wait()
 
     async def aclose(self) -> None:
         """End the session on the server too, as far as it lets us."""

@@ -1,7 +1,8 @@
 """The GET stream of a legacy session: what the server says outside any call (2025-11-25, basic/transports).
 
 A server may refuse it (405), end it, and break it; it is opened again with growing pauses, from the last numbered event
-on where there was one. After a gap without numbers, list changes are announced once: one may have been missed.
+on where there was one. After a gap without numbers, everything listened to is announced once: a change may have been
+missed. A server that answers 404 to the first GET of a session has no such stream; later it has lost the session.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 from collections.abc import Callable
 
 from toolyard.gateway.upstream.errors import UpstreamError
-from toolyard.gateway.upstream.http_delivery import CANCELLED, LISTS
+from toolyard.gateway.upstream.http_delivery import CANCELLED
 from toolyard.gateway.upstream.http_exchange import STREAM_S, kind_of
 from toolyard.gateway.upstream.http_running import Running
 from toolyard.gateway.upstream.http_session import FIRST_RETRY_MS, LegacySession, clamped_s
@@ -24,27 +25,31 @@ STEADY_S = 5.0
 MAX_WAITING = 64
 
 
-async def keep_listening(session: LegacySession, on_lost: Callable[[LegacySession], None]) -> None:
-    """Keep the session's GET stream open until the server refuses it. `on_lost` is told when the session is gone."""
+async def keep_listening(
+    session: LegacySession, on_lost: Callable[[LegacySession], None], missed: Callable[[], None]
+) -> None:
+    """Keep the session's GET stream open until the server refuses it. `on_lost` is told when the session is gone,
+    `missed` when something may have changed unheard."""
     event_id, retry_ms, failures = "", FIRST_RETRY_MS, 0
     loop = asyncio.get_running_loop()
     while True:
         began_s, parser = loop.time(), session.endpoint.event_parser()
         try:
-            if not await _listen(session, parser, event_id, reopened=failures > 0 and not event_id):
+            if not await _listen(session, parser, event_id, missed if failures > 0 and not event_id else None):
                 break
         except UpstreamError:
-            pass
+            session.settle_stream()
         event_id = parser.last_event_id or event_id
         retry_ms = parser.retry_ms if parser.retry_ms is not None else retry_ms
         failures = 1 if loop.time() - began_s >= STEADY_S else failures + 1
         pause_s = min(LONGEST_PAUSE_S, clamped_s(retry_ms) * 2 ** min(failures - 1, 10))
         await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  (jitter)
+    session.settle_stream()
     if session.is_lost:
         on_lost(session)
 
 
-async def _listen(session: LegacySession, parser: SseParser, event_id: str, *, reopened: bool) -> bool:
+async def _listen(session: LegacySession, parser: SseParser, event_id: str, missed: Callable[[], None] | None) -> bool:
     """One stream until its end; false where there is none to be had."""
     deadline = asyncio.get_running_loop().time() + STREAM_S
     response = await session.open("GET", None, deadline, safe=True, event_id=event_id or None)
@@ -52,11 +57,13 @@ async def _listen(session: LegacySession, parser: SseParser, event_id: str, *, r
         if response.status >= 500 or response.status == 429:
             return True
         if response.status != 200 or kind_of(response) != "sse":
-            session.is_lost = session.is_lost or response.status == 404
+            forgotten = response.status == 404 and session.has_id and session.has_streamed
+            session.is_lost = session.is_lost or forgotten
             return False
-        if reopened:
-            for method in LISTS:
-                session.announcer.announce(Notification(method, {}), session.principal_id)
+        session.has_streamed = True
+        session.settle_stream()
+        if missed is not None:
+            missed()
         async for event in session.endpoint.events(response, parser):
             if event.data:
                 _take(session, event.data)
