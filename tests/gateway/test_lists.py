@@ -61,7 +61,7 @@ LISTS = [
 def test_a_list_of_2500_comes_in_pages_each_entry_once_in_one_order(method, member, key):
     made, server, found, cursor, sizes = lists(), many(), [], None, []
     while True:
-        page = made.page(server, method, {"cursor": cursor} if cursor else {}, MODERN)
+        page = made.page(server, method, {"cursor": cursor} if cursor else {}, MODERN, "key:1")
         found += names(page, member, key)
         sizes.append(len(names(page, member, key)))
         cursor = page.get("nextCursor")
@@ -75,7 +75,7 @@ def test_a_list_of_2500_comes_in_pages_each_entry_once_in_one_order(method, memb
 @pytest.mark.parametrize("count", [0, 1, PAGE_SIZE - 1, PAGE_SIZE, PAGE_SIZE + 1])
 def test_there_is_a_cursor_only_where_there_is_more(count):
     server = served(observed("a", *(f"t{n:04}" for n in range(count))))
-    page = lists().page(server, "tools/list", {}, MODERN)
+    page = lists().page(server, "tools/list", {}, MODERN, "key:1")
     assert len(names(page)) == min(count, PAGE_SIZE)
     assert ("nextCursor" in page) == (count > PAGE_SIZE)
 
@@ -83,28 +83,28 @@ def test_there_is_a_cursor_only_where_there_is_more(count):
 def test_a_page_is_the_same_bytes_every_time_and_after_a_restart():
     first = lists()
     again = served(observed("a", *MANY), observed("b", *MANY))
-    pages = [first.page(many(), "tools/list", {}, MODERN) for _ in range(3)]
-    pages.append(lists().page(again, "tools/list", {}, MODERN))
+    pages = [first.page(many(), "tools/list", {}, MODERN, "key:1") for _ in range(3)]
+    pages.append(lists().page(again, "tools/list", {}, MODERN, "key:1"))
     assert len({msgspec.json.encode(page) for page in pages}) == 1
 
 
 def test_what_is_added_to_one_answer_is_not_in_the_next():
     made, server = lists(), many()
-    made.page(server, "tools/list", {}, MODERN)["_meta"] = {"mine": 1}
-    assert "_meta" not in made.page(server, "tools/list", {}, MODERN)
+    made.page(server, "tools/list", {}, MODERN, "key:1")["_meta"] = {"mine": 1}
+    assert "_meta" not in made.page(server, "tools/list", {}, MODERN, "key:1")
 
 
 def test_every_revision_gets_its_own_shape():
     shown = tool("x", icons=[{"src": "https://x"}], outputSchema={"type": "array"})
     made, server = lists(), served(observed("a", shown))
-    modern = msgspec.json.decode(made.page(server, "tools/list", {}, MODERN)["tools"])
-    oldest = msgspec.json.decode(made.page(server, "tools/list", {}, "2024-11-05")["tools"])
+    modern = msgspec.json.decode(made.page(server, "tools/list", {}, MODERN, "key:1")["tools"])
+    oldest = msgspec.json.decode(made.page(server, "tools/list", {}, "2024-11-05", "key:1")["tools"])
     assert modern == [{**shown, "name": "a__x"}]
     assert oldest == [{**tool("x"), "name": "a__x"}]
 
 
 def cursor_of(server: ServerCatalog, method: str = "tools/list", made: Lists | None = None) -> str:
-    cursor = (made or lists()).page(server, method, {}, MODERN)["nextCursor"]
+    cursor = (made or lists()).page(server, method, {}, MODERN, "key:1")["nextCursor"]
     assert isinstance(cursor, str)
     return cursor
 
@@ -114,12 +114,12 @@ def test_a_cursor_serves_again_and_after_definitions_changed_but_no_name_did():
     cursor = cursor_of(server, made=made)
     changed = served(observed("a", *(tool(n, title="new") for n in MANY)), observed("b", *MANY))
     for catalog in (server, server, changed):
-        assert names(made.page(catalog, "tools/list", {"cursor": cursor}, MODERN))[0] == "a__t1000"
+        assert names(made.page(catalog, "tools/list", {"cursor": cursor}, MODERN, "key:1"))[0] == "a__t1000"
 
 
 def refused(server: ServerCatalog, cursor: Any, method: str = "tools/list", made: Lists | None = None) -> None:
     with pytest.raises(CursorInvalid):
-        (made or lists()).page(server, method, {"cursor": cursor}, MODERN)
+        (made or lists()).page(server, method, {"cursor": cursor}, MODERN, "key:1")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,8 @@ def test_a_cursor_of_another_list_server_key_or_changed_list_is_refused():
     server = many()
     cursor = cursor_of(server)
     refused(server, cursor, method="prompts/list")
+    with pytest.raises(CursorInvalid):
+        lists().page(server, "tools/list", {"cursor": cursor}, MODERN, "key:2")
     refused(server, cursor, made=lists(b"o" * 32))
     refused(served(observed("a", *MANY), observed("b", *MANY[:-1])), cursor)
     refused(served(observed("a", *MANY), observed("b", *MANY, "new")), cursor)

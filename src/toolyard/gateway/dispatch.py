@@ -158,7 +158,7 @@ class Dispatch:
 
     async def _list(self, call: Call) -> Json:
         server = self.server(call.server)
-        page = self._lists.page(server, call.method, call.params, call.revision)
+        page = self._lists.page(server, call.method, call.params, call.revision, call.principal.id)
         stale = self._pool.stale(server.upstream_ids)
         if stale:
             page["_meta"] = {STALE_KEY: stale}

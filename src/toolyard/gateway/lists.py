@@ -1,4 +1,8 @@
-"""List results from the catalog, in a stable order, encoded once for each catalog, with signed cursors."""
+"""List results from the catalog, in a stable order, encoded once for each catalog, with signed cursors.
+
+A cursor serves the principal it was given to, at the same server, for the same list, as long as the list has the same
+names: in every worker, and after a restart.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -27,40 +32,58 @@ _MEMBERS: dict[str, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One page of a list as everybody gets it, and where the next one begins, if there is one."""
+
+    content: Json
+    next_offset: int | None
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was made of one server's catalog."""
+
+    server: ServerCatalog
+    pages: dict[tuple[str, str, int], _Page] = field(default_factory=dict)
+    digests: dict[str, bytes] = field(default_factory=dict)
+
+
 class Lists:
     """Pages of the four lists. `shape(revision, method, definition)` makes a definition fit for a revision."""
 
     def __init__(self, key: bytes, shape: Shape) -> None:
         self._key = key
         self._shape = shape
-        self._last: dict[str, tuple[ServerCatalog, dict[tuple[str, str, int], Json]]] = {}
+        self._last: dict[str, _Kept] = {}
 
-    def page(self, server: ServerCatalog, method: str, params: Json, revision: str) -> Json:
+    def page(self, server: ServerCatalog, method: str, params: Json, revision: str, principal_id: str) -> Json:
         """One page of a list. Raises CursorInvalid."""
-        offset = self._offset(server, method, params)
-        pages = self._pages(server)
+        kept = self._kept(server)
+        offset = self._offset(kept, method, params, principal_id)
         key = (method, revision, offset)
-        page = pages.get(key)
+        page = kept.pages.get(key)
         if page is None:
-            page = pages[key] = self._make(server, method, revision, offset)
-        return dict(page)
+            page = kept.pages[key] = self._make(server, method, revision, offset)
+        if page.next_offset is None:
+            return dict(page.content)
+        return {**page.content, "nextCursor": self._cursor(kept, method, page.next_offset, principal_id)}
 
-    def _pages(self, server: ServerCatalog) -> dict[tuple[str, str, int], Json]:
-        held = self._last.get(server.spec.code)
-        if held is None or held[0] is not server:
-            held = self._last[server.spec.code] = (server, {})
-        return held[1]
+    def _kept(self, server: ServerCatalog) -> _Kept:
+        kept = self._last.get(server.spec.code)
+        if kept is None or kept.server is not server:
+            kept = self._last[server.spec.code] = _Kept(server)
+        return kept
 
-    def _make(self, server: ServerCatalog, method: str, revision: str, offset: int) -> Json:
+    def _make(self, server: ServerCatalog, method: str, revision: str, offset: int) -> _Page:
         definitions = _definitions(server, method)
         chosen = definitions[offset : offset + PAGE_SIZE]
         chosen = [self._shape(revision, method, definition) for definition in chosen]
-        page: Json = {_MEMBERS[method]: msgspec.Raw(msgspec.json.encode(chosen))}
-        if offset + PAGE_SIZE < len(definitions):
-            page["nextCursor"] = self._cursor(server, method, offset + PAGE_SIZE)
-        return page
+        more = offset + PAGE_SIZE < len(definitions)
+        content: Json = {_MEMBERS[method]: msgspec.Raw(msgspec.json.encode(chosen))}
+        return _Page(content, offset + PAGE_SIZE if more else None)
 
-    def _offset(self, server: ServerCatalog, method: str, params: Json) -> int:
+    def _offset(self, kept: _Kept, method: str, params: Json, principal_id: str) -> int:
         cursor = params.get("cursor")
         if cursor is None:
             return 0
@@ -68,18 +91,21 @@ class Lists:
             offset = int(base64.urlsafe_b64decode(cursor.encode("ascii"))[16:])
         except (AttributeError, UnicodeEncodeError, binascii.Error, ValueError) as error:
             raise CursorInvalid from error
-        if not hmac.compare_digest(cursor, self._cursor(server, method, offset)):
+        if not hmac.compare_digest(cursor, self._cursor(kept, method, offset, principal_id)):
             raise CursorInvalid
         return offset
 
-    def _cursor(self, server: ServerCatalog, method: str, offset: int) -> str:
-        raw = self._signature(server, method, offset) + str(offset).encode("ascii")
+    def _cursor(self, kept: _Kept, method: str, offset: int, principal_id: str) -> str:
+        raw = self._signature(kept, method, offset, principal_id) + str(offset).encode("ascii")
         return base64.urlsafe_b64encode(raw).decode("ascii")
 
-    def _signature(self, server: ServerCatalog, method: str, offset: int) -> bytes:
-        names = msgspec.json.encode([_name(d) for d in _definitions(server, method)])
-        content = b"\0".join([server.spec.code.encode(), method.encode(), str(offset).encode(), names])
-        return hmac.new(self._key, content, hashlib.sha256).digest()[:16]
+    def _signature(self, kept: _Kept, method: str, offset: int, principal_id: str) -> bytes:
+        digest = kept.digests.get(method)
+        if digest is None:
+            names = [_name(d) for d in _definitions(kept.server, method)]
+            digest = kept.digests[method] = hashlib.sha256(msgspec.json.encode(names)).digest()
+        content = msgspec.json.encode([kept.server.spec.code, method, offset, principal_id])
+        return hmac.new(self._key, digest + content, hashlib.sha256).digest()[:16]
 
 
 def _definitions(server: ServerCatalog, method: str) -> list[Json]:

@@ -244,6 +244,18 @@ def test_a_legacy_upstreams_question_goes_to_the_caller_and_its_answer_back(log:
     drive(use, log)
 
 
+@pytest.mark.parametrize(
+    ("meta", "kept"), [({"progressToken": 7}, {}), ({"progressToken": 7, "x/y": 1}, {"_meta": {"x/y": 1}})]
+)
+def test_a_question_invites_to_no_progress_since_it_could_not_be_passed_on(log: Path, meta: Json, kept: Json) -> None:
+    async def use(rig: Rig) -> None:
+        caller = Caller(capabilities=ELICIT, answer=accept)
+        await rig.tool(caller, "ask", method="elicitation/create", params={"message": "?", "_meta": meta})
+        assert caller.asked[0][0]["ask"]["params"] == {"message": "?", **kept}
+
+    drive(use, log)
+
+
 def test_calls_of_a_session_that_may_ask_run_one_after_the_other(log: Path) -> None:
     async def use(rig: Rig) -> None:
         caller = Caller(capabilities=ELICIT, answer=accept)

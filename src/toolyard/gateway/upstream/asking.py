@@ -15,6 +15,7 @@ from toolyard.gateway.call import Call, Suspended
 from toolyard.gateway.upstream.errors import UpstreamInvalid
 from toolyard.protocol.error_rules import URL_ELICITATION_REQUIRED
 from toolyard.protocol.errors import RelayedError
+from toolyard.protocol.revisions import PROGRESS_TOKEN
 
 MAX_ROUNDS = 10
 MAX_QUESTIONS = 32
@@ -46,6 +47,16 @@ def may_ask(client_capabilities: Mapping[str, Any], method: str, params: Any) ->
         return True
     mode = params.get("mode", "form") if isinstance(params, dict) else "form"
     return "url" in declared if mode == "url" else "form" in declared or "url" not in declared
+
+
+def question(method: str, params: Any) -> Json:
+    """What a legacy upstream asks, as the caller is asked it. A progress token is left out: what a client tells of its
+    progress has no way back to the upstream, so no client is invited to tell it (and modern ones cannot)."""
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    if isinstance(meta, dict) and PROGRESS_TOKEN in meta:
+        rest = {name: value for name, value in meta.items() if name != PROGRESS_TOKEN}
+        params = {name: value for name, value in params.items() if name != "_meta"} | ({"_meta": rest} if rest else {})
+    return {"method": method} if params is None else {"method": method, "params": params}
 
 
 def legacy_capabilities(call: Call) -> Json:

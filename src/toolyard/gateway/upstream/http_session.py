@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import AskRefused, Call
-from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask
+from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask, question
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
 from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announcer, Courier
@@ -325,7 +325,7 @@ class LegacySession:
         if call is None or not may_ask(self.capabilities, request.method, request.params):
             return jsonrpc.error(request.id, METHOD_NOT_FOUND, "Method not found")
         try:
-            answers = await call.ask({"k": {"method": request.method, "params": request.params}}, held=True)
+            answers = await call.ask({"k": question(request.method, request.params)}, held=True)
         except AskRefused as refusal:
             code = refusal.context.get("rpc_code")
             return jsonrpc.error(request.id, code if isinstance(code, int) else METHOD_NOT_FOUND, refusal.message)

@@ -21,7 +21,7 @@ import msgspec
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import AskRefused, Call
-from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask
+from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask, question
 from toolyard.gateway.upstream.channel import Channel, ChannelClosed
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamInvalid, UpstreamTimedOut
 from toolyard.gateway.upstream.notices import Notices, Throttle
@@ -370,11 +370,8 @@ class Peer:
         self._take_request(message)
 
     async def _ask(self, ask_id: str | int, message: Json, pending: _Pending, call: Call) -> None:
-        question: Json = {"method": message["method"]}
-        if "params" in message:
-            question["params"] = message["params"]
         try:
-            answers = await call.ask({"ask": question}, held=True)
+            answers = await call.ask({"ask": question(message["method"], message.get("params"))}, held=True)
             self.note(jsonrpc.result(ask_id, answers["ask"]))
         except AskRefused as refused:
             code = refused.context.get("rpc_code")
