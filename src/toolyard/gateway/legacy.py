@@ -110,9 +110,12 @@ class LegacyRequests:
         call.pause = pause
         if not can_ask:
             call.ask = _refuse_to_ask
-        if request.method == "resources/subscribe":
-            return await self._subscribe(session, call)
-        result = await self._perform(call)
+        try:
+            if request.method == "resources/subscribe":
+                return await self._subscribe(session, call)
+            result = await self._perform(call)
+        finally:
+            call.ask = _refuse_after_the_end
         if request.method == "resources/unsubscribe":
             session.watched.pop(call.params["uri"], None)
         return result
@@ -226,3 +229,10 @@ async def _refuse_to_ask(
 ) -> dict[str, Json]:
     del requests, state, held
     raise AskRefused("the client takes no event stream, so it cannot be asked")
+
+
+async def _refuse_after_the_end(
+    requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
+) -> dict[str, Json]:
+    del requests, state, held
+    raise AskRefused("the call has ended, so nobody can be asked")

@@ -206,6 +206,7 @@ class LegacySession:
     async def end(self) -> None:
         """Stop everything the session has running."""
         self.ended.set()
+        self.standalone.end()
         for running in tuple(self.running.values()):
             running.cancelled = True
             running.task.cancel()

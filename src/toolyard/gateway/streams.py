@@ -140,6 +140,10 @@ class EventStream:
         """There is more for whoever reads the stream."""
         self._news.set()
 
+    def end(self) -> None:
+        """Its session has ended: there is nothing more to ask for."""
+        self._more = _nothing_more
+
     def _forget_delivered(self) -> None:
         """What was written to a connection that lives is kept for a moment's trouble only while it is small."""
         if self._sink is not None and self.kept_bytes > MAX_DELIVERED_BYTES:
