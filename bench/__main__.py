@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
+from bench.capacity import capacity
+from bench.client import WrongAnswer
 from bench.machine import Cores, ToolsMissing, choose_cores, commit, describe, ensure_tools
 from bench.measure import Reading, Target, measure
 from bench.processes import DidNotStart
@@ -31,9 +33,10 @@ def main() -> int:
     work = HERE / ".work" / str(os.getpid())
     work.mkdir(parents=True)
     try:
-        ensure_tools()
+        if not (_no_rows(options) and options.no_starts):
+            ensure_tools()
         results = _run(options, work, cores)
-    except (ToolsMissing, DidNotStart) as error:
+    except (ToolsMissing, DidNotStart, WrongAnswer) as error:
         print(error, file=sys.stderr)
         return 1
     finally:
@@ -47,9 +50,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round: under two minutes")
     parser.add_argument("--rounds", type=int, help="rounds of each measurement (5; quick: 1)")
     parser.add_argument("--seconds", type=int, help="seconds of each measurement (3; quick: 1)")
-    parser.add_argument("--rows", default="", help=f"only these, by comma: {', '.join(row.name for row in ROWS)}")
+    names = ", ".join(row.name for row in ROWS)
+    parser.add_argument("--rows", default="", help=f"only these, by comma: {names}; none leaves all of them out")
     parser.add_argument("--levels", default="", help="only these concurrencies, by comma")
     parser.add_argument("--no-starts", action="store_true", help="leave out the measurements of the start")
+    parser.add_argument("--no-capacity", action="store_true", help="leave out the thousand sessions and parked calls")
     parser.add_argument("--without-gateway", action="store_true", help="nginx and direct calls only")
     parser.add_argument("--toolyard", type=Path, default=toolyard_beside_python(), help="the command to measure")
     parser.add_argument("--results", default=str(HERE / "results"), help="folder for the results")
@@ -77,11 +82,19 @@ def _run(options: argparse.Namespace, work: Path, cores: Cores) -> dict[str, Any
         repeats = 2 if options.quick else 5
         results["demonstration"] = demonstration_starts(toolyard, work, cores, repeats)
         results["dead_upstreams"] = dead_upstream_starts(toolyard, work, cores, 1 if options.quick else 3)
-    with staged(work, cores, toolyard) as stage:
-        results["cells"] = report.summarise(_measure_all(options, stage))
-        results["memory"] = _memory(stage)
+    if toolyard and not options.no_capacity:
+        results["capacity"] = capacity(toolyard, work, cores)
+    results["cells"] = []
+    if not _no_rows(options):
+        with staged(work, cores, toolyard) as stage:
+            results["cells"] = report.summarise(_measure_all(options, stage))
+            results["memory"] = _memory(stage)
     results["took_s"] = round(time.monotonic() - began, 1)
     return results
+
+
+def _no_rows(options: argparse.Namespace) -> bool:
+    return bool(options.rows == "none")
 
 
 def _measure_all(options: argparse.Namespace, stage: Stage) -> dict[Cell, list[Reading]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +61,7 @@ def modern_request(endpoint: Endpoint, method: str, params: dict[str, Any]) -> d
     """The result of one 2026-07-28 request; raises WrongAnswer."""
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": META}}
     status, headers, body = endpoint.post(message, modern_headers(endpoint, method, params.get("name")))
-    return _result(status, headers, body)
+    return result_in(status, headers, body)
 
 
 def initialize(endpoint: Endpoint) -> str:
@@ -68,7 +69,7 @@ def initialize(endpoint: Endpoint) -> str:
     params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": CLIENT_INFO}
     message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
     status, headers, body = endpoint.post(message, endpoint.headers())
-    _result(status, headers, body)
+    result_in(status, headers, body)
     session = headers.get("mcp-session-id")
     if session is None:
         raise WrongAnswer("initialize gave no session id")
@@ -81,7 +82,8 @@ def legacy_headers(endpoint: Endpoint, session: str | None = None) -> dict[str, 
     return {**headers, "Mcp-Session-Id": session} if session else headers
 
 
-def _result(status: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+def result_in(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """The result in an answer, plain or as the last event of a stream; raises WrongAnswer."""
     if "event-stream" in headers.get("content-type", ""):
         data = [line[5:] for line in body.splitlines() if line.startswith(b"data:") and len(line) > 6]
         body = data[-1] if data else b""

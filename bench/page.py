@@ -19,7 +19,7 @@ def markdown(results: Entry, raw_name: str) -> str:
     """The whole page; `raw_name` is the file with everything."""
     parts = [_heading(results, raw_name), _promised(results["promised"])]
     parts += [_row(row.title, [cell for cell in results["cells"] if cell["row"] == row.name]) for row in ROWS]
-    parts.append(_starts(results))
+    parts += [_starts(results), _many(results)]
     return "\n".join(part for part in parts if part)
 
 
@@ -117,3 +117,30 @@ def _start_entries(results: Entry) -> list[tuple[str, Entry]]:
         found.append(("one live upstream", dead["alone"]))
         found.append((f"the same among {dead['dead']} dead upstreams", dead["among"]))
     return found
+
+
+def _many(results: Entry) -> str:
+    many = results.get("capacity")
+    if not many:
+        return ""
+    source = many["source"]
+    lines = [
+        f"## {many['count']:,} at once",
+        "",
+        "| open | KiB each | RSS MiB idle | open | ended | open again | descriptors idle | open | left of all |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind in many["kinds"]:
+        idle, full, ended = kind["idle"], kind["full"], kind["ended"]
+        again = full["rss_mib"] + kind["second_round_mib"]
+        left = ", ".join(f"{count} {name}" for name, count in kind["left"].items() if count > 0) or "nothing"
+        lines.append(
+            f"| {kind['title']} | {kind['kib_each']:.1f} | {idle['rss_mib']:.0f} | {full['rss_mib']:.0f} "
+            f"| {ended['rss_mib']:.0f} | {again:.0f} | {idle['descriptors']} | {full['descriptors']} | {left} |"
+        )
+    note = f"""Each row is a gateway of its own. KiB each is what its resident set (RSS) grows by while they are open,
+divided by their number. The allocator keeps most of what they leave for the next ones, so RSS stays when they have
+ended; opened again they need little more. "Left of all": tasks, descriptors, threads, processes, sessions and parked
+calls above what there was before, after all have ended twice. Measured {source["date"]}, commit {source["commit"]};
+everything: `{source["file"]}`."""
+    return "\n".join([*lines, "", note, ""])

@@ -84,6 +84,14 @@ class Program:
         sizes = [_memory_kib(pid) for pid in members]
         return Memory(sum(size[0] for size in sizes) / 1024, sum(size[1] for size in sizes) / 1024, len(members))
 
+    def descriptors(self) -> int:
+        """Open descriptors of the program itself."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    def threads(self) -> int:
+        """Threads of the program itself."""
+        return int(_stat(self.pid)[17])
+
     def stop(self, *, grace_s: float = 10.0) -> None:
         """SIGTERM, then SIGKILL; what is left of the tree it had is killed too. Safe to call twice."""
         if self._process.poll() is not None:

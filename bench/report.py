@@ -18,6 +18,7 @@ AIM_SHARE_OF_NGINX = 0.15
 AIM_START_S = 1.5
 AIM_DELAY_S = 0.5
 AIM_MEMORY_MIB = 80
+AIM_KIB_EACH = 40
 SPREAD_OF = ("rps", "p50_ms", "p99_ms", "cpu_s_per_1000")
 
 
@@ -70,7 +71,19 @@ def promised(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     if dead := results.get("dead_upstreams"):
         delay_s = dead["among"]["median_s"] - dead["alone"]["median_s"]
         found.append(_figure(f"delay of that by {dead['dead']} dead upstreams, s", delay_s, AIM_DELAY_S))
+    if many := results.get("capacity"):
+        found += _of_many(many)
     return found
+
+
+def _of_many(many: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Memory for each session, stream and parked call, and what was left of all of them."""
+    found = [
+        _figure(f"memory for each of {many['count']:,}, KiB: {kind['title']}", kind["kib_each"], AIM_KIB_EACH)
+        for kind in many["kinds"]
+    ]
+    left = sum(max(0, count) for kind in many["kinds"] for count in kind["left"].values())
+    return [*found, _figure("tasks, descriptors, threads, processes left after them", left, 0)]
 
 
 def _shares_of_nginx(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -91,11 +104,26 @@ def _figure(what: str, figure: float, aim: float, *, at_least: bool = False) -> 
 
 
 def write(results: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
-    """Write `<date>-<commit>.json` and `latest.md`; returns both paths."""
+    """Write `<date>-<commit>.json` and `latest.md`; returns both paths.
+
+    A run without rows is kept beside those with them (`…-capacity.json`). The page shows the latest run with rows, and
+    the latest figures of many sessions, of whichever run they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = {**results, "promised": promised(results)}
-    raw = folder / f"{results['date'][:10]}-{results['commit']}.json"
-    raw.write_text(json.dumps(whole, indent=1) + "\n")
+    raw = folder / f"{results['date'][:10]}-{results['commit']}{'' if results['cells'] else '-capacity'}.json"
+    raw.write_text(json.dumps({**results, "promised": promised(results)}, indent=1) + "\n")
     table = folder / "latest.md"
-    table.write_text(page.markdown(whole, raw.name))
+    table.write_text(page.markdown(*_shown(raw, folder)))
     return raw, table
+
+
+def _shown(raw: Path, folder: Path) -> tuple[dict[str, Any], str]:
+    """What the page shows, and the name of the run that most of it is from. `raw` is the run just written."""
+    runs = {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    names = sorted(runs, key=lambda name: (runs[name]["date"], name == raw.name))
+    name = next((name for name in reversed(names) if runs[name]["cells"]), raw.name)
+    shown: dict[str, Any] = dict(runs[name])
+    if many := next((many for many in reversed(names) if "capacity" in runs[many]), None):
+        source = {"file": many, "date": runs[many]["date"], "commit": runs[many]["commit"]}
+        shown["capacity"] = {**runs[many]["capacity"], "source": source}
+    shown["promised"] = promised(shown)
+    return shown, name
