@@ -26,7 +26,7 @@ from toolyard.settings import SETTINGS, Setting
 REFERENCE = Path(__file__).resolve().parent / "reference"
 SOURCE = Path(toolyard.__file__).resolve().parent
 MADE = "<!-- Made by docs/generate.py from the code. Change the code, then run it again. -->\n"
-CHECKED_SECTIONS = frozenset({"limits", "sessions", "defaults"})
+CHECKED_SECTIONS = frozenset({"limits", "sessions", "tasks", "defaults"})
 
 SETTINGS_HEAD = """# Settings
 

@@ -38,6 +38,7 @@ from toolyard.gateway.parking import ParkingLimits
 from toolyard.gateway.routes import RouteTable
 from toolyard.gateway.server import GatewayServer
 from toolyard.gateway.sessions import SessionLimits
+from toolyard.gateway.tasks.tasks import TaskLimits
 from toolyard.gateway.upstream.native import NativeUpstream
 from toolyard.kit.clock import Clock, SystemClock
 from toolyard.kit.files import write_atomically
@@ -238,6 +239,7 @@ class Process:
         gateway.metrics.watch("journal_entries_dropped", lambda: gateway.journal.dropped)
         gateway.metrics.watch("parked_calls", lambda: len(gateway.parking))
         gateway.metrics.watch("sessions", lambda: len(gateway.sessions))
+        gateway.metrics.watch("mcp_tasks", lambda: len(gateway.tasks))
         gateway.metrics.watch("running", lambda: server.running_count)
         gateway.metrics.watch("tasks", lambda: len(asyncio.all_tasks()))
         holder.append(server)
@@ -315,6 +317,9 @@ def bounds_of(settings: Settings) -> Bounds:
         timeout_s=settings.defaults.timeout_s,
         parking=ParkingLimits(limits.parked, limits.parked_per_principal, limits.parked_for_s),
         sessions=SessionLimits(settings.sessions.max, settings.sessions.per_principal, settings.sessions.idle_s),
+        tasks=TaskLimits(
+            settings.tasks.running, settings.tasks.max, settings.tasks.per_principal, settings.tasks.ttl_s
+        ),
     )
 
 

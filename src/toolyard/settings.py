@@ -95,6 +95,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("sessions.max", "count", "1000", "MCP sessions of older revisions in all.", ("MCP_MAX_SESSIONS",)),
     Setting("sessions.idle", "seconds", "3600s", "Idle time after which a session ends.", ("MCP_SESSION_TIMEOUT",)),
     Setting("sessions.per_principal", "count", "50", "Sessions that one principal may have."),
+    Setting("tasks.running", "count", "256", "Tasks that run at once."),
+    Setting("tasks.max", "count", "10000", "Tasks in all, running or kept with their results."),
+    Setting("tasks.per_principal", "count", "1000", "Tasks of one principal, running or kept with their results."),
+    Setting("tasks.ttl", "seconds", "1h", "How long a task may run, and how long its result is kept afterwards."),
     Setting("defaults.timeout", "seconds", "30s", "Time for one call where an upstream or tool says nothing else.",
             ("MCP_TIMEOUT",)),
     Setting("defaults.max_connections", "count", "100", "Connections to one upstream.", ("MCP_MAX_CONNECTIONS",)),
@@ -161,6 +165,16 @@ class SessionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """Tasks that calls of slow tools become."""
+
+    running: int
+    max: int
+    per_principal: int
+    ttl_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class DefaultSettings:
     """What holds for an upstream that says nothing else."""
 
@@ -202,6 +216,7 @@ class Settings:
     gateway: GatewaySettings
     logging: LoggingSettings
     sessions: SessionSettings
+    tasks: TaskSettings
     defaults: DefaultSettings
     limits: LimitSettings
 

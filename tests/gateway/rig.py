@@ -270,6 +270,7 @@ def modern_request(
         "mcp-method": method,
     }
     named = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}.get(method)
+    named = "taskId" if method.startswith("tasks/") else named
     if named is not None and params is not None and isinstance(params.get(named), str):
         sent["mcp-name"] = params[named]
     full = {**(params or {}), "_meta": {**envelope(capabilities), **(meta or {})}}

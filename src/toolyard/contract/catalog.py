@@ -16,12 +16,23 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.naming import Names, NameTable, Origin
-from toolyard.contract.snapshot import ServerSpec, Snapshot, ToolRule, UpstreamSpec
+from toolyard.contract.snapshot import ServerSpec, Snapshot, TaskRule, ToolRule, UpstreamSpec
 from toolyard.protocol.header_parameters import HeaderParameter, InvalidToolHeaders, header_parameters
+from toolyard.protocol.tasks import TASKS_EXTENSION, needs_old_tasks
 
 Kind = Literal["tool", "prompt"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-RELAYED_EXTENSIONS = frozenset({"io.modelcontextprotocol/ui"})
+RELAYED_EXTENSIONS = frozenset({"io.modelcontextprotocol/ui", TASKS_EXTENSION})
+
+
+@dataclass(frozen=True, slots=True)
+class ToolTasks:
+    """What a tool has to do with tasks: the operator's `rule`, whether its upstream may make tasks itself, and whether
+    it can be called only as a task of 2025-11-25, which is not offered."""
+
+    rule: TaskRule
+    upstream_makes: bool
+    old_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,7 @@ class Binding:
     upstream_name: str
     definition: Json
     timeout_s: float
+    tasks: ToolTasks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +136,9 @@ def _build_server(
         resources=resources,
         templates=tuple(templates.values()),
         disabled_tools=disabled,
-        capabilities=_merge_capabilities([o.capabilities for _, o in seen], pending=bool(unobserved)),
+        capabilities=_with_tasks(
+            _merge_capabilities([o.capabilities for _, o in seen], pending=bool(unobserved)), tool_bindings
+        ),
         instructions=_merge_instructions(spec, seen),
         collisions=(*tools.collisions, *prompts.collisions, *clashes, *same_templates),
         unobserved=unobserved,
@@ -159,7 +173,8 @@ def _bind_tools(
         for tool in _by_name(observation.tools)
         if allowed.names_tool(u.id, tool["name"])
     ]
-    bindings = _bind(spec, "tool", offered, table, names)
+    makers = frozenset(u.id for u, o in seen if o.era == "modern" and _offers_tasks(o.capabilities))
+    bindings = _bind(spec, "tool", offered, table, names, makers)
     rules = {u.id: u.tools for u, _ in seen}
     disabled = frozenset(
         name
@@ -175,6 +190,7 @@ def _bind(
     offered: list[tuple[UpstreamSpec, Json]],
     table: NameTable,
     names: dict[Origin, str],
+    task_makers: Set[str] = frozenset(),
 ) -> dict[str, Binding]:
     origins = [Origin(spec.code, spec.names, kind, u.id, d["name"]) for u, d in offered]
     assigned = table.assign(origins)
@@ -185,8 +201,30 @@ def _bind(
         rule = upstream.tools.get(definition["name"]) if kind == "tool" else None
         timeout_s = rule.timeout_s if rule is not None and rule.timeout_s is not None else upstream.timeout_s
         shown = definition if exposed == definition["name"] else {**definition, "name": exposed}
-        bindings[exposed] = Binding(exposed, upstream.id, definition["name"], shown, timeout_s)
+        tasks = _tasks_of(upstream, definition, rule, task_makers) if kind == "tool" else None
+        bindings[exposed] = Binding(exposed, upstream.id, definition["name"], shown, timeout_s, tasks)
     return bindings
+
+
+def _tasks_of(
+    upstream: UpstreamSpec, definition: Json, rule: ToolRule | None, task_makers: Set[str]
+) -> ToolTasks | None:
+    """None for a tool that has nothing to do with tasks, as most have."""
+    wanted = rule.task if rule is not None and rule.task is not None else upstream.tasks
+    makes, old_only = upstream.id in task_makers, needs_old_tasks(definition)
+    return ToolTasks(wanted, makes, old_only) if wanted.after_s is not None or makes or old_only else None
+
+
+def _offers_tasks(capabilities: Mapping[str, Any]) -> bool:
+    return isinstance(_object(capabilities, "extensions").get(TASKS_EXTENSION), dict)
+
+
+def _with_tasks(capabilities: Json, tools: Mapping[str, Binding]) -> Json:
+    """The gateway itself offers tasks where the operator wants it."""
+    if not any(b.tasks is not None and b.tasks.rule.after_s is not None for b in tools.values()):
+        return capabilities
+    extensions = {**_object(capabilities, "extensions"), TASKS_EXTENSION: {}}
+    return {**capabilities, "extensions": extensions}
 
 
 def _bind_resources(

@@ -19,11 +19,22 @@ Isolation = Literal["shared", "per-principal", "per-session", "per-call", "per-h
 
 
 @dataclass(frozen=True, slots=True)
+class TaskRule:
+    """When a call becomes a task, for callers that know tasks: after so many seconds, 0 for at once, None for never.
+    `required`: callers that do not know tasks are refused."""
+
+    after_s: float | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ToolRule:
-    """What the operator says about one tool of an upstream: on or off, and its own time limit in seconds."""
+    """What the operator says about one tool of an upstream: on or off, its own time limit in seconds, and when its
+    calls become tasks; None is what the upstream has."""
 
     enabled: bool = True
     timeout_s: float | None = None
+    task: TaskRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,7 @@ class UpstreamSpec:
     tls_verify: bool = True
     tls_ca_file: str | None = None
     limits: UpstreamLimits = UpstreamLimits()
+    tasks: TaskRule = TaskRule()
     tools: Mapping[str, ToolRule] = field(default_factory=dict)
 
 

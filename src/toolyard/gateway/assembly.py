@@ -13,12 +13,13 @@ from typing import Any
 from toolyard.contract.catalog import Catalog
 from toolyard.contract.definitions import Era, Observation
 from toolyard.contract.snapshot import Snapshot, UpstreamSpec
-from toolyard.gateway.call import Answer, Head, Upstream, UpstreamEvents
+from toolyard.gateway.call import Answer, Call, Head, Upstream, UpstreamEvents
 from toolyard.gateway.catalog import CatalogHolder
 from toolyard.gateway.dispatch import Dispatch
 from toolyard.gateway.downstream.http import StreamableHttp
 from toolyard.gateway.downstream.routes import client_routes
 from toolyard.gateway.downstream.sse import HttpSse
+from toolyard.gateway.errors import TaskUnknown
 from toolyard.gateway.events import Hub, StreamLimits
 from toolyard.gateway.exchange import Exchange
 from toolyard.gateway.identity import Identity
@@ -28,6 +29,7 @@ from toolyard.gateway.interceptors.in_flight import InFlight, InFlightLimits
 from toolyard.gateway.interceptors.patience import Patience
 from toolyard.gateway.interceptors.rate_limit import RateLimit
 from toolyard.gateway.interceptors.record import Record
+from toolyard.gateway.isolation import isolation_of
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.legacy import LegacyRequests
 from toolyard.gateway.lists import Lists
@@ -41,6 +43,10 @@ from toolyard.gateway.refusal_log import RefusalLog
 from toolyard.gateway.routes import Route
 from toolyard.gateway.sessions import SessionLimits, Sessions
 from toolyard.gateway.state import StateSeal
+from toolyard.gateway.tasks.ids import RelayedIds
+from toolyard.gateway.tasks.store import TaskStore
+from toolyard.gateway.tasks.tasks import TaskLimits, Tasks
+from toolyard.gateway.tasks.upstream_tasks import UpstreamTasks
 from toolyard.gateway.translate import error_answer
 from toolyard.gateway.watching import Watching
 from toolyard.kit.clock import Clock
@@ -60,6 +66,7 @@ class Bounds:
     timeout_s: float = 30.0
     sessions: SessionLimits = SessionLimits()  # noqa: RUF009  (frozen)
     parking: ParkingLimits = ParkingLimits()  # noqa: RUF009  (frozen)
+    tasks: TaskLimits = TaskLimits()  # noqa: RUF009  (frozen)
 
 
 class Gateway:
@@ -99,7 +106,16 @@ class Gateway:
         self.pool.on_replaced = self._watching.replaced
         self.parking = Parking(identity.owner, clock, bounds.parking)
         lists = Lists(identity.key_for("cursors"), definition_for)
-        dispatch = Dispatch(self._catalog, self.pool, lists, self._watching, self.parking)
+        relayed_ids = RelayedIds(identity.key_for("tasks"))
+        self.tasks = Tasks(
+            TaskStore(journal, total=bounds.tasks.total, per_principal=bounds.tasks.per_principal),
+            relayed_ids,
+            UpstreamTasks(relayed_ids, self._upstream_of),
+            owner=identity.owner,
+            clock=clock,
+            limits=bounds.tasks,
+        )
+        dispatch = Dispatch(self._catalog, self.pool, lists, self._watching, self.parking, self.tasks)
         record = Record(self.metrics)
         perform = compose(
             [
@@ -153,6 +169,7 @@ class Gateway:
         """End what is idle, and what belongs to principals that are not valid any more."""
         self.parking.end_overdue()
         self.parking.end_those_of(self._authenticate.is_valid)
+        self.tasks.sweep(self._authenticate.is_valid)
         self.sessions.end_idle()
         self.sessions.end_invalid(self._authenticate.is_valid, self._catalog().servers)
         self.hub.end_streams(self._authenticate.is_valid)
@@ -165,11 +182,21 @@ class Gateway:
         self.hub.end_streams()
         await self.sessions.aclose()
         await self.parking.aclose()
+        await self.tasks.aclose()
         await self._watching.aclose()
         await self.pool.aclose()
 
     def _catalog(self) -> Catalog:
         return self.holder.current
+
+    def _upstream_of(self, call: Call, upstream_id: str) -> Upstream:
+        """The upstream of a task, while the call's server offers it. Raises TaskUnknown."""
+        server = self._catalog().servers.get(call.server)
+        if server is None or upstream_id not in server.upstream_ids:
+            raise TaskUnknown
+        upstream = self.pool.get(upstream_id)
+        call.isolation = isolation_of(upstream.spec, call)
+        return upstream
 
     def _upstream_state(self, upstream_id: str, presence: Presence) -> None:
         if presence == "gone":

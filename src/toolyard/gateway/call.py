@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from toolyard.contract.catalog import ToolTasks
 from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.kit.errors import PlatformError
@@ -167,12 +168,14 @@ class AskRefused(PlatformError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a call goes: an upstream, with the method's parameters in its own names. `name` is what policy judges."""
+    """Where a call goes: an upstream, with the method's parameters in its own names. `name` is what policy judges;
+    `tasks` is what the tool has to do with tasks, if anything."""
 
     upstream_id: str
     params: Json
     timeout_s: float
     name: str
+    tasks: ToolTasks | None = None
 
 
 @dataclass(slots=True)

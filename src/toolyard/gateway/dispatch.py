@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from toolyard import __version__
-from toolyard.contract.catalog import Catalog, ServerCatalog
+from toolyard.contract.catalog import Catalog, ServerCatalog, ToolTasks
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import Call, Target
-from toolyard.gateway.errors import ServerDisabled, ServerUnknown, ToolUnknown
+from toolyard.gateway.errors import OldTaskRequired, ServerDisabled, ServerUnknown, ToolUnknown
+from toolyard.gateway.held import HeldCall
 from toolyard.gateway.isolation import isolation_of, isolation_of_session
 from toolyard.gateway.lists import Lists
-from toolyard.gateway.parking import Parking, may_park, places_on
+from toolyard.gateway.parking import Parking, Proceed, may_park, places_on
 from toolyard.gateway.pool import Entry, Pool
 from toolyard.gateway.routing import ROUTERS, Router
+from toolyard.gateway.tasks.following import Following
+from toolyard.gateway.tasks.tasks import Tasks
+from toolyard.gateway.tasks.upstream_tasks import taskless
 from toolyard.gateway.upstream.asking import ask_for_urls
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.watching import Watching
@@ -23,6 +28,7 @@ from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
 from toolyard.protocol.convert import error_from_upstream
 from toolyard.protocol.errors import RelayedError
+from toolyard.protocol.tasks import TASK, TASK_METHODS, declares_tasks, tasks_not_declared
 
 log = get_logger(__name__)
 
@@ -38,13 +44,20 @@ class Dispatch:
     """Resolves what a call is about and carries it out."""
 
     def __init__(
-        self, catalog: Callable[[], Catalog], pool: Pool, lists: Lists, watching: Watching, parking: Parking
+        self,
+        catalog: Callable[[], Catalog],
+        pool: Pool,
+        lists: Lists,
+        watching: Watching,
+        parking: Parking,
+        tasks: Tasks,
     ) -> None:
         self._catalog = catalog
         self._pool = pool
         self._lists = lists
         self._watching = watching
         self._parking = parking
+        self._tasks = tasks
 
     def server(self, code: str) -> ServerCatalog:
         """The server as it is in force. Raises ServerUnknown, ServerDisabled."""
@@ -91,7 +104,7 @@ class Dispatch:
             return await self._list(call)
         target = call.target
         if target is None:
-            raise ToolUnknown(method=call.method)
+            return await self._without_target(call)
         if call.method in ("resources/subscribe", "resources/unsubscribe"):
             if call.method == "resources/subscribe":
                 await self._watching.begin(call, target)
@@ -101,7 +114,9 @@ class Dispatch:
         entry = self._pool.entry(target.upstream_id)
         call.isolation = isolation_of(entry.spec, call)
         try:
-            if call.ticket is not None:
+            if target.tasks is not None:
+                result = await self._with_tasks(entry, call, target, target.tasks)
+            elif call.ticket is not None:
                 result = await self._parking.resume(call, places=places_on(entry.spec))
             elif may_park(call) and entry.upstream.may_push(call):
                 result = await self._parking.begin(
@@ -111,11 +126,52 @@ class Dispatch:
                 result = await _request(entry, call, target)
         except RelayedError as error:
             ask_for_urls(call, error)
-            relayed = error_from_upstream({"code": error.rpc_code, "message": error.message, "data": error.data})
-            raise relayed from error
+            raise _relayed(error) from error
         if "cacheScope" in result:
             result = {**result, "cacheScope": "private"}
         return result
+
+    async def _with_tasks(self, entry: Entry, call: Call, target: Target, tasks: ToolTasks) -> Json:
+        """A call of a tool that may become a task, here or at its upstream."""
+        if tasks.old_only:
+            raise OldTaskRequired(tool=target.name)
+        rule, knows_tasks = tasks.rule, call.era == "modern" and declares_tasks(call.client_capabilities)
+        if rule.required and not knows_tasks:
+            raise tasks_not_declared()
+
+        async def plain(inner: Call) -> Json:
+            result = await _request(entry, inner, target)
+            if result.get("resultType") == TASK:
+                result = self._tasks.relayed.shown(inner, target.upstream_id, result)
+            return result
+
+        async def waited(inner: Call) -> Json:
+            entry.in_flight += 1
+            try:
+                return await self._tasks.relayed.wait(inner, entry.upstream, target.params)
+            finally:
+                entry.in_flight -= 1
+
+        at_once = knows_tasks and rule.after_s == 0
+        work = waited if tasks.upstream_makes and (at_once or call.era == "legacy") else plain
+        if at_once:
+            return await self._tasks.begin(call, work if tasks.upstream_makes else taskless(work))
+        proceed: Proceed = HeldCall.proceed
+        if knows_tasks and rule.after_s is not None:
+            proceed = partial(self._tasks.proceed, call, after_s=rule.after_s)
+        if call.ticket is not None:
+            return await self._parking.resume(call, places=places_on(entry.spec), proceed=proceed)
+        if proceed is not HeldCall.proceed or (may_park(call) and entry.upstream.may_push(call)):
+            return await self._parking.begin(call, work, places=places_on(entry.spec), proceed=proceed)
+        return await work(call)
+
+    async def _without_target(self, call: Call) -> Json:
+        if call.method not in TASK_METHODS:
+            raise ToolUnknown(method=call.method)
+        try:
+            return await self._tasks.answer(call)
+        except RelayedError as error:
+            raise _relayed(error) from error
 
     async def watch(self, call: Call, uri: str) -> None:
         """Begin watching a resource. Raises ResourceUnknown and what the upstream raises."""
@@ -139,6 +195,10 @@ class Dispatch:
             await self._watching.end(call, uri)
         except PlatformError as error:
             log.info("unsubscribe_failed", code=error.code, server=call.server)
+
+    async def follow_tasks(self, call: Call, task_ids: list[str], tell: Callable[[Json], None]) -> Following:
+        """Tell how these tasks of the caller's stand, now and at every change."""
+        return await self._tasks.follow(call, task_ids, tell)
 
     async def roots_changed(self, call: Call) -> None:
         """Tell every upstream of the call's server that keeps a session for the caller."""
@@ -165,6 +225,10 @@ class Dispatch:
         page["ttlMs"] = server.ttl_ms
         page["cacheScope"] = "private"
         return page
+
+
+def _relayed(error: RelayedError) -> RelayedError:
+    return error_from_upstream({"code": error.rpc_code, "message": error.message, "data": error.data})
 
 
 async def _request(entry: Entry, call: Call, target: Target) -> Json:

@@ -147,3 +147,35 @@ class SealKeyUnusable(PlatformError):
 
     code = "seal_key_unusable"
     status = 500
+
+
+class TaskUnknown(PlatformError):
+    """There is no such task: it never was, is another caller's or another server's, or has been forgotten."""
+
+    code = "task_unknown"
+    status = 400
+
+
+class TooManyTasks(PlatformError):
+    """There are as many tasks as there may be; wait until some have ended or are forgotten."""
+
+    code = "too_many_tasks"
+    status = 503
+
+
+class TaskOwnedElsewhere(PlatformError):
+    """Another process of the gateway works on this task, and it cannot be reached now; try again."""
+
+    code = "task_elsewhere"
+    status = 503
+
+    def __init__(self, owner: str) -> None:
+        super().__init__()
+        self.owner = owner
+
+
+class OldTaskRequired(PlatformError):
+    """This tool can be called only as a task of revision 2025-11-25, which the gateway does not offer."""
+
+    code = "old_task_required"
+    status = 400

@@ -11,7 +11,7 @@ was given ahead, under the key of a question to come, is used once. What is no a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -55,7 +55,10 @@ class HeldCall:
         self._emit: Emit | None = call.emit
         self._ahead: dict[str, Json] = dict(call.input_responses or {})
         self._open: dict[str, _Question] = {}
+        self._used: set[str] = set()
         self._asked = 0
+        self._patient = False
+        self._interrupted = False
         self._news = asyncio.Event()
         inner = replace(
             call,
@@ -63,7 +66,6 @@ class HeldCall:
             ask=self._ask,
             deadline=self._loop.time() + UNHURRIED_S,
             places=None,
-            input_responses=None,
         )
         self._task = self._loop.create_task(_run(work, inner))
         self._task.add_done_callback(self._ended)
@@ -74,6 +76,15 @@ class HeldCall:
         return self._task.done()
 
     @property
+    def failure(self) -> BaseException | None:
+        """What an ended request ended with instead of a result."""
+        return asyncio.CancelledError() if self._task.cancelled() else self._task.exception()
+
+    def result(self) -> Json:
+        """The result of an ended request. Raises what it ended with."""
+        return self._task.result()
+
+    @property
     def questions(self) -> dict[str, Json]:
         """The open questions: {key: {"method": …, "params": …}}."""
         return {key: question.request for key, question in self._open.items()}
@@ -81,6 +92,11 @@ class HeldCall:
     def attach(self, emit: Emit | None) -> None:
         """Notifications of the upstream go to `emit` from now on; None drops them."""
         self._emit = emit
+
+    def be_patient(self) -> None:
+        """From now on a modern upstream's questions wait for their answers here, too, instead of ending the request,
+        and no key is used twice."""
+        self._patient = True
 
     def answer(self, responses: Mapping[str, Json]) -> None:
         """Take answers: to open questions, and ahead of those to come. What does not fit leaves its question open."""
@@ -91,6 +107,22 @@ class HeldCall:
             elif _fits(question.request["method"], response):
                 del self._open[key]
                 question.answer.set_result(response)
+                self._news.set()
+
+    def interrupt(self) -> None:
+        """Let whoever waits for news look at once, and from now on."""
+        self._interrupted = True
+        self._news.set()
+
+    async def news(self, known: Collection[str]) -> bool:
+        """Wait until the request has ended (True), or its open questions are others than those of the keys `known`, or
+        somebody interrupts."""
+        while not self._task.done() and not self._interrupted and self._open.keys() == set(known):
+            self._news.clear()
+            await self._news.wait()
+        if self._open and not self._task.done():
+            await asyncio.sleep(TOGETHER_S)
+        return self._task.done()
 
     async def proceed(self) -> Json:
         """The result. Raises Suspended with the open questions, UpstreamError, RelayedError, TimeoutError when the
@@ -131,20 +163,21 @@ class HeldCall:
     async def _ask(
         self, requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
     ) -> dict[str, Json]:
-        if not held:
+        if not held and not self._patient:
             raise Suspended(requests, state)
-        asked = {name: self._open_question(request) for name, request in requests.items()}
+        asked = {name: self._open_question(request, None if held else name) for name, request in requests.items()}
         try:
             return {name: await question.answer for name, (_, question) in asked.items()}
         finally:
             for key, question in asked.values():
                 if self._open.get(key) is question:
                     del self._open[key]
+                    self._news.set()
 
-    def _open_question(self, request: Json) -> tuple[str, _Question]:
-        key, shown = self._keyed(request)
+    def _open_question(self, request: Json, name: str | None) -> tuple[str, _Question]:
+        key, shown = self._keyed(request, name)
         question = _Question(shown)
-        ahead = self._ahead.pop(key, None)
+        ahead = self._ahead.pop(key, None) if name is None else None
         if ahead is not None and _fits(shown["method"], ahead):
             question.answer.set_result(ahead)
         else:
@@ -152,19 +185,27 @@ class HeldCall:
             self._news.set()
         return key, question
 
-    def _keyed(self, request: Json) -> tuple[str, Json]:
-        """The question's key, and the question as the caller may see it."""
+    def _keyed(self, request: Json, hint: str | None) -> tuple[str, Json]:
+        """The question's key, and the question as the caller may see it. A modern upstream names its questions."""
         shown: Json = {"method": request["method"]}
         params: Any = request.get("params")
-        hint = None
         if isinstance(params, dict):
             meta = params.get("_meta")
-            hint = meta.get(INPUT_KEY) if isinstance(meta, dict) else None
+            hint = meta.get(INPUT_KEY) if hint is None and isinstance(meta, dict) else hint
             shown["params"] = _for_the_caller(params)
-        if not isinstance(hint, str) or not 0 < len(hint) <= MAX_KEY_CHARACTERS or hint in self._open:
-            self._asked += 1
-            hint = f"{_KINDS.get(request['method'], 'input')}-{self._asked}"
+        if not isinstance(hint, str) or not 0 < len(hint) <= MAX_KEY_CHARACTERS or self._is_taken(hint):
+            hint = self._new_key(_KINDS.get(request["method"], "input"))
+        self._used.add(hint)
         return hint, shown
+
+    def _new_key(self, kind: str) -> str:
+        while True:
+            self._asked += 1
+            if not self._is_taken(key := f"{kind}-{self._asked}"):
+                return key
+
+    def _is_taken(self, key: str) -> bool:
+        return key in (self._used if self._patient else self._open)
 
     def _ended(self, task: asyncio.Task[Json]) -> None:
         self._news.set()

@@ -1,9 +1,10 @@
 """The journal: one local SQLite file for what a gateway has seen and must not forget.
 
-Observations (definitions last seen on each upstream), assigned names, and refusals of known callers. One thread owns
-the connection; callers hand over values and never wait. Nothing here is on the path of a plain call: `flush` exists for
-the end of the process and for tests. A file that cannot be read is set aside, never overwritten; where there can be no
-file (no room, no permission, in another's hands) the gateway remembers nothing and serves all the same.
+Observations (definitions last seen on each upstream), assigned names, refusals of known callers, and tasks. One thread
+owns the connection; callers hand over values and never wait, except for tasks (`perform`), which are on disk before
+anybody hears of them. Nothing here is on the path of a plain call: `flush` exists for the end of the process and for
+tests. A file that cannot be read is set aside, never overwritten; where there can be no file (no room, no permission,
+in another's hands) the gateway remembers nothing and serves all the same.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -36,6 +38,11 @@ create table if not exists refusals (
     at real not null, principal text not null, server text not null, reason text not null, action text not null,
     client text not null, request_id text not null);
 create index if not exists refusals_at on refusals (at);
+create table if not exists tasks (
+    id text primary key, principal text not null, server text not null, owner text not null, upstream text not null,
+    tool text not null, created_at real not null, updated_at real not null, ttl_s real not null,
+    expires_at real not null, status text not null, message text, outcome blob, questions blob not null);
+create index if not exists tasks_expire on tasks (expires_at);
 """
 _MAX_WAITING = 10_000
 _MAX_REFUSALS = 100_000
@@ -44,14 +51,23 @@ _TRIM = "delete from refusals where rowid <= (select max(rowid) from refusals) -
 _UNREADABLE = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_NOTADB})
 """What SQLite says of a file that is no database, a damaged one, or one with other tables than ours."""
 
+T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deed(Generic[T]):
+    """Work whose result somebody waits for. What it writes is on disk when it is told."""
+
+    work: Callable[[sqlite3.Connection], T]
+    done: Future[T] = field(default_factory=Future)
 
 
 class Journal:
     """What a gateway remembers across restarts. `path` None keeps it in memory."""
 
     def __init__(self, path: Path | None) -> None:
-        self._jobs: queue.Queue[Job | threading.Event | None] = queue.Queue(_MAX_WAITING)
+        self._jobs: queue.Queue[Job | _Deed[Any] | threading.Event | None] = queue.Queue(_MAX_WAITING)
         self._path = path
         self.dropped = 0
         self._connection = self._open()
@@ -84,6 +100,22 @@ class Journal:
         """Remember that a known caller was refused: at, principal, server, reason, action, client, request_id."""
         row = tuple(values[k] for k in ("at", "principal", "server", "reason", "action", "client", "request_id"))
         self._put(lambda c: _insert_refusal(c, row))
+
+    def later(self, job: Job) -> None:
+        """Do `job` soon; it is dropped and counted where that is not possible."""
+        self._put(job)
+
+    def perform(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """Do `work` in a transaction and give its result when that is on disk. The result is sqlite3.Error or OSError
+        where it could not be done."""
+        deed = _Deed(work)
+        try:
+            if not self._thread.is_alive():
+                raise OSError("the journal is closed")
+            self._jobs.put_nowait(deed)
+        except (queue.Full, OSError) as error:
+            deed.done.set_exception(OSError(f"the journal takes nothing more: {error}"))
+        return deed.done
 
     def flush(self) -> None:
         """Wait until everything handed over so far is written or lost."""
@@ -154,6 +186,7 @@ class Journal:
             while len(batch) < 500 and not self._jobs.empty():
                 batch.append(self._jobs.get())
             self._write([job for job in batch if callable(job)])
+            self._perform([deed for deed in batch if isinstance(deed, _Deed)])
             for waiting in batch:
                 if isinstance(waiting, threading.Event):
                     waiting.set()
@@ -173,6 +206,30 @@ class Journal:
             log.warning("journal_write_failed", reason=str(error), lost=len(batch))
             with suppress(sqlite3.Error):
                 self._connection.rollback()
+
+    def _perform(self, deeds: list[_Deed[Any]]) -> None:
+        """Deeds of one batch share one transaction, and one wait for the disk."""
+        deeds = [deed for deed in deeds if deed.done.set_running_or_notify_cancel()]
+        if not deeds:
+            return
+        try:
+            faults.hit("journal.perform")
+            self._connection.execute("pragma synchronous=full")
+            self._connection.execute("begin immediate")
+            results = [deed.work(self._connection) for deed in deeds]
+            self._connection.execute("commit")
+        except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError, msgspec.MsgspecError) as error:
+            log.warning("journal_write_failed", reason=str(error), lost=len(deeds))
+            with suppress(sqlite3.Error):
+                self._connection.rollback()
+            for deed in deeds:
+                deed.done.set_exception(error)
+        else:
+            for deed, result in zip(deeds, results, strict=True):
+                deed.done.set_result(result)
+        finally:
+            with suppress(sqlite3.Error):
+                self._connection.execute("pragma synchronous=normal")
 
 
 def _decoded(upstream_id: str, body: bytes) -> Observation | None:

@@ -31,6 +31,7 @@ from toolyard.protocol.errors import InvalidParams, MethodNotFound
 from toolyard.protocol.headers import check_request_headers
 from toolyard.protocol.revisions import LOG_LEVELS, META_SERVER_INFO, MODERN, MODERN_METHODS, SUPPORTED, unsupported
 from toolyard.protocol.strict_json import encode
+from toolyard.protocol.tasks import TASK_METHODS
 
 DISCOVER_TTL_MS = 60_000
 _UPSTREAM, _TICKET = "u", "t"
@@ -52,7 +53,7 @@ class ModernRequests:
     async def answer(self, head: Head, principal: Principal, request: jsonrpc.Request, sink: Sink) -> None:
         """Judge one request, carry it out and write its answer. Raises PlatformError."""
         server = self._dispatch.server(head.server_code)
-        if request.method not in MODERN_METHODS:
+        if request.method not in MODERN_METHODS and request.method not in TASK_METHODS:
             raise MethodNotFound(f"no method {request.method!r} in {MODERN}", request_id=request.id)
         if head.transport == "http":
             check_request_headers(head.headers, head.repeated, request, server.header_parameters_of)
@@ -92,7 +93,7 @@ class ModernRequests:
             log_level=envelope.log_level,
             handle=take_handle(envelope.rest, head),
         )
-        if request.method in INTERACTIVE_METHODS:
+        if request.method in INTERACTIVE_METHODS or request.method == "tasks/update":
             self._take_answers(call, request)
         return call
 

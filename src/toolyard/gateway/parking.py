@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from toolyard.contract.definitions import Json
@@ -23,6 +23,8 @@ from toolyard.gateway.upstream.errors import UpstreamTimedOut
 from toolyard.kit.clock import Clock
 from toolyard.kit.ids import secret_id
 from toolyard.kit.tasks import TaskOwner
+
+Proceed = Callable[[HeldCall], Awaitable[Json]]
 
 ASKABLE = frozenset({"elicitation", "sampling", "roots"})
 INTERACTIVE_METHODS = frozenset({"tools/call", "prompts/get", "resources/read"})
@@ -82,13 +84,15 @@ class Parking:
     def __len__(self) -> int:
         return len(self._parked)
 
-    async def begin(self, call: Call, work: Work, *, places: int | None = None) -> Json:
-        """Do the call's request so that it may ask. `places`: how many calls may be parked on its upstream. Raises
-        Suspended with a ticket, TooManyParked, and what `work` raises."""
+    async def begin(
+        self, call: Call, work: Work, *, places: int | None = None, proceed: Proceed = HeldCall.proceed
+    ) -> Json:
+        """Do the call's request so that it may ask; `proceed` is one exchange's part of it. `places`: how many calls
+        may be parked on its upstream. Raises Suspended with a ticket, TooManyParked, and what `work` raises."""
         timeout_s = call.deadline - asyncio.get_running_loop().time()
-        return await self._round(secret_id(), HeldCall(call, work, left_s=timeout_s), call, places)
+        return await self._round(secret_id(), HeldCall(call, work, left_s=timeout_s), call, places, proceed)
 
-    async def resume(self, call: Call, *, places: int | None = None) -> Json:
+    async def resume(self, call: Call, *, places: int | None = None, proceed: Proceed = HeldCall.proceed) -> Json:
         """Go on with the parked call that `call.ticket` names. Raises CallLost, StateRefused, and as `begin`."""
         ticket = Ticket.of(call.ticket or "")
         parked = self._parked.get(ticket.call_id) if ticket.owner == self.owner else None
@@ -99,7 +103,7 @@ class Parking:
         self._forget(ticket.call_id)
         parked.held.attach(call.emit)
         parked.held.answer(call.input_responses or {})
-        return await self._round(ticket.call_id, parked.held, call, places)
+        return await self._round(ticket.call_id, parked.held, call, places, proceed)
 
     def end_overdue(self) -> None:
         """Give up the calls that nobody came back for."""
@@ -119,11 +123,11 @@ class Parking:
         await self._given_up.settled(1.0)
         await self._given_up.aclose()
 
-    async def _round(self, call_id: str, held: HeldCall, call: Call, places: int | None) -> Json:
+    async def _round(self, call_id: str, held: HeldCall, call: Call, places: int | None, proceed: Proceed) -> Json:
         """One exchange's part of a call: its result, or Suspended while the caller is asked."""
         upstream_id = call.target.upstream_id if call.target is not None else ""
         try:
-            return await held.proceed()
+            return await proceed(held)
         except Suspended as suspended:
             if held.ended:
                 raise

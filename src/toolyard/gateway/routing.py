@@ -21,7 +21,7 @@ def route_tool(server: ServerCatalog, params: Json) -> Target:
     if binding is None:
         raise ToolDisabled(tool=name) if name in server.disabled_tools else ToolUnknown(tool=name[:128])
     sent = params if binding.upstream_name == name else {**params, "name": binding.upstream_name}
-    return Target(binding.upstream_id, sent, binding.timeout_s, name)
+    return Target(binding.upstream_id, sent, binding.timeout_s, name, binding.tasks)
 
 
 def route_prompt(server: ServerCatalog, params: Json) -> Target:

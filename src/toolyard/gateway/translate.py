@@ -39,6 +39,8 @@ _INVALID_PARAMS = frozenset(
         "cursor_invalid",
         "state_refused",
         "call_lost",
+        "task_unknown",
+        "old_task_required",
         "server_disabled",
     }
 )

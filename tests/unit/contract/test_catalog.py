@@ -106,7 +106,10 @@ def test_capabilities_are_only_what_some_upstream_offers():
             {"extensions": {"io.modelcontextprotocol/ui": {"v": 1}}},
             {"extensions": {"io.modelcontextprotocol/ui": {"v": 1}}},
         ),
-        ({"extensions": {"io.modelcontextprotocol/tasks": {}}}, {}),
+        (
+            {"extensions": {"io.modelcontextprotocol/tasks": {}, "com.example/own": {}}},
+            {"extensions": {"io.modelcontextprotocol/tasks": {}}},
+        ),
         ({"tasks": {}, "experimental": {"x": {}}, "roots": {}}, {}),
         ({"resources": True, "prompts": None, "extensions": []}, {}),
         ({"resources": {"subscribe": "yes"}, "extensions": "ui"}, {"resources": {"listChanged": True}}),

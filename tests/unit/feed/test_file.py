@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from toolyard.contract.snapshot import RateLimit, ServerSpec, ToolRule
+from toolyard.contract.snapshot import RateLimit, ServerSpec, TaskRule, ToolRule
 from toolyard.gateway.feed.file import find_config, load, load_all, load_text
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.gateway.upstream.environment import child_environment
@@ -454,3 +454,33 @@ def test_reading_a_configuration_leaves_the_environment_alone():
     before = dict(os.environ)
     read("upstreams: {a: {command: x, env: {A: b}}}\n")
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    ("written", "rule"),
+    [
+        ("off", TaskRule()),
+        ("always", TaskRule(after_s=0.0)),
+        ("required", TaskRule(after_s=0.0, required=True)),
+        ("2s", TaskRule(after_s=2.0)),
+    ],
+)
+def test_when_a_call_becomes_a_task_is_said_for_an_upstream_and_for_a_tool(written, rule):
+    both = read(f"upstreams: {{a: {{builtin: demo, tasks: {written}, tools: {{t: {{task: {written}}}, u: on}}}}}}")
+    spec = both.snapshot.upstreams["a"]
+    assert (spec.tasks, spec.tools["t"].task, spec.tools["u"].task) == (rule, rule, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "key", "says"),
+    [
+        ("tasks: sometimes", "upstreams.a.tasks", "not one of off, always, required, nor a duration"),
+        ("tasks: 40s", "upstreams.a.tasks", "ends after 30 s"),
+        ("timeout: 5s, tools: {t: {task: 5s}}", "upstreams.a.tools", "a call of t ends after 5 s"),
+        ("tools: {t: {timeout: 2s, task: 3s}}", "upstreams.a.tools", "a call of t ends after 2 s"),
+    ],
+)
+def test_a_task_rule_that_means_nothing_is_named(fields, key, says):
+    ((_line, found, message),) = problems(f"upstreams: {{a: {{builtin: demo, {fields}}}}}")
+    assert found == key
+    assert says in message

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import get_args
 from urllib.parse import urlsplit
 
-from toolyard.contract.snapshot import Isolation, ToolRule, UpstreamKind, UpstreamLimits, UpstreamSpec
+from toolyard.contract.snapshot import Isolation, TaskRule, UpstreamKind, UpstreamLimits, UpstreamSpec
 from toolyard.gateway.feed.document import Document, Section
+from toolyard.gateway.feed.tool_rules import check_task_times, task_rule, timeout, tool_rules
 from toolyard.gateway.upstream.environment import refused_names
 from toolyard.kit.quantities import seconds, switch, whole_number
 from toolyard.kit.secret import Secret
@@ -88,20 +89,14 @@ def read_upstream(upstream_id: str, entry: Section, bounds: Bounds) -> UpstreamS
         tls_verify=tls.parsed("verify", switch, default=True),
         tls_ca_file=_path(tls, "ca_file"),
         limits=bounds.limits,
-        tools=_tool_rules(entry, bounds.longest_s),
+        tasks=entry.parsed("tasks", task_rule, TaskRule()),
+        tools=tool_rules(entry, bounds.longest_s),
     )
     _check_fits(entry, spec)
+    check_task_times(entry, spec)
     tls.close()
     entry.close()
     return spec
-
-
-def timeout(text: str, longest_s: float) -> float:
-    """Seconds, more than nothing and at most `longest_s`."""
-    value = seconds(text)
-    if not 0 < value <= longest_s:
-        raise ValueError(f"'{text}' is not a time limit: more than 0 and at most {longest_s:g} s")
-    return value
 
 
 def _check_one_place(entry: Section) -> None:
@@ -288,21 +283,3 @@ def _variable_problem(name: str, value: str) -> str | None:
     if refused_names([name]):
         return "this variable may not be declared: it changes which program runs or what is loaded into it"
     return "the value contains a NUL character" if "\x00" in value else None
-
-
-def _tool_rules(entry: Section, longest_s: float) -> dict[str, ToolRule]:
-    section = entry.section("tools")
-    rules = {}
-    for name, node in section.items():
-        if isinstance(node.value, str):
-            enabled = section.document.parsed(node, section.path(name), switch)
-            rules[name] = ToolRule(enabled=enabled is not False)
-            continue
-        rule = section.document.section(node, section.path(name))
-        limit = rule.take("timeout")
-        limit_s = None
-        if limit:
-            limit_s = rule.document.parsed(limit, rule.path("timeout"), lambda text: timeout(text, longest_s))
-        rules[name] = ToolRule(enabled=rule.parsed("enabled", switch, default=True), timeout_s=limit_s)
-        rule.close()
-    return rules

@@ -16,6 +16,7 @@ from toolyard.gateway.upstream.errors import UpstreamInvalid
 from toolyard.protocol.error_rules import URL_ELICITATION_REQUIRED
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.revisions import PROGRESS_TOKEN
+from toolyard.protocol.tasks import TASK, declares_tasks, without_tasks
 
 MAX_ROUNDS = 10
 MAX_QUESTIONS = 32
@@ -29,8 +30,6 @@ _CAPABILITY = {
 LISTING_CAPABILITIES: Json = {"elicitation": {"form": {}, "url": {}}, "roots": {}, "sampling": {}}
 """What the gateway's own session declares to a legacy upstream: some servers list a tool only to clients that could be
 asked by it. Nobody is behind that session, so whatever the upstream asks on it is refused."""
-
-TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
 NO_ROOTS: Json = {"roots": []}
 
@@ -67,10 +66,9 @@ def legacy_capabilities(call: Call) -> Json:
     declared: Json = {k: v for k in ("elicitation", "sampling") if (v := call.client_capabilities.get(k)) is not None}
     if "roots" in call.client_capabilities:
         declared["roots"] = {}
-    extensions = call.client_capabilities.get("extensions")
-    kept = {k: v for k, v in extensions.items() if k != TASKS_EXTENSION} if isinstance(extensions, dict) else {}
-    if kept:
-        declared["extensions"] = kept
+    extensions = without_tasks(call.client_capabilities).get("extensions")
+    if extensions:
+        declared["extensions"] = extensions
     return declared
 
 
@@ -135,6 +133,11 @@ def _questions(call: Call, result: Json) -> tuple[dict[str, Json], str | None]:
 
 def _extension_result(call: Call, result: Json) -> Json:
     """A result type of an extension is passed on only to a caller that declared extensions (basic, result types)."""
-    if isinstance(result.get("resultType"), str) and call.client_capabilities.get("extensions"):
+    declared = call.client_capabilities.get("extensions")
+    if result.get("resultType") == TASK and not (
+        call.method == "tools/call" and declares_tasks(call.client_capabilities)
+    ):
+        declared = None
+    if isinstance(result.get("resultType"), str) and declared:
         return result
     raise UpstreamInvalid("The upstream answered with a result type that was not negotiated.")
