@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ from toolyard.gateway.server import GatewayServer
 from toolyard.gateway.sessions import SessionLimits
 from toolyard.gateway.tasks.tasks import TaskLimits
 from toolyard.gateway.upstream.native import NativeUpstream
+from toolyard.gateway.upstream.processes import Processes
 from toolyard.kit.clock import Clock, SystemClock
 from toolyard.kit.files import write_atomically
 from toolyard.kit.logs import LogSettings, configure, get_logger
@@ -57,8 +59,15 @@ LAST_ANSWERS_S = 30.0
 FIRST_LOOK_S = 5.0
 
 
-def make_upstream(spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era_hint: Era | None) -> Upstream:
-    """The driver of an upstream, by its kind. Drivers are imported when the first upstream of their kind appears."""
+def make_upstream(
+    spec: UpstreamSpec,
+    events: UpstreamEvents,
+    clock: Clock,
+    era_hint: Era | None,
+    processes: Processes | None = None,
+) -> Upstream:
+    """The driver of an upstream, by its kind; programs take their places in `processes`. Drivers are imported when the
+    first upstream of their kind appears."""
     if spec.kind == "native":
         return NativeUpstream(spec, events=events, clock=clock)
     if spec.kind == "mcp-http":
@@ -71,7 +80,7 @@ def make_upstream(spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era_
     if spec.kind == "mcp-stdio":
         from toolyard.gateway.upstream.mcp_stdio import StdioUpstream  # noqa: PLC0415
 
-        return StdioUpstream(spec, events=events, clock=clock, era_hint=era_hint)
+        return StdioUpstream(spec, events=events, clock=clock, era_hint=era_hint, processes=processes)
     if spec.kind == "mcp-sse":
         from toolyard.gateway.upstream.mcp_sse import McpSseUpstream  # noqa: PLC0415
 
@@ -204,7 +213,7 @@ class Process:
         journal = Journal(settings.gateway.data_dir / JOURNAL_NAME)
         gateway = Gateway(
             self.loaded.snapshot,
-            make_upstream=make_upstream,
+            make_upstream=partial(make_upstream, processes=Processes(settings.limits.processes)),
             journal=journal,
             clock=SystemClock(),
             peppers=lambda: self.keys.peppers,
@@ -311,7 +320,11 @@ def bounds_of(settings: Settings) -> Bounds:
     limits = settings.limits
     return Bounds(
         in_flight=InFlightLimits(
-            limits.in_flight, limits.in_flight_per_server, limits.in_flight_per_upstream, limits.queue_wait_s
+            process=limits.in_flight,
+            server=limits.in_flight_per_server,
+            upstream=limits.in_flight_per_upstream,
+            principal=limits.in_flight_per_principal,
+            wait_s=limits.queue_wait_s,
         ),
         streams=StreamLimits(limits.subscriptions, limits.subscriptions_per_principal),
         timeout_s=settings.defaults.timeout_s,

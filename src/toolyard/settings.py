@@ -112,6 +112,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("limits.in_flight", "count", "512", "Calls at once."),
     Setting("limits.in_flight_per_server", "count", "64", "Calls at once on one virtual server."),
     Setting("limits.in_flight_per_upstream", "count", "32", "Calls at once to one upstream."),
+    Setting("limits.in_flight_per_principal", "count", "64",
+            "Calls at once of one principal (an API key); at an open server all callers together have the server's."),
+    Setting("limits.processes", "count", "64", "Processes of all stdio upstreams together."),
     Setting("limits.queue_wait", "seconds", "250ms", "How long a call waits for a place before it is refused."),
     Setting("limits.parked", "count", "1000", "Calls at once that wait for answers of their callers."),
     Setting("limits.parked_per_principal", "count", "200", "Such calls of one principal."),
@@ -196,6 +199,8 @@ class LimitSettings:
     in_flight: int
     in_flight_per_server: int
     in_flight_per_upstream: int
+    in_flight_per_principal: int
+    processes: int
     queue_wait_s: float
     parked: int
     parked_per_principal: int

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from tests.gateway.rig import BOTH, Rig, modern_request, play, rpc, snapshot
+from tests.gateway.rig import BOTH, Rig, a_key, bearer, modern_request, play, rpc, snapshot
 from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.call import Call, Upstream, UpstreamEvents
@@ -71,6 +71,28 @@ def test_an_upstream_takes_its_limit_and_no_more_and_the_others_do_not_notice() 
         assert (await rig.modern("tools/call", call)).status == 200
 
     play(scene, two_upstreams(), make=gate.make, bounds=bounds)
+
+
+def test_one_key_takes_its_limit_and_no_more_and_leaves_places_to_another_key() -> None:
+    gate = Gate()
+    bounds = Bounds(in_flight=InFlightLimits(process=100, server=4, upstream=100, principal=3, wait_s=0.05))
+    (mine, my_key), (other, other_key) = a_key(), a_key()
+    specs = (UpstreamSpec("slow", "native", command=("x",)), UpstreamSpec("fast", "native", command=("x",)))
+
+    async def scene(rig: Rig) -> None:
+        call = {"name": "slow__wait", "arguments": {}}
+        waiting = [asyncio.create_task(rig.modern("tools/call", call, headers=bearer(mine))) for _ in range(3)]
+        await until(lambda: gate.running == 3)
+        quick = {"name": "fast__quick", "arguments": {}}
+        refused = await rig.modern("tools/call", quick, headers=bearer(mine))
+        assert (refused.status, refused.error["data"]["reason"]) == (503, "overloaded")
+        assert (await rig.modern("tools/call", quick, headers=bearer(other))).status == 200
+        gate.go.set()
+        assert [r.status for r in await asyncio.gather(*waiting)] == [200] * 3
+        assert (await rig.modern("tools/call", call, headers=bearer(mine))).status == 200
+
+    snap = snapshot(*specs, servers=(ServerSpec("default"),), keys=(my_key, other_key))
+    play(scene, snap, make=gate.make, bounds=bounds)
 
 
 def test_a_call_that_waits_its_turn_gets_it() -> None:

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from tests.gateway.rig import BOTH, Rig, a_key, bearer, modern_request, rpc, run
 from tests.gateway.upstream.fake_http_upstream import FakeUpstream, Legacy, Reply, Request, result, serving
 from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
 from toolyard.gateway.assembly import Bounds
-from toolyard.gateway.call import Answer, Head
+from toolyard.gateway.call import Answer, Call, Head, Principal
+from toolyard.gateway.handles import take_handle
 from toolyard.gateway.interceptors.in_flight import InFlightLimits
+from toolyard.gateway.isolation import isolation_of, owner_of
 
 SERVER = str(Path(stateful_server.__file__))
 COMMAND = (sys.executable, "-S", "-E", SERVER)
@@ -291,6 +293,45 @@ def test_a_header_that_comes_twice_is_refused() -> None:
             assert (await on.rig.http("POST", "/mcp", twice, body)).error["code"] == -32602
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("transport", "handle"), [("http", "h"), ("sse", "h"), ("websocket", ""), ("stdio", "")])
+def test_a_header_names_a_handle_only_where_it_belongs_to_one_request(transport: Any, handle: str) -> None:
+    head = Head(transport, "POST", "/mcp", {"toolyard-handle": "h"})
+    assert take_handle({}, head) == handle
+    meta = {"toolyard/handle": "h", "a/b": 1}
+    assert take_handle(meta, head) == "h"
+    assert meta == {"a/b": 1}
+
+
+@pytest.mark.parametrize("policy", ["per-principal", "per-session", "per-handle", "per-call"])
+def test_no_two_principals_have_a_key_in_common_whatever_they_name(policy: Any) -> None:
+    spec = UpstreamSpec("up", "mcp-stdio", isolation=policy)
+    keys: dict[str, set[str]] = {"key:a": set(), "key:a1": set(), "open:x": set(), "operator": set()}
+    for who, found in keys.items():
+        for era, watcher, handle in itertools.product(
+            ("legacy", "modern"), ("", "s", "handle"), ("", "session", "call")
+        ):
+            call = replace(A_CALL, principal=Principal(who, "key"), era=era, watcher=watcher, handle=handle)
+            found.add(isolation_of(spec, call))
+            assert owner_of(isolation_of(spec, call)) == who
+    assert len(set.union(*keys.values())) == sum(len(found) for found in keys.values())
+
+
+def test_a_calls_own_session_is_for_calls_and_what_lasts_is_the_principals() -> None:
+    spec = UpstreamSpec("up", "mcp-stdio", isolation="per-call")
+    assert isolation_of(spec, A_CALL) != isolation_of(spec, A_CALL)
+    for method in ("resources/subscribe", "resources/unsubscribe", "subscriptions/listen"):
+        assert isolation_of(spec, replace(A_CALL, method=method)) == "key:a"
+
+
+async def _silent(*_: Any, **__: Any) -> Any:
+    raise AssertionError("nobody is told or asked anything here")
+
+
+A_CALL = Call(
+    Principal("key:a", "key"), "default", "tools/call", {}, "modern", "2026-07-28", _silent, _silent, deadline=0.0
+)
 
 
 # -- many at once on one connection ------------------------------------------------------------------------------------

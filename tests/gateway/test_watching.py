@@ -196,3 +196,45 @@ def test_a_watcher_whose_uri_leads_elsewhere_now_leaves_the_upstream_it_led_to()
         assert len(watching) == 0
 
     run_virtually(play())
+
+
+@pytest.mark.parametrize(
+    ("isolation", "asked"), [("per-session", 2), ("per-principal", 1), ("shared", 1), ("per-call", 1)]
+)
+def test_watchers_that_share_no_session_are_watched_for_each_by_itself(isolation: Any, asked: int) -> None:
+    async def play(watching: Watching, recorder: Recorder) -> None:
+        recorder.spec = UpstreamSpec("up", "native", isolation=isolation)
+        for watcher in ("a", "b"):
+            await watching.begin(call(watcher), URI)
+        assert recorder.heard == [("watch", "f://1")] * asked
+        for watcher in ("a", "b"):
+            await watching.end(call(watcher), URI.name)
+        assert recorder.heard[asked:] == [("unwatch", "f://1")] * asked
+        assert len(watching) == 0
+
+    scene(play)
+
+
+@pytest.mark.parametrize(("before", "after"), [("per-principal", "per-session"), ("per-session", "per-principal")])
+def test_watchers_are_watched_for_as_the_policy_of_the_upstreams_new_configuration_says(
+    before: Any, after: Any
+) -> None:
+    async def play(watching: Watching, recorder: Recorder) -> None:
+        recorder.spec = UpstreamSpec("up", "native", isolation=before)
+        for watcher in ("a", "b"):
+            await watching.begin(call(watcher), URI)
+        recorder.heard.clear()
+        recorder.spec = UpstreamSpec("up", "native", isolation=after)
+        watching.replaced("up")
+        asked = 2 if after == "per-session" else 1
+        async with asyncio.timeout(20):
+            while len(recorder.heard) < asked:
+                await asyncio.sleep(0)
+        assert recorder.heard == [("watch", "f://1")] * asked
+        for watcher in ("a", "b"):
+            await watching.end(call(watcher), URI.name)
+        assert recorder.heard[asked:] == [("unwatch", "f://1")] * asked
+        assert len(watching) == 0
+        await watching.aclose()
+
+    scene(play)

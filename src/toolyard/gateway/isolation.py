@@ -18,17 +18,15 @@ What lasts beyond a call (subscriptions) cannot be the call's: under `per-call` 
 
 from __future__ import annotations
 
-import itertools
-
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call
+from toolyard.kit.ids import short_id
 
 EVERYBODY = ""
 _LASTING = frozenset(
     {"resources/subscribe", "resources/unsubscribe", "subscriptions/listen", "notifications/roots/list_changed"}
 )
 _CALL = " call "
-_numbers = itertools.count(1)
 
 
 def isolation_of(spec: UpstreamSpec, call: Call) -> str:
@@ -40,7 +38,7 @@ def isolation_of(spec: UpstreamSpec, call: Call) -> str:
         case "shared":
             return EVERYBODY
         case "per-call":
-            return own if call.method in _LASTING else f"{own}{_CALL}{next(_numbers)}"
+            return own if call.method in _LASTING else f"{own}{_CALL}{short_id()}"
         case "per-session" if call.era == "legacy" and call.watcher:
             return isolation_of_session(own, call.watcher)
         case _:

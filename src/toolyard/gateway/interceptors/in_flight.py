@@ -1,4 +1,4 @@
-"""Bulkheads: how many calls may run at once in the process and on one upstream."""
+"""Bulkheads: how many calls may run at once in the process, of one caller, on one server and on one upstream."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class InFlightLimits:
     process: int = 512
     server: int = 64
     upstream: int = 32
+    principal: int = 64
     wait_s: float = 0.25
 
 
@@ -99,14 +100,16 @@ class Places:
 
 
 class InFlight:
-    """Bounds the calls in flight: for each upstream, on each virtual server, in the process. The narrowest is entered
-    first, so that calls waiting for a slow upstream hold nothing that others need."""
+    """Bounds the calls in flight: for each upstream, of each principal, on each virtual server, in the process. The
+    narrowest is entered first, so that calls waiting for a slow upstream hold nothing that others need. At an open
+    server everybody is one principal, whose bound is the server's."""
 
     def __init__(self, limits: InFlightLimits) -> None:
         self._limits = limits
         self._process = Bulkhead(limits.process, limits.wait_s)
         self._servers: dict[str, Bulkhead] = {}
         self._upstreams: dict[str, Bulkhead] = {}
+        self._principals: dict[str, Bulkhead] = {}
 
     async def __call__(self, call: Call, proceed: Proceed) -> Json:
         if call.target is None:
@@ -114,6 +117,8 @@ class InFlight:
         call.places = places = Places()
         try:
             await places.enter(self._of(self._upstreams, call.target.upstream_id, self._limits.upstream))
+            if call.principal.kind != "open":
+                await places.enter(self._of(self._principals, call.principal.id, self._limits.principal))
             await places.enter(self._of(self._servers, call.server, self._limits.server))
             await places.enter(self._process)
             return await proceed(call)

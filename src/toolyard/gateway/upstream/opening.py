@@ -12,6 +12,7 @@ from toolyard.gateway.upstream.channel import Channel, ChannelClosed
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamExited, UpstreamIncomplete, UpstreamUnreachable
 from toolyard.gateway.upstream.handshake import greet
 from toolyard.gateway.upstream.peer import Peer
+from toolyard.gateway.upstream.processes import Processes
 from toolyard.gateway.upstream.restarts import Restarts
 from toolyard.gateway.upstream.session import Key, Session
 from toolyard.kit.logs import get_logger
@@ -26,12 +27,13 @@ DIAGNOSIS_CHARS = 2000
 @dataclass(frozen=True, slots=True)
 class Dialling:
     """How to open a channel to an upstream, how many may be open, how long to wait for an answer to `server/discover`,
-    and the era if the transport leaves no choice."""
+    the era if the transport leaves no choice, and where a channel is a process, the places for those."""
 
     open: Callable[[], Awaitable[Channel]]
     max_sessions: int
     probe_timeout_s: float
     only_era: Era | None = None
+    processes: Processes | None = None
 
 
 class Opener:

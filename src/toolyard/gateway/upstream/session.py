@@ -49,6 +49,7 @@ class Session:
         self.retired = False
         self.ends_unused = False
         self.on_lost: Callable[[Session, ChannelClosed], None] = _nobody
+        self.on_closed: Callable[[], None] = _nothing
         self._upstream_id = upstream_id
         self._events = events
         self._listening: Listening | None = None
@@ -181,9 +182,17 @@ class Session:
     async def aclose(self) -> None:
         """End it on purpose, which is no loss."""
         self.retired = True
-        if self._listening is not None:
-            await self._listening.aclose()
-        await self.peer.aclose()
+        try:
+            if self._listening is not None:
+                await self._listening.aclose()
+            await self.peer.aclose()
+        finally:
+            closed, self.on_closed = self.on_closed, _nothing
+            closed()
+
+
+def _nothing() -> None:
+    """Nothing else is to be done."""
 
 
 def _nobody(session: Session, end: ChannelClosed) -> None:

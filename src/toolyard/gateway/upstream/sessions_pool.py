@@ -72,6 +72,7 @@ class SessionPool:
         self._hearing = Hearing(spec.id, events, clock, restarts)
         self._opener = Opener(spec.id, dialling, events, restarts, spec.limits.notifications_per_second)
         self._max_sessions = dialling.max_sessions
+        self._processes = dialling.processes
         self._sessions: dict[Key, Session] = {}
         self._starting: dict[Key, asyncio.Task[UpstreamError | None]] = {}
         self._awaited: Counter[Key] = Counter()
@@ -114,6 +115,8 @@ class SessionPool:
         if session.busy == 0:
             session.idle_since = self._clock.monotonic()
             self._freed.set()
+            if self._processes is not None:
+                self._processes.changed()
             if session.ends_unused:
                 self._drop(session)
 
@@ -184,14 +187,19 @@ class SessionPool:
             self._starting.pop(key, None)
             self._unwanted.discard(key)
             return busy
+        session: Session | None = None
         try:
             session = await self._opener.open(key, capabilities, self.era, self._lost)
         except UpstreamError as error:
             return error
         else:
+            if self._processes is not None:
+                session.on_closed = self._processes.give_back
             self._file(session, key)
             return None
         finally:
+            if session is None and self._processes is not None:
+                self._processes.give_back()
             self._starting.pop(key, None)
             self._unwanted.discard(key)
             self._being_opened -= 1
@@ -216,14 +224,23 @@ class SessionPool:
         self._sweep_later()
 
     async def _make_room(self, *, least_idle_s: float) -> None:
-        """Wait until one more session may exist, and count it. Raises UpstreamBusy."""
-        not_since = self._clock.monotonic() - least_idle_s
+        """Wait until one more session may exist, here and in all, and count it. Raises UpstreamBusy."""
+        await self._make_own_room(least_idle_s)
+        if self._processes is None:
+            return
+        try:
+            await self._processes.take(self, least_idle_s)
+        except BaseException:
+            self._being_opened -= 1
+            self._freed.set()
+            raise
+
+    async def _make_own_room(self, least_idle_s: float) -> None:
         until = asyncio.get_running_loop().time() + QUEUE_S
         while len(self._sessions) + self._being_opened >= self._max_sessions:
-            free = (s for s in self._sessions.values() if s.busy == 0 and s.key not in self._awaited)
-            idle = [s for s in free if s.idle_since <= not_since]
-            if idle:
-                await self._replace(min(idle, key=lambda session: (session.key in self.watched, session.idle_since)))
+            idlest = self._idlest(least_idle_s)
+            if idlest is not None:
+                await self._replace(idlest)
                 return
             self._freed.clear()
             try:
@@ -232,6 +249,27 @@ class SessionPool:
             except TimeoutError:
                 raise UpstreamBusy from None
         self._being_opened += 1
+
+    def _idlest(self, at_least_s: float) -> Session | None:
+        """The session that can be spared first. The gateway's own is no loss at any time."""
+        not_since = self._clock.monotonic() - at_least_s
+        free = (s for s in self._sessions.values() if s.busy == 0 and s.key not in self._awaited)
+        idle = [s for s in free if s.idle_since <= not_since or s.key == GATEWAY]
+        return min(idle, key=lambda session: (session.key in self.watched, session.idle_since)) if idle else None
+
+    def longest_idle_s(self, at_least_s: float) -> float | None:
+        """How long the session has idled that could make room for another upstream's; None if there is none."""
+        idlest = self._idlest(at_least_s)
+        if idlest is None or idlest.key in self.watched:
+            return None
+        return self._clock.monotonic() - idlest.idle_since
+
+    async def end_longest_idle(self, at_least_s: float) -> None:
+        """End that session."""
+        idlest = self._idlest(at_least_s)
+        if idlest is not None:
+            del self._sessions[idlest.key]
+            await asyncio.wait({self._end_later(idlest)})
 
     async def _replace(self, session: Session) -> None:
         """End a session; its place goes to the one that is being opened."""
@@ -285,9 +323,9 @@ class SessionPool:
             del self._sessions[session.key]
             self._end_later(session)
 
-    def _end_later(self, session: Session) -> None:
+    def _end_later(self, session: Session) -> asyncio.Task[None]:
         self._ending.add(session)
-        self._tasks.start(self._end(session))
+        return self._tasks.start(self._end(session))
 
     async def _end(self, session: Session) -> None:
         await session.aclose()
@@ -318,6 +356,8 @@ class SessionPool:
         self._sessions.clear()
         await asyncio.gather(*(session.aclose() for session in sessions))
         await self._tasks.aclose()
+        if self._processes is not None:
+            self._processes.leave(self)
 
     def status(self) -> dict[str, Any]:
         """For the operator: how it goes, and what was said last if it went wrong."""
