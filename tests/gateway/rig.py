@@ -13,6 +13,7 @@ from toolyard.contract.snapshot import KeyRecord, ServerSpec, Snapshot, Upstream
 from toolyard.gateway.assembly import Bounds, Gateway
 from toolyard.gateway.call import Upstream, UpstreamEvents
 from toolyard.gateway.framing import WireLimits
+from toolyard.gateway.identity import Identity
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.operations import operations_routes
 from toolyard.gateway.routes import RouteTable
@@ -88,6 +89,12 @@ class Rig:
     async def ready(self, *upstream_ids: str) -> None:
         """Until these upstreams have been observed."""
         await self.gateway.pool.tried(upstream_ids or tuple(self.gateway.holder.current.snapshot.upstreams), LIMIT_S)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Until something is so that happens at the other end of a socket."""
+        async with asyncio.timeout(LIMIT_S):
+            while not condition():
+                await asyncio.sleep(0.005)
 
     async def http(
         self,
@@ -286,6 +293,7 @@ async def running(
     limits: WireLimits | None = None,
     clock: Clock | None = None,
     journal: Journal | None = None,
+    identity: Identity | None = None,
 ) -> AsyncIterator[Rig]:
     """A gateway that listens on a free port of 127.0.0.1."""
     kept = journal or Journal(None)
@@ -296,6 +304,7 @@ async def running(
         clock=clock or SystemClock(),
         peppers=lambda: {PEPPER.version: PEPPER.value},
         bounds=bounds,
+        identity=identity,
     )
     operations = operations_routes(lambda: not server.draining, gateway.metrics, metrics_for="anyone")
     server = GatewayServer(RouteTable([*gateway.routes(), *operations]), limits=limits)

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.gateway.fake_upstream import Fakes
-from tests.gateway.rig import LIMIT_S, OPEN, Rig, modern_request, play, rpc, snapshot
+from tests.gateway.rig import OPEN, Rig, modern_request, play, rpc, snapshot
 from tests.gateway.test_conversations import line
 from tests.unit.contract.making import observed
 from toolyard.contract.snapshot import UpstreamSpec
@@ -28,12 +27,6 @@ def watchable(fakes: Fakes) -> dict[str, Any]:
 
 def with_a_document() -> Fakes:
     return Fakes(observed("a", resources=[URI], capabilities=WATCHABLE))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def message(method: str, params: dict[str, Any], request_id: str) -> Any:
@@ -73,7 +66,7 @@ def test_what_changed_while_a_legacy_client_was_away_is_told_when_it_comes_back(
         rig.gateway.hub.server_changed("default", frozenset({"tools"}))
         last_seen = (await stream.event()).id
         stream.close()
-        await until(lambda: rig.gateway.sessions.find(session, SOMEONE, "default").listeners == 0)
+        await rig.until(lambda: rig.gateway.sessions.find(session, SOMEONE, "default").listeners == 0)
         rig.gateway.hub.server_changed("default", frozenset({"prompts"}))
         back = await rig.open("GET", "/mcp", {**get, "last-event-id": last_seen})
         assert (await back.message())["method"] == "notifications/prompts/list_changed"
@@ -106,7 +99,7 @@ def test_a_subscription_ends_though_its_resource_is_not_served_any_more():
         await rig.legacy(rpc("resources/subscribe", {"uri": URI}), session)
         rig.gateway.holder.observe(observed("a", "tool"))
         assert (await rig.http("DELETE", "/mcp", {"mcp-session-id": session})).status == 204
-        await until(lambda: fakes["a"].watched == [f"+{URI}", f"-{URI}"])
+        await rig.until(lambda: fakes["a"].watched == [f"+{URI}", f"-{URI}"])
 
     play(scene, make=fakes.make, **watchable(fakes))
 
@@ -126,9 +119,9 @@ def test_a_client_that_goes_while_it_subscribes_leaves_nothing_behind():
         fake.watch = hang_at_the_second  # type: ignore[method-assign]
         wanted = {"notifications": {"resourceSubscriptions": [URI, "doc://2"]}}
         writer = await rig.send("POST", "/mcp", *modern_request("subscriptions/listen", wanted))
-        await until(lambda: fake.watched == [f"+{URI}"])
+        await rig.until(lambda: fake.watched == [f"+{URI}"])
         writer.transport.abort()
-        await until(lambda: fake.watched == [f"+{URI}", f"-{URI}"])
+        await rig.until(lambda: fake.watched == [f"+{URI}", f"-{URI}"])
 
     play(scene, make=fakes.make, **watchable(fakes))
 
@@ -144,7 +137,7 @@ def test_two_listen_streams_of_one_connection_are_two_watchers(transport: str):
                 await client.say(message("subscriptions/listen", wanted, request_id))
                 await client.hear()
             await client.say({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "one"}})
-            await until(lambda: len(rig.gateway.hub.streams) == 1)
+            await rig.until(lambda: len(rig.gateway.hub.streams) == 1)
             rig.gateway.hub.resource_updated("a", None, {"uri": URI})
             told = await client.hear()
             assert told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == "two"
