@@ -151,6 +151,19 @@ def test_a_modern_client_needs_no_handshake_and_cancels_by_notification(transpor
 
 
 @on_every_line
+def test_an_error_has_the_code_of_the_era_that_its_request_names(transport: str) -> None:
+    async def scene(rig: Rig) -> None:
+        async with line(rig, transport) as peer:
+            await peer.say(rpc("initialize", HELLO, 0))
+            await peer.hear()
+            for meta, code in ({"_meta": envelope()}, -32602), ({}, -32002):
+                await peer.say(rpc("resources/read", {"uri": "nowhere://1", **meta}, 1))
+                assert (await peer.hear())["error"]["code"] == code
+
+    play(scene)
+
+
+@on_every_line
 def test_what_runs_ends_with_its_connection(transport: str) -> None:
     async def scene(rig: Rig) -> None:
         async with line(rig, transport) as peer:

@@ -391,3 +391,21 @@ def test_the_demonstration_is_not_held() -> None:
         assert len(rig.gateway.parking) == 0
 
     play(scene)
+
+
+def test_a_modern_caller_is_not_told_what_its_revision_has_no_word_for() -> None:
+    async def tells(call: Call, method: str, params: Json) -> Json:
+        for name in ("notifications/elicitation/complete", "notifications/of/somebody"):
+            await call.emit({"method": name, "params": {"elicitationId": "e"}})
+        return {"content": []}
+
+    def prepare(fake: FakeUpstream) -> None:
+        fake.pushes, fake.answer = True, tells
+
+    async def run() -> None:
+        snap = snapshot(demo("shop"), servers=(OPEN,))
+        async with running(snap, make=Fakes(observed("shop", TOOL), prepare=prepare).make) as rig:
+            reply = await rig.modern("tools/call", {"name": "buy", "arguments": {}}, capabilities=ELICIT)
+            assert [m["method"] for m in reply.messages[:-1]] == ["notifications/of/somebody"]
+
+    asyncio.run(run())

@@ -22,14 +22,22 @@ _RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 
 
 class Emitter:
-    """Sends a call's notifications to its caller: `call.emit`."""
+    """Sends a call's notifications to its caller: `call.emit`. `withheld`: methods that its revision does not have."""
 
-    __slots__ = ("_level", "_send", "_token")
+    __slots__ = ("_level", "_send", "_token", "_withheld")
 
-    def __init__(self, send: Send, *, progress_token: str | int | None, log_level: str | None) -> None:
+    def __init__(
+        self,
+        send: Send,
+        *,
+        progress_token: str | int | None,
+        log_level: str | None,
+        withheld: frozenset[str] = frozenset(),
+    ) -> None:
         self._send = send
         self._token = progress_token
         self._level = _RANK.get(log_level) if log_level is not None else None
+        self._withheld = withheld
 
     async def __call__(self, notification: Json) -> None:
         method, params = notification["method"], notification.get("params") or {}
@@ -37,7 +45,7 @@ class Emitter:
             if self._token is None:
                 return
             params = {"progressToken": self._token, **{k: v for k, v in params.items() if k != "progressToken"}}
-        elif method == "notifications/message" and not self._wanted(params.get("level")):
+        elif method in self._withheld or (method == "notifications/message" and not self._wanted(params.get("level"))):
             return
         await self._send(encode(jsonrpc.notification(method, params)))
 

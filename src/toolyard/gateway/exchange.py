@@ -126,7 +126,7 @@ class Exchange:
         request_id = None if isinstance(message, jsonrpc.Reply) else getattr(message, "id", None)
         self._on_refusal(head, error, getattr(message, "method", ""))
         known = error.request_id if isinstance(error, ProtocolError) else request_id
-        modern = isinstance(error, HeaderMismatch | UnsupportedRevision) or _says_modern(head)
+        modern = isinstance(error, HeaderMismatch | UnsupportedRevision) or _says_modern(head) or _asks_modern(message)
         sink.finish(error_answer(error, known, MODERN if modern else LEGACY[0]))
 
     async def _post(self, head: Head, message: Messages, sink: Sink) -> None:
@@ -232,7 +232,7 @@ class Exchange:
         session = conversation.session
         if session is not None and isinstance(message, list):
             sink.finish(await self._batch(session, message, sink.send, head, can_ask=True))
-        elif isinstance(message, jsonrpc.Request) and (_names_modern(message) or message.method in ONLY_MODERN):
+        elif isinstance(message, jsonrpc.Request) and _asks_modern(message):
             await self._modern_in_conversation(head, message, sink, conversation)
         elif isinstance(message, jsonrpc.Request):
             await self._legacy_in_conversation(head, message, sink, conversation)
@@ -319,6 +319,11 @@ def _is_modern_post(head: Head, message: Messages) -> bool:
 def _names_modern(message: jsonrpc.Request | jsonrpc.Notification) -> bool:
     meta = message.params.get("_meta")
     return isinstance(meta, dict) and META_PROTOCOL_VERSION in meta
+
+
+def _asks_modern(message: Messages | None) -> bool:
+    """On a connection there is no header: each request says itself of which era it is."""
+    return isinstance(message, jsonrpc.Request) and (_names_modern(message) or message.method in ONLY_MODERN)
 
 
 def _cancel(conversation: Conversation, message: jsonrpc.Notification) -> None:

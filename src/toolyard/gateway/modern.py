@@ -37,6 +37,9 @@ DISCOVER_TTL_MS = 60_000
 _UPSTREAM, _TICKET = "u", "t"
 _ENVELOPE_MEMBERS = frozenset({"_meta", "inputResponses", "requestState"})
 
+_OLDER_NOTIFICATIONS = frozenset({"notifications/elicitation/complete"})
+"""What a legacy upstream may send in a call and 2026-07-28 no longer has: its clients call again instead."""
+
 
 class ModernRequests:
     """Answers modern requests. `perform` is the pipeline."""
@@ -81,7 +84,12 @@ class ModernRequests:
             params={k: v for k, v in request.params.items() if k not in _ENVELOPE_MEMBERS},
             era="modern",
             revision=MODERN,
-            emit=Emitter(sink.send, progress_token=envelope.progress_token, log_level=envelope.log_level),
+            emit=Emitter(
+                sink.send,
+                progress_token=envelope.progress_token,
+                log_level=envelope.log_level,
+                withheld=_OLDER_NOTIFICATIONS,
+            ),
             ask=SuspendingAsk(envelope.client_capabilities),
             deadline=asyncio.get_running_loop().time() + self._timeout_s,
             request_id=head.request_id,

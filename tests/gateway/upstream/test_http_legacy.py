@@ -130,6 +130,18 @@ def test_notifications_of_a_calls_stream_reach_it_filtered_by_its_level():
     run(work)
 
 
+def test_a_level_that_one_client_chose_takes_nothing_from_one_that_chose_none():
+    async def work() -> None:
+        async with rig(Legacy(capabilities={"tools": {}, "logging": {}}, handlers={"tools/call": _talking})) as r:
+            await r.echo(log_level="debug", log_level_chosen=False, **LEGACY)
+            assert r.fake.of("logging/setLevel") == []
+            await r.echo(log_level="error", **LEGACY)
+            await r.echo(log_level="debug", log_level_chosen=False, **LEGACY)
+            assert [request.params["level"] for request in r.fake.of("logging/setLevel")] == ["error", "debug"]
+
+    run(work)
+
+
 class Asking(Legacy):
     """Asks during each tool call, and answers with what it was told."""
 

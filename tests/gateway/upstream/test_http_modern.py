@@ -174,7 +174,7 @@ def test_a_question_the_caller_did_not_offer_to_answer_is_refused_and_a_refused_
         async with rig(Modern(handlers={"tools/call": _asking})) as r:
             with pytest.raises(UpstreamInvalid):
                 await r.echo(Caller(_accept))
-            with pytest.raises(RelayedError):
+            with pytest.raises(AskRefused):
                 await r.echo(Caller(refuse), client_capabilities={"elicitation": {}})
 
     run(work)

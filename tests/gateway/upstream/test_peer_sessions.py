@@ -485,3 +485,14 @@ def test_the_log_level_of_a_legacy_session_is_the_lowest_asked_for(log: Path) ->
         assert [m["params"]["level"] for m in rig.received("logging/setLevel")] == ["error", "info"]
 
     drive(use, log)
+
+
+def test_a_level_that_one_client_chose_takes_nothing_from_one_that_chose_none(log: Path) -> None:
+    async def use(rig: Rig) -> None:
+        await rig.tool(Caller(log_level="debug", log_level_chosen=False), "echo")
+        assert rig.received("logging/setLevel") == []
+        await rig.tool(Caller(log_level="error"), "echo")
+        await rig.tool(Caller(log_level="debug", log_level_chosen=False), "echo")
+        assert [m["params"]["level"] for m in rig.received("logging/setLevel")] == ["error", "debug"]
+
+    drive(use, log)

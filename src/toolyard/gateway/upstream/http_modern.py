@@ -12,7 +12,7 @@ import itertools
 from typing import Any, Final
 
 from toolyard.contract.definitions import Json, Observation
-from toolyard.gateway.call import AskRefused, Call, UpstreamEvents
+from toolyard.gateway.call import Call, UpstreamEvents
 from toolyard.gateway.upstream.asking import run_rounds
 from toolyard.gateway.upstream.errors import UpstreamIncomplete
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
@@ -32,7 +32,6 @@ from toolyard.protocol.revisions import META_SERVER_INFO, MODERN
 
 HEADER_MISMATCH: Final = -32020
 UNSUPPORTED_REVISION: Final = -32022
-INTERNAL_ERROR: Final = -32603
 MAY_ASK: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 POST_HEADERS: Final = (("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream"))
 
@@ -109,10 +108,7 @@ class ModernDriver:
                 return answer
             return await self._with_fresh_headers(call, method, {**params, **extra} if extra else params)
 
-        try:
-            return await run_rounds(call, send)
-        except AskRefused as refusal:
-            raise RelayedError(INTERNAL_ERROR, refusal.message) from refusal
+        return await run_rounds(call, send)
 
     async def watch(self, call: Call, uri: str) -> None:
         """From the return on, changes of `uri` are announced. Raises RelayedError, UpstreamTimedOut."""

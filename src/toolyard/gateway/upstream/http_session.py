@@ -171,7 +171,7 @@ class LegacySession:
 
     async def _request(self, running: Running, method: str, params: Json, deadline: float, *, safe: bool) -> Json:
         call = running.call
-        if call is not None and call.log_level is not None and call.log_level_chosen:
+        if call is not None and call.log_level is not None and (call.log_level_chosen or self._level is not None):
             await self._lower_level(call.log_level, deadline)
         token = running.request_id if call is not None and call.wants_progress else None
         rest = {name: value for name, value in call.meta.items() if name != "baggage"} if call and call.meta else None
@@ -189,7 +189,8 @@ class LegacySession:
             raise
 
     async def _lower_level(self, level: str, deadline: float) -> None:
-        """Logging is the session's (logging/setLevel): it is set to the lowest level that any call asked for."""
+        """Logging is the session's (logging/setLevel): it is set to the lowest level that any call asked for. Callers
+        that chose none get all once somebody else chose: one client's level takes nothing from another one."""
         if "logging" not in self.server_capabilities or level not in LOG_LEVELS:
             return
         if self._level is not None and LOG_LEVELS.index(self._level) <= LOG_LEVELS.index(level):

@@ -83,7 +83,7 @@ class Session:
         """Do one request for a caller, in the upstream's era."""
         if self.greeting.era == "modern":
             return await run_rounds(call, lambda extra: self._call_modern(call, method, {**params, **extra}))
-        if call.log_level is not None and call.log_level_chosen and call.log_level != self._level:
+        if call.log_level is not None and (call.log_level_chosen or self._level) and call.log_level != self._level:
             await self._set_level(call.log_level, call.deadline)
         request_id = self.peer.mint()
         token = request_id if call.wants_progress else None
@@ -111,7 +111,8 @@ class Session:
         return await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call)
 
     async def _set_level(self, wanted: str, deadline: float) -> None:
-        """A legacy upstream has one level a session: the lowest anybody asked for; each call is filtered by its own."""
+        """A legacy upstream has one level a session: the lowest anybody asked for, or all once somebody did; each call
+        is filtered by its own. So a level that one client sets takes nothing from another one."""
         known = self._level is not None and LOG_LEVELS.index(self._level) <= LOG_LEVELS.index(wanted)
         if known or "logging" not in self.greeting.capabilities:
             return
