@@ -126,6 +126,21 @@ def test_a_client_that_goes_while_it_subscribes_leaves_nothing_behind():
     play(scene, make=fakes.make, **watchable(fakes))
 
 
+def test_what_an_upstream_lost_is_watched_anew_and_told_once():
+    fakes = with_a_document()
+
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize()
+        await rig.legacy(rpc("resources/subscribe", {"uri": URI}), session)
+        rig.gateway.hub.watches_lost("a")
+        await rig.until(lambda: fakes["a"].watched == [f"+{URI}"] * 2)
+        stream = await rig.open("GET", "/mcp", {"accept": "text/event-stream", "mcp-session-id": session})
+        assert (await stream.message())["params"] == {"uri": URI}
+        stream.close()
+
+    play(scene, make=fakes.make, **watchable(fakes))
+
+
 @pytest.mark.parametrize("transport", ["websocket", "stdio"])
 def test_two_listen_streams_of_one_connection_are_two_watchers(transport: str):
     fakes = with_a_document()

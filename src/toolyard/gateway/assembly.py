@@ -103,7 +103,7 @@ class Gateway:
         self.refusals = RefusalLog(journal, self.metrics, clock)
         self.sessions = Sessions(bounds.sessions, clock)
         self._watching = Watching(self.pool.get, self.hub.resource_updated)
-        self.pool.on_replaced = self._watching.replaced
+        self.pool.on_replaced = self.hub.rewatch = self._watching.replaced
         self.parking = Parking(identity.owner, clock, bounds.parking)
         lists = Lists(identity.key_for("cursors"), definition_for)
         relayed_ids = RelayedIds(identity.key_for("tasks"))

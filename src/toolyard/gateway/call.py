@@ -224,10 +224,12 @@ class Call:
 
 class UpstreamEvents(Protocol):
     """What an upstream tells the gateway outside any call. `principal_id` is the owner of the upstream session the
-    notification came on, or None for the gateway's own."""
+    notification came on, or None for the gateway's own. `watches_lost`: the upstream speaks another era now, and what
+    was watched has to be watched anew."""
 
     def lists_changed(self, upstream_id: str, kind: Literal["tools", "resources", "prompts"]) -> None: ...
     def resource_updated(self, upstream_id: str, principal_id: str | None, params: Json) -> None: ...
+    def watches_lost(self, upstream_id: str) -> None: ...
 
 
 class Upstream(Protocol):

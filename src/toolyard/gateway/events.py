@@ -46,7 +46,8 @@ class StreamLimits:
 
 
 class Hub:
-    """The event bus of one gateway. Implements UpstreamEvents; `refresh(upstream_id)` asks the pool to look again."""
+    """The event bus of one gateway. Implements UpstreamEvents; `refresh(upstream_id)` asks the pool to look again,
+    `rewatch(upstream_id)` has its subscriptions begun anew."""
 
     def __init__(self, catalog: Callable[[], Catalog], limits: StreamLimits | None = None) -> None:
         self._catalog = catalog
@@ -54,6 +55,7 @@ class Hub:
         self._listeners: dict[str, set[Listener]] = {}
         self._streams: set[Stream] = set()
         self.refresh: Callable[[str], None] = lambda _upstream_id: None
+        self.rewatch: Callable[[str], None] = lambda _upstream_id: None
 
     @property
     def streams(self) -> Collection[Stream]:
@@ -97,6 +99,10 @@ class Hub:
         """An upstream says that a list changed: look at it again; listeners hear when the catalog has changed."""
         del kind
         self.refresh(upstream_id)
+
+    def watches_lost(self, upstream_id: str) -> None:
+        """An upstream can keep nobody's subscriptions any more: they are begun anew."""
+        self.rewatch(upstream_id)
 
     def resource_updated(self, upstream_id: str, principal_id: str | None, params: Json) -> None:
         """An upstream says that a resource changed: tell who watches it, and nobody else's session. It can speak of

@@ -17,6 +17,7 @@ class RecordedEvents:
     def __init__(self) -> None:
         self.changed: list[tuple[str, str]] = []
         self.updated: list[tuple[str, str | None, Json]] = []
+        self.watches_lost_at: list[str] = []
         self.something = asyncio.Event()
 
     def lists_changed(self, upstream_id: str, kind: str) -> None:
@@ -25,6 +26,10 @@ class RecordedEvents:
 
     def resource_updated(self, upstream_id: str, principal_id: str | None, params: Json) -> None:
         self.updated.append((upstream_id, principal_id, params))
+        self.something.set()
+
+    def watches_lost(self, upstream_id: str) -> None:
+        self.watches_lost_at.append(upstream_id)
         self.something.set()
 
 

@@ -30,6 +30,9 @@ class Events:
     def resource_updated(self, upstream_id: str, principal_id: str | None, params: Json) -> None:
         self._hear(("resource", principal_id, params))
 
+    def watches_lost(self, upstream_id: str) -> None:
+        self._hear(("watches lost",))
+
     def _hear(self, what: tuple[Any, ...]) -> None:
         self.heard.append(what)
         task = asyncio.ensure_future(self._notify())

@@ -21,10 +21,10 @@ from toolyard.gateway.upstream.mcp_sse import McpSseUpstream
 from toolyard.gateway.upstream.mcp_stdio import StdioUpstream
 from toolyard.gateway.upstream.mcp_websocket import McpWebSocketUpstream
 from toolyard.gateway.upstream.restarts import Restarts
-from toolyard.kit.clock import SystemClock
+from toolyard.kit.clock import ManualClock, SystemClock
 
 from .callers import Caller, RecordedEvents
-from .fake_http_upstream import Legacy, Reply, Request, error
+from .fake_http_upstream import Legacy, Modern, Reply, Request, error
 from .fake_sockets import Script, SseServer, websocket_server
 from .http_rig import Caller as HttpCaller
 from .http_rig import Rig, rig, run
@@ -202,6 +202,38 @@ def test_who_cannot_have_a_stream_is_told_that_it_cannot_watch_and_is_not_subscr
     run(work)
 
 
+@pytest.mark.parametrize("turns", ["modern", "legacy"])
+def test_a_server_that_turns_to_another_era_has_what_is_watched_watched_anew(turns: str):
+    async def acknowledged(request: Request, reply: Reply) -> None:
+        await reply.stream()
+        meta = {"io.modelcontextprotocol/subscriptionId": request.message["id"]}
+        params = {"notifications": request.params["notifications"], "_meta": meta}
+        method = "notifications/subscriptions/acknowledged"
+        await reply.event({"jsonrpc": "2.0", "method": method, "params": params})
+        await request.gone.wait()
+
+    async def work() -> None:
+        capabilities = {"tools": {}, "resources": {"subscribe": True}}
+        modern = Modern(capabilities=capabilities, handlers={"subscriptions/listen": acknowledged})
+        legacy = Streaming()
+        before, after = (legacy, modern) if turns == "modern" else (modern, legacy)
+        async with rig(before, clock=ManualClock()) as r:
+            await r.upstream.observe()
+            await watch(r)
+            r.fake.script = after
+            r.fake.drop_connections()
+            clock = r.upstream._clock
+            assert isinstance(clock, ManualClock)
+            clock.advance(3600)
+            assert (await r.upstream.observe()).era == turns
+            assert r.events.heard.count(("watches lost",)) == 1
+            await watch(r)
+            method = "subscriptions/listen" if turns == "modern" else "resources/subscribe"
+            assert len(r.fake.of(method)) == 1
+
+    run(work)
+
+
 # -- channels ----------------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +280,17 @@ def test_a_watched_connection_that_breaks_is_opened_again_and_its_resource_told_
         assert [m["params"]["uri"] for m in script.of("resources/subscribe")] == ["x:1", "x:1"]
 
     socket_scene(transport, use, "legacy")
+
+
+def test_a_connection_that_comes_back_in_another_era_has_what_is_watched_watched_anew():
+    async def use(upstream: Any, events: RecordedEvents, script: Script) -> None:
+        caller = Caller()
+        await upstream.watch(caller.call(), "x:1")
+        script.era = "modern"
+        await breaks(upstream, caller, "break")
+        await heard(events, lambda: events.watches_lost_at == ["up"])
+
+    socket_scene("websocket", use, "legacy")
 
 
 def test_when_the_only_connection_of_a_modern_upstream_breaks_its_lists_are_looked_at_again():

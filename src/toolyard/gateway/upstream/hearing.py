@@ -34,6 +34,10 @@ class Hearing:
         """There is a session to hear on."""
         self._since = self._clock.monotonic()
 
+    def began_in_another_era(self) -> None:
+        """What is watched was watched in a way that is no more."""
+        self._events.watches_lost(self._upstream_id)
+
     async def lost(self) -> None:
         """It is gone: after a pause, have the lists looked at."""
         if self._waits:

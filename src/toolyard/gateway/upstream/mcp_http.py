@@ -211,6 +211,8 @@ class McpHttpUpstream:
             if old is not None and found is not None and found is not old:
                 self._retire(old)
         self._driver = found
+        if old is not None and found is not old:
+            self._events.watches_lost(self.spec.id)
         return found
 
     async def _found(self, modern: ModernDriver, legacy: LegacyDriver, old: Driver | None) -> Driver:

@@ -207,6 +207,9 @@ class SessionPool:
 
     def _file(self, session: Session, key: Key) -> None:
         modern = session.greeting.era == "modern"
+        if self.watched and self.era not in (None, session.greeting.era):
+            self.watched.clear()
+            self._hearing.began_in_another_era()
         self.era = session.greeting.era
         session.key = MODERN if modern else GATEWAY if key == MODERN else key
         session.idle_since = self._clock.monotonic()
