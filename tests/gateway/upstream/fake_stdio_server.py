@@ -249,8 +249,9 @@ def say(i, a, p):
 
 @tool
 def ask(i, a, p):
-    asked["s-1"] = i
-    send({"id": "s-1", "method": a["method"], "params": a.get("params", {})})
+    ask_id = a.get("ask_id", "s-1")
+    asked[ask_id] = i
+    send({"id": ask_id, "method": a["method"], "params": a.get("params", {})})
 
 
 @tool

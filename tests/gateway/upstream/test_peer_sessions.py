@@ -330,6 +330,35 @@ def test_a_modern_caller_is_asked_through_its_call_which_is_held_meanwhile(log: 
     drive(use, log)
 
 
+def test_while_a_person_thinks_other_clients_work_and_are_asked_on_the_same_session(log: Path) -> None:
+    answered = asyncio.Event()
+
+    async def think(requests: Mapping[str, Json], state: str | None) -> dict[str, Json]:
+        await answered.wait()
+        return {key: {"action": "accept", "content": {"who": "thinker"}} for key in requests}
+
+    async def decline(requests: Mapping[str, Json], state: str | None) -> dict[str, Json]:
+        return {key: {"action": "decline"} for key in requests}
+
+    async def use(rig: Rig) -> None:
+        thinker = Caller(era="modern", capabilities=ELICIT, answer=think)
+        quick = Caller(era="modern", capabilities=ELICIT, answer=decline)
+        waiting = asyncio.ensure_future(rig.tool(thinker, "ask", method="elicitation/create"))
+        assert await rig.tool(quick, "echo", n=1) == {"n": 1}
+        other = await rig.tool(quick, "ask", method="elicitation/create", ask_id="s-2")
+        assert other["result"] == {"action": "decline"}
+        assert len(thinker.asked) == 1
+        holding = asyncio.ensure_future(rig.tool(quick, "hold"))
+        await rig.until("hold")
+        answered.set()
+        assert not waiting.done()
+        holding.cancel()
+        assert (await waiting)["result"]["content"] == {"who": "thinker"}
+        assert len(rig.received("initialize")) == 1
+
+    drive(use, log)
+
+
 def test_a_modern_upstream_may_not_push_requests(log: Path) -> None:
     async def use(rig: Rig) -> None:
         answer = await rig.tool(Caller(capabilities=ELICIT), "ask", method="elicitation/create")

@@ -69,3 +69,52 @@ def test_waiting_ends_at_the_deadline_and_takes_nothing() -> None:
         await turns.take("c", soon())
 
     asyncio.run(scene())
+
+
+def test_a_call_that_waits_for_its_caller_lends_its_turn_and_comes_first_when_it_has_the_answer() -> None:
+    async def scene() -> None:
+        turns, order = Turns(), []
+        asked = await turns.take("a", soon())
+        asked.lend()
+        asked.lend()
+        other = await turns.take("b", soon())
+
+        async def work(name: str) -> None:
+            turn = await turns.take(name, soon())
+            order.append(name)
+            turn.end()
+
+        async def answered() -> None:
+            await asked.take_again(soon())
+            order.append("a")
+
+        waiting = [asyncio.create_task(work("c")), asyncio.create_task(answered())]
+        await asyncio.sleep(0)
+        assert asked.is_lent
+        other.end()
+        other.end()
+        await waiting[1]
+        await asyncio.sleep(0)
+        assert order == ["a"]
+        asked.end()
+        await waiting[0]
+        assert order == ["a", "c"]
+
+    asyncio.run(scene())
+
+
+def test_a_call_that_ends_while_its_turn_is_lent_gives_nothing_back_twice() -> None:
+    async def scene() -> None:
+        turns = Turns()
+        asked = await turns.take("a", soon())
+        asked.lend()
+        asked.end()
+        one = await turns.take("b", soon())
+        with pytest.raises(UpstreamBusy):
+            await turns.take("c", soon(0.01))
+        late = asyncio.create_task(asked.take_again(soon()))
+        await late
+        one.end()
+        (await turns.take("c", soon())).end()
+
+    asyncio.run(scene())

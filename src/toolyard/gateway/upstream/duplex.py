@@ -63,7 +63,7 @@ class DuplexUpstream:
         try:
             return await session.call(call, method, params)
         finally:
-            self._pool.release(session)
+            self._pool.release(session, call)
 
     async def observe(self) -> Observation:
         """All definitions, read on the gateway's own session."""
@@ -82,7 +82,7 @@ class DuplexUpstream:
                 clock=self._clock,
             )
         finally:
-            self._pool.release(session)
+            self._pool.release(session, None)
         self._tools.learn(observation.tools)
         return observation
 
@@ -106,7 +106,7 @@ class DuplexUpstream:
             self._forget(session.key, uri)
             raise
         finally:
-            self._pool.release(session)
+            self._pool.release(session, call)
 
     async def unwatch(self, call: Call, uri: str) -> None:
         """The opposite of `watch`. Where there is no session any more, there is nothing to be told."""
@@ -118,7 +118,7 @@ class DuplexUpstream:
             if watched is None or uri not in watched.uris:
                 await session.watch(tuple(watched.uris) if watched else (), uri, call.deadline, on=False)
         finally:
-            self._pool.release(session)
+            self._pool.release(session, call)
 
     async def roots_changed(self, call: Call) -> None:
         """Tell the caller's legacy session, if it has one."""

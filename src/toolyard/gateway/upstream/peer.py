@@ -25,6 +25,8 @@ from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask, question
 from toolyard.gateway.upstream.channel import Channel, ChannelClosed
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamInvalid, UpstreamTimedOut
 from toolyard.gateway.upstream.notices import Notices, Throttle
+from toolyard.gateway.upstream.turns import Turn
+from toolyard.kit.errors import PlatformError
 from toolyard.kit.tasks import TaskOwner
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.errors import RelayedError
@@ -35,6 +37,7 @@ MAX_AT_ONCE = 256
 MAX_ASKS = 16
 MANY_OWNERS = 2
 MAX_UNSENT_NOTES = 64
+LEND_AFTER_S = 0.1
 FIRST_CALL_S = 1.0
 METHOD_NOT_FOUND = -32601
 INTERNAL_ERROR = -32603
@@ -56,9 +59,11 @@ class PeerEvents(Protocol):
 class _Pending:
     """One request that waits for its reply."""
 
-    __slots__ = ("asks", "call", "id", "method", "notices", "reply", "sent")
+    __slots__ = ("asks", "call", "id", "method", "notices", "reply", "sent", "turn")
 
-    def __init__(self, request_id: int, method: str, call: Call | None, reply: asyncio.Future[Json]) -> None:
+    def __init__(
+        self, request_id: int, method: str, call: Call | None, reply: asyncio.Future[Json], turn: Turn | None
+    ) -> None:
         self.id = request_id
         self.method = method
         self.sent = False
@@ -66,6 +71,12 @@ class _Pending:
         self.reply = reply
         self.notices: Notices | None = None
         self.asks: set[asyncio.Task[None]] = set()
+        self.turn = turn
+
+    def lend_turn(self) -> None:
+        """The call waits for answers and is not at work, unless it has ended or has been answered meanwhile."""
+        if self.turn is not None and self.asks:
+            self.turn.lend()
 
 
 class Peer:
@@ -105,15 +116,22 @@ class Peer:
         return self._last_id
 
     async def request(
-        self, request_id: int, method: str, params: Json, *, deadline: float, call: Call | None = None
+        self,
+        request_id: int,
+        method: str,
+        params: Json,
+        *,
+        deadline: float,
+        call: Call | None = None,
+        turn: Turn | None = None,
     ) -> Json:
-        """The result of one request. `deadline`: loop time, or infinity. Raises RelayedError for the upstream's errors
-        and an UpstreamError for everything else (`may_have_run` false if nothing was sent)."""
+        """The result of one request. `deadline`: loop time, or infinity; `turn`: the call's. Raises RelayedError for
+        the upstream's errors and an UpstreamError for everything else (`may_have_run` false if nothing was sent)."""
         if call is not None:
             self._first_call.set()
             if len(self._owners) < MANY_OWNERS:
                 self._owners.add(call.principal.id)
-        pending = _Pending(request_id, method, call, self._loop.create_future())
+        pending = _Pending(request_id, method, call, self._loop.create_future(), turn)
         message = encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         self._pending[request_id] = pending
         timer = None
@@ -327,7 +345,7 @@ class Peer:
             return None
         last: _Pending | None = None
         for pending in self._pending.values():
-            if pending.call is None:
+            if pending.call is None or (pending.turn is not None and pending.turn.is_lent):
                 continue
             if last is not None and last.call is not None:
                 same = pending.call.watcher and pending.call.watcher == last.call.watcher
@@ -371,11 +389,21 @@ class Peer:
 
     async def _ask(self, ask_id: str | int, message: Json, pending: _Pending, call: Call) -> None:
         try:
-            answers = await call.ask({"ask": question(message["method"], message.get("params"))}, held=True)
-            self.note(jsonrpc.result(ask_id, answers["ask"]))
-        except AskRefused as refused:
-            code = refused.context.get("rpc_code")
-            self.note(jsonrpc.error(ask_id, code if type(code) is int else INTERNAL_ERROR, refused.message))
+            lending = self._loop.call_later(LEND_AFTER_S, pending.lend_turn)
+            try:
+                answers = await call.ask({"ask": question(message["method"], message.get("params"))}, held=True)
+                answer = jsonrpc.result(ask_id, answers["ask"])
+            except AskRefused as refused:
+                code = refused.context.get("rpc_code")
+                answer = jsonrpc.error(ask_id, code if type(code) is int else INTERNAL_ERROR, refused.message)
+            finally:
+                lending.cancel()
+            if pending.turn is not None:
+                await pending.turn.take_again(call.deadline)
+            self.note(answer)
+        except PlatformError as failure:
+            if not pending.reply.done():
+                pending.reply.set_exception(failure)
         except asyncio.CancelledError:
             if pending.id not in self._pending:
                 self.note(jsonrpc.error(ask_id, INTERNAL_ERROR, "The call was given up."))
@@ -383,6 +411,8 @@ class Peer:
         finally:
             self._asks.pop(ask_id, None)
             pending.asks = {ask for ask in pending.asks if ask is not asyncio.current_task()}
+            if pending.asks:
+                self._loop.call_later(LEND_AFTER_S, pending.lend_turn)
 
     def _withdraw_ask(self, ask_id: Any) -> None:
         task = self._asks.get(ask_id) if type(ask_id) in (str, int) else None

@@ -15,7 +15,7 @@ from toolyard.gateway.upstream.handshake import GATEWAY_INFO, Greeting
 from toolyard.gateway.upstream.listening import Listening
 from toolyard.gateway.upstream.peer import Peer
 from toolyard.gateway.upstream.subscription import ACKNOWLEDGED
-from toolyard.gateway.upstream.turns import Turns
+from toolyard.gateway.upstream.turns import Turn, Turns
 from toolyard.kit.logs import get_logger
 from toolyard.protocol.convert import from_upstream
 from toolyard.protocol.envelope import stamp, stamp_legacy
@@ -46,6 +46,7 @@ class Session:
         self.busy = 0
         self.idle_since = 0.0
         self.turns: Turns | None = None
+        self._taken: dict[int, Turn] = {}
         self.retired = False
         self.ends_unused = False
         self.on_lost: Callable[[Session, ChannelClosed], None] = _nobody
@@ -75,7 +76,13 @@ class Session:
         """Wait for this call's turn. Raises UpstreamBusy at `deadline` (loop time)."""
         if self.turns is not None:
             owner = call.watcher if call is not None else ""
-            await self.turns.take(owner or f"call {id(call)}", deadline)
+            self._taken[id(call)] = await self.turns.take(owner or f"call {id(call)}", deadline)
+
+    def end_turn(self, call: Call | None) -> None:
+        """The call has ended. Harmless if it had no turn."""
+        turn = self._taken.pop(id(call), None)
+        if turn is not None:
+            turn.end()
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -88,7 +95,8 @@ class Session:
         request_id = self.peer.mint()
         token = request_id if call.wants_progress else None
         stamped = stamp_legacy(params, progress_token=token, rest=call.meta)
-        result = await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call)
+        turn = self._taken.get(id(call))
+        result = await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call, turn=turn)
         return from_upstream(self.greeting.revision, method, result)
 
     async def own(self, method: str, params: Json, deadline: float) -> Json:

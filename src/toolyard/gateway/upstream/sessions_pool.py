@@ -102,12 +102,11 @@ class SessionPool:
                 raise
             if session.alive:
                 return session
-            self.release(session)
+            self.release(session, call)
 
-    def release(self, session: Session) -> None:
-        """Give back what `acquire` lent."""
-        if session.turns is not None:
-            session.turns.give_back()
+    def release(self, session: Session, call: Call | None) -> None:
+        """Give back what `acquire` lent to this call."""
+        session.end_turn(call)
         self._give_back(session)
 
     def _give_back(self, session: Session) -> None:

@@ -1,7 +1,11 @@
 """Whose turn it is on a session whose upstream may ask the caller.
 
-What such an upstream asks has no address. So all calls that run together belong to one client: whichever of them a
-question is taken for, it reaches the client it is meant for. Calls of another client of the same principal wait.
+What such an upstream asks has no address. So all calls that are at work together belong to one client: whichever of
+them a question is taken for, it reaches the client it is meant for. Calls of another client of the same principal wait.
+
+A call whose question is open waits for a person, perhaps for minutes. It is not at work then: it lends its turn, and
+takes it again, before all who wait, when the answer is to go up. So a question is never taken for that of a call that
+waits for an answer already.
 """
 
 from __future__ import annotations
@@ -12,6 +16,44 @@ from collections import deque
 from toolyard.gateway.upstream.errors import UpstreamBusy
 
 
+class Turn:
+    """One call's part in its owner's turn, from `Turns.take` to `end`."""
+
+    __slots__ = ("_at_work", "_ended", "_owner", "_turns")
+
+    def __init__(self, turns: Turns, owner: str) -> None:
+        self._turns = turns
+        self._owner = owner
+        self._at_work = True
+        self._ended = False
+
+    @property
+    def is_lent(self) -> bool:
+        """The call waits for an answer, and others may be at work."""
+        return not self._at_work
+
+    def lend(self) -> None:
+        """Let others work until `take_again`."""
+        if self._at_work and not self._ended:
+            self._at_work = False
+            self._turns.give_back()
+
+    async def take_again(self, deadline: float) -> None:
+        """Wait until those who work now have ended. Raises UpstreamBusy at `deadline` (loop time)."""
+        if not self._at_work and not self._ended:
+            await self._turns.enter(self._owner, deadline, first=True)
+            if self._ended:
+                self._turns.give_back()
+            else:
+                self._at_work = True
+
+    def end(self) -> None:
+        """The call has ended."""
+        if self._at_work and not self._ended:
+            self._turns.give_back()
+        self._ended = True
+
+
 class Turns:
     """Lets one owner's calls in at a time, as many as there are; owners take turns in the order they came."""
 
@@ -20,14 +62,23 @@ class Turns:
         self._running = 0
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
 
-    async def take(self, owner: str, deadline: float) -> None:
+    async def take(self, owner: str, deadline: float) -> Turn:
         """Wait for the turn of `owner`. Raises UpstreamBusy at `deadline` (loop time)."""
-        if self._owner is None or (self._owner == owner and not self._waiting):
+        await self.enter(owner, deadline)
+        return Turn(self, owner)
+
+    async def enter(self, owner: str, deadline: float, *, first: bool = False) -> None:
+        """Count one more call of `owner` at work, when it may be; `first`: before all who wait. Raises UpstreamBusy."""
+        if self._owner is None or (self._owner == owner and (first or not self._waiting)):
             self._owner = owner
             self._running += 1
             return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((owner, turn))
+        entry = (owner, turn)
+        if first:
+            self._waiting.appendleft(entry)
+        else:
+            self._waiting.append(entry)
         try:
             async with asyncio.timeout_at(deadline):
                 await turn
@@ -39,7 +90,7 @@ class Turns:
             raise
 
     def give_back(self) -> None:
-        """One call has ended."""
+        """One call less is at work."""
         self._running -= 1
         if self._running:
             return
