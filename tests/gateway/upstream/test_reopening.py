@@ -365,7 +365,7 @@ def test_who_stops_watching_while_the_session_is_busy_is_counted_at_once(tmp_pat
             with pytest.raises(UpstreamBusy):
                 await upstream.unwatch(leaving.call(0.05), "fake://r")
             assert upstream._pool.watched == {}
-            upstream._pool.release(session)
+            upstream._pool.release(session, call)
         finally:
             await upstream.aclose()
 
