@@ -95,7 +95,8 @@ async def stage(transport: Transport, policy: str, bounds: Bounds | None = None,
     servers = (ServerSpec("default", names="plain"),)
     async with asyncio.timeout(LIMIT_S):
         if transport == "stdio":
-            spec = UpstreamSpec("up", "mcp-stdio", command=COMMAND, isolation=policy, max_processes=40, **more)
+            more = {"command": COMMAND, "max_processes": 40, **more}
+            spec = UpstreamSpec("up", "mcp-stdio", isolation=policy, **more)
             async with running(snapshot(spec, servers=servers, keys=tuple(records)), bounds=bounds) as rig:
                 yield Stage(rig, keys, None)
             return
@@ -253,6 +254,29 @@ def test_a_handles_state_ends_when_nobody_used_it_for_the_upstreams_idle_time(tr
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_a_caller_learns_whether_a_call_may_have_run_whose_upstream_died(era: str, tmp_path: Path) -> None:
+    counted, breaks = tmp_path / "counted", tmp_path / "breaks"
+    counted.touch()
+    breaks.write_text("x")
+
+    async def scene() -> None:
+        command = (*COMMAND, "--count", str(counted), "--breaks", str(breaks))
+        async with stage("stdio", "per-principal", command=command) as on:
+            params = {"name": "change", "arguments": {}}
+            if era == "modern":
+                reply = await on.rig.modern("tools/call", params, headers=on.keys["A"])
+            else:
+                session = await on.rig.initialize(headers=on.keys["A"])
+                reply = await on.rig.legacy(rpc("tools/call", params), session, headers=on.keys["A"])
+            assert reply.error["data"]["reason"] == "upstream_exited"
+            assert reply.error["data"]["may_have_run"] is True
+            assert await Client(on, "A", "A").tool("change") == "change"
+            assert counted.read_text().split() == ["change"] * 2
+
+    asyncio.run(scene())
+
+
 # -- naming a handle ---------------------------------------------------------------------------------------------------
 
 
@@ -348,46 +372,56 @@ class Collected:
 
     async def send(self, message: bytes, *, event_id: str | None = None, retry_ms: int | None = None) -> None:
         del event_id, retry_ms
-        self.notes.append(json.loads(message))
+        self.notes += [json.loads(message)] if message else []
 
     def finish(self, answer: Answer) -> None:
-        self.answers.append(json.loads(answer.body or b"null"))
+        self.answers += [json.loads(answer.body)] if answer.body else []
 
     def outlive_client(self) -> None:
         """Nothing goes away here."""
 
 
-async def marked(on: Stage, who: str, marker: str) -> None:
-    """One call, with the id and the progress token that everybody uses; what comes of it is its caller's own."""
-    params = {"name": "mark", "arguments": {"marker": marker}, "_meta": {"progressToken": "p"}}
-    headers, body = modern_request("tools/call", params, request_id=1)
-    message = json.loads(body)
-    message["params"]["_meta"]["progressToken"] = "p"
+def same_for_all(marker: str, session: str | None) -> tuple[dict[str, str], bytes]:
+    """A call with the id and the progress token that everybody uses."""
+    params = {"name": "mark", "arguments": {"marker": marker}}
+    if session is None:
+        return modern_request("tools/call", params, request_id=1, meta={"progressToken": "p"})
+    body = json.dumps(rpc("tools/call", {**params, "_meta": {"progressToken": "p"}}, 1)).encode()
+    return {"content-type": "application/json", "accept": BOTH, "mcp-session-id": session}, body
+
+
+async def marked(on: Stage, who: str, marker: str, session: str | None) -> None:
+    """One such call. What comes of it is its caller's own."""
+    headers, body = same_for_all(marker, session)
     sink = Collected()
-    head = Head("http", "POST", "/mcp", {**{k.lower(): v for k, v in headers.items()}, "accept": BOTH, **on.keys[who]})
-    await on.rig.gateway.exchange(head, json.dumps(message).encode(), sink)
-    (answer,) = sink.answers
+    await on.rig.gateway.exchange(Head("http", "POST", "/mcp", {**headers, **on.keys[who]}), body, sink)
+    *notes, answer = [message for message in sink.notes if message is not None] + sink.answers
     assert answer["id"] == 1
     assert json.loads(answer["result"]["content"][0]["text"]) == marker
-    assert [note["params"] for note in sink.notes] == [{"progressToken": "p", "progress": 1, "message": marker}]
+    assert [note["params"] for note in notes] == [{"progressToken": "p", "progress": 1, "message": marker}]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("transport", "count"), [("stdio", 10_000), ("http", 10_000)])
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+@pytest.mark.parametrize("era", ["modern", "legacy"])
 def test_interleaved_calls_of_two_principals_with_the_same_id_and_token_on_one_connection_never_cross(
-    transport: Transport, count: int
+    era: str, transport: Transport
 ) -> None:
     bounds = Bounds(in_flight=InFlightLimits(wait_s=60.0))
 
     async def scene() -> None:
         async with stage(transport, "shared", bounds) as on:
-            numbers = iter(range(count))
+            left = iter(range(10_000))
 
             async def work(who: str) -> None:
-                for number in numbers:
-                    await marked(on, who, f"{who} {number}")
+                session = await on.rig.initialize(headers=on.keys[who]) if era == "legacy" else None
+                for number in left:
+                    await marked(on, who, f"{who} {number}", session)
 
             await all_of(work(who) for who in "AB" * 12)
+            assert next(left, None) is None
             assert on.sessions() == 1
+            if on.http is not None:
+                assert len(on.http.of("tools/call")) == 10_000
 
     asyncio.run(scene())
