@@ -13,7 +13,9 @@ import argparse
 import contextlib
 import json
 import socket
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import mcp_types as types
@@ -49,7 +51,9 @@ from mcp.server.subscriptions import (
 )
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from starlette.responses import JSONResponse
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
+from one_era import OneEra
 
 Context = ServerRequestContext[Any, Any]
 RETRY_MS = 100
@@ -250,34 +254,6 @@ def _messages(params: types.GetPromptRequestParams, responses: Any) -> Json:
     else:
         raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown prompt: {params.name}")
     return {"messages": [{"role": "user", "content": content} for content in contents]}
-
-
-class OneEra:
-    """Refuses the requests of the other era before the application sees them."""
-
-    def __init__(self, app: Any, era: str) -> None:
-        self._app = app
-        self._refuse_modern = era == "legacy"
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        revision = dict(scope["headers"]).get(b"mcp-protocol-version", b"").decode()
-        if (revision in MODERN_PROTOCOL_VERSIONS) != self._refuse_modern:
-            await self._app(scope, receive, send)
-        elif scope["method"] != "POST":
-            await JSONResponse({"error": "Method Not Allowed"}, 405)(scope, receive, send)
-        else:
-            await JSONResponse(self._refusal(revision), 400)(scope, receive, send)
-
-    def _refusal(self, revision: str) -> Json:
-        if self._refuse_modern:
-            error: Json = {"code": -32000, "message": f"Bad Request: Unsupported protocol version: {revision}"}
-        else:
-            data = {"supported": list(MODERN_PROTOCOL_VERSIONS), "requested": revision}
-            error = {"code": -32022, "message": "Unsupported protocol version", "data": data}
-        return {"jsonrpc": "2.0", "id": None, "error": error}
 
 
 def main() -> None:

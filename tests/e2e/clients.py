@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.e2e.tour import Plan
 from tests.peers.environments import environment, node, node_path
+from tests.peers.processes import Gateway
 
 HERE = Path(__file__).resolve().parent
 TOUR_TIMEOUT_S = 300.0
@@ -52,6 +53,16 @@ CLIENTS = [
     *_family("drive_ts_client.mjs", "ts-client", "http stdio", (MODERN, LEGACY)),
     *_family("drive_ts_sdk.mjs", "ts-sdk", "http sse stdio websocket", (LEGACY,)),
 ]
+
+
+def addresses(gateway: Gateway, code: str) -> dict[str, str]:
+    """Where a client of each transport finds that virtual server."""
+    return {
+        "http": f"{gateway.url}/mcp/{code}",
+        "sse": f"{gateway.url}/sse/{code}",
+        "websocket": f"{gateway.url}/ws/mcp/{code}".replace("http:", "ws:"),
+        "stdio": "",
+    }
 
 
 def take_tour(client: Client, plan: Plan) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 Facts = dict[str, Any]
+MAX_TOLD = 2000
 
 EVERYTHING: dict[str, Any] = {
     "everything.text": "Echo: hello tour",
@@ -30,6 +31,17 @@ ASKED: dict[str, Any] = {
     "sampling.isError": False,
     "sampling.text": "Sampled for the tour",
 }
+
+
+def mismatches(facts: Facts, expected: Facts) -> str:
+    """What is not exactly as expected, fact by fact, and facts that nobody expected or that are missing."""
+    wrong = [name for name in {**expected, **facts} if name not in facts or facts[name] != expected.get(name)]
+    told = [f"{name}:\n  was      {_short(facts, name)}\n  expected {_short(expected, name)}" for name in wrong]
+    return "\n".join(told)
+
+
+def _short(facts: Facts, name: str) -> str:
+    return repr(facts[name])[:MAX_TOLD] if name in facts else "nothing"
 
 
 def differences(facts: Facts, expected: dict[str, Any]) -> str:

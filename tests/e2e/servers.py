@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,17 @@ def everything_over(transport: str, log: Path) -> Iterator[str]:
     variables = {**os.environ, "PORT": str(port)}
     with listening([str(node()), str(script), transport], port, log, variables):
         yield f"http://localhost:{port}/{'sse' if transport == 'sse' else 'mcp'}"
+
+
+def recorded_everything(ledger: Path) -> list[str]:
+    """The command line of server-everything on standard input and output, with a ledger of its calls."""
+    recorder = [sys.executable, str(Path(__file__).with_name("recorder.py")), str(ledger)]
+    return [*recorder, *command("everything", ledger.parent)]
+
+
+def workshop_command(sdk: str) -> list[str]:
+    """The command line of the workshop on that SDK: `mcp1`, `mcp2` or `fastmcp`. It wants a ledger."""
+    return [str(environment(sdk).python), str(Path(__file__).with_name(f"workshop_{sdk}.py"))]
 
 
 def websocket_command() -> list[str]:

