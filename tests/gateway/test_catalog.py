@@ -93,6 +93,13 @@ def test_a_longer_freshness_is_taken_over_without_a_change_being_told():
     assert kept.changes == []
 
 
+def test_what_no_list_shows_changes_no_list():
+    kept = Kept(snap("a"), observed("a", "x", prompts=["p"], resources=["r://1"]))
+    kept.holder.offer(snap(upstream("a", timeout_s=7.0), revision=2))
+    assert kept.holder.current.servers["default"].tools["a__x"].timeout_s == 7.0
+    assert kept.changes == []
+
+
 def test_every_name_is_stored_once_when_it_is_given():
     kept = Kept(snap("a", "b", servers=PLAIN))
     kept.holder.observe(observed("b", "echo"))

@@ -64,6 +64,49 @@ def a_stream(sink: Page | None, *, opens_with_event: bool = False, **more: Any) 
     return EventStream(7, sink, opens_with_event=opens_with_event, **more)
 
 
+def test_a_connection_that_takes_its_messages_slowly_is_told_each_change_once():
+    async def scene() -> None:
+        told: list[str] = []
+        gate = asyncio.Event()
+
+        async def push(message: bytes) -> None:
+            await gate.wait()
+            told.append(json.loads(message)["method"].removeprefix("notifications/"))
+
+        session = LegacySession(Principal("key:1", "key"), "default", "2025-11-25", {}, push)
+        for _ in range(1000):
+            session.lists_changed(frozenset({"tools", "prompts"}))
+            await asyncio.sleep(0)
+        gate.set()
+        session.lists_changed(frozenset({"resources"}))
+        async with asyncio.timeout(LIMIT_S):
+            while "resources/list_changed" not in told:
+                await asyncio.sleep(0)
+        await session.end()
+        assert len(told) <= 4
+        assert set(told) == {"tools/list_changed", "prompts/list_changed", "resources/list_changed"}
+
+    run(scene())
+
+
+def test_a_connection_that_is_gone_is_told_nothing_more_and_nothing_fails():
+    async def scene() -> None:
+        tried: list[bytes] = []
+
+        async def push(message: bytes) -> None:
+            tried.append(message)
+            raise ClientGone
+
+        session = LegacySession(Principal("key:1", "key"), "default", "2025-11-25", {}, push)
+        session.lists_changed(frozenset({"tools", "prompts"}))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(tried) == 1
+        await session.end()
+
+    run(scene())
+
+
 def test_an_answer_alone_is_written_as_it_is_and_is_no_event():
     async def scene() -> None:
         sink = Page()

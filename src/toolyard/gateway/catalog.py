@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
-from toolyard.contract.catalog import Catalog, ServerCatalog, build_catalog
-from toolyard.contract.definitions import Observation
+from toolyard.contract.catalog import Binding, Catalog, ResourceBinding, ServerCatalog, build_catalog
+from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.naming import Names
 from toolyard.contract.snapshot import Snapshot
 
@@ -81,16 +81,22 @@ class CatalogHolder:
 
 
 def _changed_lists(before: ServerCatalog | None, after: ServerCatalog) -> frozenset[ListKind]:
+    """The lists that a client would find to be others. Where a call goes and how long it may take is not in them."""
     if before is None:
         return frozenset()
     kinds: set[ListKind] = set()
-    if before.tools != after.tools:
+    if _shown(before.tools.values()) != _shown(after.tools.values()):
         kinds.add("tools")
-    if before.prompts != after.prompts:
+    if _shown(before.prompts.values()) != _shown(after.prompts.values()):
         kinds.add("prompts")
-    if before.resources != after.resources or before.templates != after.templates:
+    resources = [(*server.resources.values(), *server.templates) for server in (before, after)]
+    if _shown(resources[0]) != _shown(resources[1]):
         kinds.add("resources")
     return frozenset(kinds)
+
+
+def _shown(bindings: Iterable[Binding | ResourceBinding]) -> list[Json]:
+    return [binding.definition for binding in bindings]
 
 
 __all__ = ["Catalog", "CatalogHolder", "ListKind"]
