@@ -15,10 +15,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from tests.gateway.rig import LIMIT_S
 from tests.gateway.upstream.fake_http_upstream import Reply, Request, serving
 from tests.matrix.conversation import Conversation
-from tests.matrix.offers import Json
+from tests.matrix.offers import MADE_TASKS, Json
 from tests.matrix.program import MODERN, Program
 from tests.matrix.turns import Caller
-from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.contract.snapshot import TaskRule, ToolRule, UpstreamKind, UpstreamSpec
 
 CHILD = Path(__file__).with_name("child.py")
 STATUSES = {-32601: 404, -32602: 400, -32021: 400, -32022: 400}
@@ -80,11 +80,16 @@ def upstream(transport: str, era: str, directory: Path, notes: Notes) -> Abstrac
     return made[transport](era, directory, notes)
 
 
+def _spec(kind: UpstreamKind, **how: Any) -> UpstreamSpec:
+    rules = {name: ToolRule(task=TaskRule(after_s=0.0)) for name in MADE_TASKS}
+    return UpstreamSpec("matrix", kind, tools=rules, **how)
+
+
 @asynccontextmanager
 async def _http(era: str, directory: Path, notes: Notes) -> AsyncIterator[UpstreamSpec]:
     program = Program(era, directory, notes.add)
     async with serving(_modern_script(program) if era == "modern" else _LegacyHttp(program)) as fake:
-        yield UpstreamSpec("matrix", "mcp-http", url=fake.url)
+        yield _spec("mcp-http", url=fake.url)
 
 
 def _modern_script(program: Program) -> Any:
@@ -214,7 +219,7 @@ async def _sse(era: str, directory: Path, notes: Notes) -> AsyncIterator[Upstrea
             await conversation.end()
 
     async with serving(script) as fake:
-        yield UpstreamSpec("matrix", "mcp-sse", url=fake.url.replace("/mcp", "/sse"))
+        yield _spec("mcp-sse", url=fake.url.replace("/mcp", "/sse"))
 
 
 @asynccontextmanager
@@ -234,11 +239,11 @@ async def _websocket(era: str, directory: Path, notes: Notes) -> AsyncIterator[U
 
     async with serve(connected, "127.0.0.1", 0, subprotocols=["mcp"], max_size=None) as server:  # type: ignore[list-item]
         port = server.sockets[0].getsockname()[1]
-        yield UpstreamSpec("matrix", "websocket", url=f"ws://127.0.0.1:{port}/")
+        yield _spec("websocket", url=f"ws://127.0.0.1:{port}/")
 
 
 @asynccontextmanager
 async def _stdio(era: str, directory: Path, notes: Notes) -> AsyncIterator[UpstreamSpec]:
     async with notes.taken_from_children() as port:
         command = (sys.executable, str(CHILD), era, str(directory), str(port))
-        yield UpstreamSpec("matrix", "mcp-stdio", command=command)
+        yield _spec("mcp-stdio", command=command)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.matrix.offers import PROMPTS, RESOURCES, Json
+from tests.matrix.offers import PROMPTS, RESOURCES, TASKS, Json
 from tests.matrix.turns import META, Fault, ToolFailed, Turn
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
@@ -44,6 +44,11 @@ MEDIA: list[Json] = [
 
 def text(words: str, **more: Any) -> Json:
     return {"content": [{"type": "text", "text": words}], **more}
+
+
+def told_roots(turn: Turn, answer: Json) -> Json:
+    turn.effect()
+    return text(" ".join(root["uri"] for root in answer["roots"]))
 
 
 async def call_tool(turn: Turn) -> Json:
@@ -193,9 +198,7 @@ async def ask_sampling_with_tools(turn: Turn) -> Json:
 
 @tool
 async def ask_roots(turn: Turn) -> Json:
-    answer = (await turn.ask(roots=ROOTS))["roots"]
-    turn.effect()
-    return text(" ".join(root["uri"] for root in answer["roots"]))
+    return told_roots(turn, (await turn.ask(roots=ROOTS))["roots"])
 
 
 @tool
@@ -218,6 +221,27 @@ async def ask_rudely(turn: Turn) -> Json:
     await turn.ask(rudely=True, who=FORM)
     turn.effect()
     return text("was answered")
+
+
+@tool
+async def ask_for_tools_rudely(turn: Turn) -> Json:
+    await turn.ask(rudely=True, words=SAMPLE_WITH_TOOLS)
+    turn.effect()
+    return text("was answered")
+
+
+@tool
+async def report(turn: Turn) -> Json:
+    """A slow tool that asks in between."""
+    return told_roots(turn, (await turn.ask(roots=ROOTS))["roots"])
+
+
+@tool
+async def long(turn: Turn) -> Json:
+    """The same, as a task of the server's own where the client knows tasks."""
+    if TASKS in turn.capabilities.get("extensions", {}):
+        return turn.host.new_task(turn, roots=ROOTS)
+    return await report(turn)
 
 
 @tool

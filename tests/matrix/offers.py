@@ -16,6 +16,9 @@ CAPABILITIES: Json = {
     "completions": {},
     "logging": {},
 }
+TASKS = "io.modelcontextprotocol/tasks"
+MADE_TASKS = ("report", "slow")
+"""The tools whose calls the gateway is told to make tasks of, for clients that know tasks."""
 _ANY: Json = {"type": "object", "additionalProperties": True}
 _WEIGHT: Json = {"type": "object", "properties": {"kg": {"type": "number"}}, "required": ["kg"]}
 
@@ -38,9 +41,12 @@ TOOLS = (
     "ask_three",
     "ask_twice",
     "ask_rudely",
+    "ask_for_tools_rudely",
+    "report",
 )
 LEGACY_TOOLS = ("ping_client", "needs_url")
 """What only a server of an older revision can do."""
+MODERN_TOOLS = ("long",)
 
 RESOURCES: list[Json] = [
     {"uri": f"note://{number}", "name": f"note {number}", "mimeType": "text/plain"} for number in range(10)
@@ -58,7 +64,7 @@ EXTRA: dict[str, Json] = {
 
 def tools_of(era: str) -> list[Json]:
     """The tools of a server of `era`."""
-    names = TOOLS if era == "modern" else TOOLS + LEGACY_TOOLS
+    names = TOOLS + (MODERN_TOOLS if era == "modern" else LEGACY_TOOLS)
     tools: list[Json] = [{"name": name, "description": f"Does {name}", "inputSchema": _ANY} for name in names]
     tools.append({"name": "weigh", "inputSchema": _ANY, "outputSchema": _WEIGHT, "annotations": {"readOnlyHint": True}})
     if era == "modern":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.docs.pages import ROOT
 from tests.matrix.kinds import SECTIONS, Kind
-from tests.matrix.world import CLIENTS, OLD, OLDEST, PAIRS, UPSTREAMS
+from tests.matrix.world import CLIENTS, OLD, OLDER, PAIRS, UPSTREAMS
 from toolyard.protocol.revisions import MODERN
 
 Cell = tuple[str, str]
@@ -20,7 +20,7 @@ CHINESE = ROOT / "docs" / "zh" / "compatibility.md"
 MADE = "<!-- Made by tests/matrix of what it saw: COMPATIBILITY=write python -m pytest tests/matrix -->\n"
 NAMES = {"http": "Streamable HTTP", "sse": "HTTP+SSE", "websocket": "WebSocket", "stdio": "stdio"}
 COLUMNS: tuple[Cell, ...] = ((MODERN, "modern"), (MODERN, "legacy"), (OLD, "modern"), (OLD, "legacy"))
-LAST: tuple[Cell, ...] = ((OLDEST, "modern"), (OLDEST, "legacy"))
+LAST: tuple[Cell, ...] = tuple((revision, era) for revision in OLDER for era in ("modern", "legacy"))
 
 WORDS: dict[str, tuple[str, str]] = {
     "same": ("as sent", "原样"),
@@ -30,10 +30,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "answered": ("answered", "应答"),
     "answered by the gateway": ("answered by the gateway", "由网关应答"),
     "all, in pages": ("all, in pages", "全部,分页"),
+    "links → text": ("links → text", "链接 → 文本"),
     "audio, links → text": ("audio and links → text", "音频和链接 → 文本"),
     "→ text": ("→ text", "→ 文本"),
     "tool error": ("`isError` result", "`isError` 结果"),
     "→ input_required": ("→ `input_required`", "→ `input_required`"),
+    "task": ("a task", "任务"),
+    "waited for": ("waited for", "等待结果"),
     "used": ("used, nothing is asked", "直接使用,不再提问"),
     "dropped": ("dropped", "丢弃"),
     "none": ("none", "无"),
@@ -68,11 +71,11 @@ def _page(outcomes: Outcomes, language: int) -> str:
     for section in SECTIONS:
         rows = [_row(kind, COLUMNS, outcomes, language) for kind in section[2]]
         parts.append(f"## {section[language]}\n\n" + _table([what, *titles], rows))
-    different = [kind for kind in _kinds() if _differs(kind, outcomes)]
-    rows = [_row(kind, LAST, outcomes, language) for kind in different]
-    title = (f"Clients of {OLDEST}", f"{OLDEST} 的客户端")[language]
+    rows = [_row(kind, LAST, outcomes, language) for kind in _kinds() if _differs(kind, outcomes)]
+    title = ("Clients of earlier revisions", "更早版本的客户端")[language]
     about = (f"What is different from clients of {OLD}.", f"与 {OLD} 客户端不同之处。")[language]
-    parts.append(f"## {title}\n\n{about}\n\n" + _table([what, f"→ {modern}", f"→ {older}"], rows))
+    titles = [f"{revision} → {(modern, older)[era == 'legacy']}" for revision, era in LAST]
+    parts.append(f"## {title}\n\n{about}\n\n" + _table([what, *titles], rows))
     filled = text.format(transports=_transports(language), pairs=len(PAIRS), tables="\n".join(parts))
     return f"{MADE}\n{filled}"
 
@@ -92,10 +95,7 @@ def _kinds() -> list[Kind]:
 
 
 def _differs(kind: Kind, outcomes: Outcomes) -> bool:
-    return any(
-        outcomes.get((kind.name, (OLDEST, era))) != outcomes.get((kind.name, (OLD, era)))
-        for era in ("modern", "legacy")
-    )
+    return any(outcomes.get((kind.name, (r, era))) != outcomes.get((kind.name, (OLD, era))) for r, era in LAST)
 
 
 def _row(kind: Kind, cells: tuple[Cell, ...], outcomes: Outcomes, language: int) -> list[str]:

@@ -21,6 +21,7 @@ from tests.matrix.offers import (
     PAGE_SIZE,
     PROMPTS,
     RESOURCES,
+    TASKS,
     TEMPLATES,
     WATCHED,
     Json,
@@ -60,6 +61,7 @@ class Program:
         self.note = note
         self.callers: set[Caller] = set()
         self.listens: set[Listen] = set()
+        self._tasks: dict[str, tuple[Turn, Json]] = {}
 
     def notified(self, caller: Caller, message: Json) -> None:
         """Take a notification."""
@@ -129,7 +131,10 @@ class Program:
             data = {"supported": [MODERN], "requested": params.get("protocolVersion", "")}
             raise Fault(-32022, "Unsupported protocol version", data)
         if method == "server/discover":
-            return {"supportedVersions": [MODERN], "capabilities": CAPABILITIES, "instructions": INSTRUCTIONS}
+            offered = {**CAPABILITIES, "extensions": {TASKS: {}}}
+            return {"supportedVersions": [MODERN], "capabilities": offered, "instructions": INSTRUCTIONS}
+        if method.startswith("tasks/"):
+            return self._about_task(method, params)
         if method == "subscriptions/listen":
             return await self._listen(request_id, params["notifications"], send)
         return await self._both(caller, method, params, send)
@@ -185,6 +190,27 @@ class Program:
         member, entries = listed[method]
         extra = [EXTRA[member]] if member in EXTRA and (self.directory / member).exists() else []
         return page_of(member, [*entries, *extra], params.get("cursor"), PAGE_SIZE)
+
+    # Tasks of its own
+
+    def new_task(self, turn: Turn, **questions: Json) -> Json:
+        """The task that a call became; it asks `questions` and is done when they are answered."""
+        now = "2026-07-28T00:00:00Z"
+        task_id = f"task-{len(self._tasks) + 1}"
+        task = {"taskId": task_id, "status": "working", "createdAt": now, "lastUpdatedAt": now, "ttlMs": 60_000}
+        self._tasks[task_id] = (turn, {**task, "pollIntervalMs": 100, "inputRequests": questions})
+        return {"resultType": "task", **task, "pollIntervalMs": 100}
+
+    def _about_task(self, method: str, params: Json) -> Json:
+        turn, task = self._tasks[params["taskId"]]
+        if method == "tasks/update":
+            task["result"] = deeds.told_roots(turn, params["inputResponses"]["roots"])
+            task["status"] = "completed"
+            task.pop("inputRequests", None)
+        elif method == "tasks/get":
+            task["status"] = "completed" if "result" in task else "input_required"
+            return dict(task)
+        return {}
 
     # What changes
 

@@ -164,11 +164,19 @@ async def undeclared(scene: Scene) -> str:
 
 
 async def undeclared_rudely(scene: Scene) -> str:
-    client = await scene.another({})
+    return await _rudely(scene, {}, "ask_rudely")
+
+
+async def tools_undeclared_rudely(scene: Scene) -> str:
+    return await _rudely(scene, {"sampling": {}}, "ask_for_tools_rudely")
+
+
+async def _rudely(scene: Scene, capabilities: Json, name: str) -> str:
+    client = await scene.another(capabilities)
     try:
-        seen = await call(client, "ask_rudely")
+        seen = await call(client, name)
         assert seen.asked == []
-        assert scene.noted("executed", "ask_rudely") == 0
+        assert scene.noted("executed", name) == 0
         return outcome(seen)
     finally:
         await client.aclose()

@@ -66,8 +66,19 @@ class Host(Protocol):
 
     def note(self, what: str, about: Any) -> None: ...
     def flip(self, flag: str) -> bool: ...
+    def new_task(self, turn: Turn, **questions: Json) -> Json: ...
     async def change(self, kind: str) -> None: ...
     async def touch(self) -> None: ...
+
+
+def _missing(question: Json, capabilities: Json) -> Json:
+    """What a client with `capabilities` would have to declare besides, to be asked `question`."""
+    need, params = _NEEDS[question["method"]], question.get("params", {})
+    member = "url" if params.get("mode") == "url" else "tools" if "tools" in params else None
+    declared = capabilities.get(need)
+    if declared is None or (member is not None and member not in declared):
+        return {need: {} if member is None else {member: {}}}
+    return {}
 
 
 class Turn:
@@ -100,11 +111,11 @@ class Turn:
     async def ask(self, *, rudely: bool = False, **questions: Json) -> Json:
         """The client's answers by key. Without the capability it is not asked, unless `rudely`."""
         for question in questions.values():
-            missing = _NEEDS[question["method"]]
-            if missing not in self.capabilities and not rudely:
+            missing = _missing(question, self.capabilities)
+            if missing and not rudely:
                 if self.host.era == "modern":
-                    raise Fault(-32021, "Missing capability", {"requiredCapabilities": {missing: {}}})
-                raise ToolFailed(f"the client has no {missing}")
+                    raise Fault(-32021, "Missing capability", {"requiredCapabilities": missing})
+                raise ToolFailed(f"the client has no {next(iter(missing))}")
         if self.host.era == "modern":
             return self._answers(questions)
         return await self._pushed(questions)

@@ -21,15 +21,23 @@ from toolyard.gateway import lists, pool
 from toolyard.protocol.revisions import MODERN
 
 OLD = "2025-11-25"
-OLDEST = "2024-11-05"
+OLDER = ("2025-06-18", "2025-03-26", "2024-11-05")
 ASKABLE: dict[str, Json] = {
     MODERN: {"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}, "roots": {}},
     OLD: {"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}, "roots": {"listChanged": True}},
-    OLDEST: {"sampling": {}, "roots": {"listChanged": True}},
+    "2025-06-18": {"elicitation": {}, "sampling": {}, "roots": {"listChanged": True}},
+    "2025-03-26": {"sampling": {}, "roots": {"listChanged": True}},
+    "2024-11-05": {"sampling": {}, "roots": {"listChanged": True}},
 }
 """What a client of each revision can be asked at most."""
 
-CLIENTS = {MODERN: ("http", "websocket", "stdio"), OLD: ("http", "sse", "websocket", "stdio"), OLDEST: ("sse", "stdio")}
+CLIENTS = {
+    MODERN: ("http", "websocket", "stdio"),
+    OLD: ("http", "sse", "websocket", "stdio"),
+    "2025-06-18": ("http", "websocket"),
+    "2025-03-26": ("http", "stdio"),
+    "2024-11-05": ("sse", "stdio"),
+}
 UPSTREAMS = {"modern": ("http", "websocket", "stdio"), "legacy": ("http", "sse", "websocket", "stdio")}
 
 

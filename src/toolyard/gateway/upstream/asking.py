@@ -27,6 +27,10 @@ _CAPABILITY = {
     "roots/list": "roots",
 }
 
+_WITH_TOOLS = frozenset({"tools", "toolChoice"})
+"""What sampling has only towards clients that declared `sampling.tools` (2025-11-25 and 2026-07-28, client/sampling):
+all others would leave it out without a word."""
+
 LISTING_CAPABILITIES: Json = {"elicitation": {"form": {}, "url": {}}, "roots": {}, "sampling": {}}
 """What the gateway's own session declares to a legacy upstream: some servers list a tool only to clients that could be
 asked by it. Nobody is behind that session, so whatever the upstream asks on it is refused."""
@@ -42,7 +46,9 @@ def may_ask(client_capabilities: Mapping[str, Any], method: str, params: Any) ->
     declared = client_capabilities.get(capability) if capability else None
     if not isinstance(declared, dict):
         return False
-    if capability != "elicitation":
+    if capability == "sampling":
+        return "tools" in declared or not (isinstance(params, dict) and not _WITH_TOOLS.isdisjoint(params))
+    if capability == "roots":
         return True
     mode = params.get("mode", "form") if isinstance(params, dict) else "form"
     return "url" in declared if mode == "url" else "form" in declared or "url" not in declared
