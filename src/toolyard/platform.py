@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from toolyard.contract.definitions import Era
-from toolyard.contract.snapshot import UpstreamSpec
-from toolyard.gateway.assembly import Bounds, Gateway
+from toolyard.contract.snapshot import Snapshot, UpstreamSpec
+from toolyard.gateway.assembly import Bounds, Gateway, MakeUpstream
 from toolyard.gateway.call import Upstream, UpstreamEvents
 from toolyard.gateway.downstream.duplex import Duplex
 from toolyard.gateway.edge import EdgeSettings
@@ -166,7 +166,7 @@ class Process:
         """Listen and serve until told to stop."""
         stopping = Stopping()
         settings = self.loaded.settings.gateway
-        gateway, journal = self.make_gateway()
+        gateway, journal = self.make_gateway(self.identity())
         server = self.make_server(gateway)
         server.on_drain.append(gateway.hub.end_streams)
         tasks = TaskOwner("platform")
@@ -176,7 +176,7 @@ class Process:
             await server.start_unix(settings.data_dir / SOCKET_NAME)
             started = Started(self.url(bound), bound, self.loaded, settings.data_dir)
             write_facts(started)
-            tasks.start(self.feed(gateway).run())
+            tasks.start(self.feed(gateway.offer).run())
             tasks.start(sweep(gateway))
             log.info("listening", url=started.url, servers=sorted(self.loaded.snapshot.servers))
             gc.freeze()
@@ -195,7 +195,7 @@ class Process:
         """Serve one client on standard input and output."""
         from toolyard.gateway.downstream.stdio import StdioSocket, operator_head  # noqa: PLC0415
 
-        gateway, journal = self.make_gateway()
+        gateway, journal = self.make_gateway(self.identity())
         gateway.start()
         try:
             catalog = gateway.holder.current.servers.get(server_code)
@@ -207,18 +207,30 @@ class Process:
             journal.close()
         return 0
 
-    def make_gateway(self, *, owner: str | None = None, pid: int | None = None) -> tuple[Gateway, Journal]:
-        """The data plane and its journal. `owner` and `pid` are those of a worker and its supervisor."""
+    def identity(self, owner: str | None = None, *, gives_names: bool = True) -> Identity:
+        """Who this process is; `owner` if it is one of several. Raises SealKeyUnusable, OSError."""
+        key = load_seal_key(self.loaded.settings.gateway.data_dir)
+        return Identity(owner or secrets.token_urlsafe(12), key, gives_names)
+
+    def make_gateway(
+        self,
+        identity: Identity,
+        *,
+        around: Callable[[MakeUpstream], MakeUpstream] = lambda make: make,
+        pid: int | None = None,
+    ) -> tuple[Gateway, Journal]:
+        """The data plane and its journal. `around` may make some upstreams differently; `pid` is the process to ask to
+        stop, if that is not this one."""
         settings = self.loaded.settings
         journal = Journal(settings.gateway.data_dir / JOURNAL_NAME)
         gateway = Gateway(
             self.loaded.snapshot,
-            make_upstream=partial(make_upstream, processes=Processes(settings.limits.processes)),
+            make_upstream=around(partial(make_upstream, processes=Processes(settings.limits.processes))),
             journal=journal,
             clock=SystemClock(),
             peppers=lambda: self.keys.peppers,
             bounds=bounds_of(settings),
-            identity=Identity(owner or secrets.token_urlsafe(12), load_seal_key(settings.gateway.data_dir)),
+            identity=identity,
             facts=lambda: {"pid": pid or os.getpid(), "config": str(self.config)},
         )
         return gateway, journal
@@ -254,11 +266,11 @@ class Process:
         holder.append(server)
         return server
 
-    def feed(self, gateway: Gateway) -> FileFeed:
+    def feed(self, put_in_force: Callable[[Snapshot], None]) -> FileFeed:
         """What watches the configuration and the keys for a data plane."""
 
         def offer(loaded: Loaded) -> None:
-            gateway.offer(loaded.snapshot)
+            put_in_force(loaded.snapshot)
             if loaded.settings != self.loaded.settings:
                 log.warning(
                     "settings_changed", in_force="after a restart; upstreams, servers and keys are in force now"

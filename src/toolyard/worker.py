@@ -91,10 +91,12 @@ async def serve(process: Process, orders: Orders, control: socket.socket) -> int
     _listen_to(control, told)
     me = Worker(orders.index, orders.count)
     settings = process.loaded.settings.gateway
-    gateway, journal = process.make_gateway(owner=me.owner, pid=orders.supervisor)
+    identity = process.identity(me.owner, gives_names=me.index == 0)
+    crew = Crew(me, identity, data_dir=settings.data_dir)
+    gateway, journal = process.make_gateway(identity, around=crew.making, pid=orders.supervisor)
+    crew.join(gateway)
     server = process.make_server(gateway)
     server.on_drain.append(gateway.hub.end_streams)
-    crew = Crew(gateway, me, data_dir=settings.data_dir)
     tasks = TaskOwner("worker")
     try:
         await crew.start()
@@ -102,7 +104,7 @@ async def serve(process: Process, orders: Orders, control: socket.socket) -> int
         gateway.start()
         if me.index == 0:
             await server.start_unix(settings.data_dir / SOCKET_NAME)
-        tasks.start(process.feed(gateway).run())
+        tasks.start(process.feed(crew.sharing.offer).run())
         tasks.start(sweep(gateway))
         log.info("worker_listening", worker=me.owner, port=orders.port)
         gc.freeze()

@@ -19,8 +19,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.gateway import stateful_server
 from tests.gateway.rig import BOTH, rpc
 from tests.gateway.test_process import LIMIT_S, Process, wait
+from toolyard.gateway.workers.worker import keeper_of
 
 pytestmark = pytest.mark.slow
 
@@ -152,3 +154,48 @@ def test_a_port_that_another_program_listens_on_is_refused_in_words(process: Pro
     assert ended.returncode == 1
     assert b"cannot_listen" in ended.stderr
     assert not workers_in(process.directory)
+
+
+COUNTED = """\
+upstreams:
+  kept: {{command: "{python}", args: ["{server}", "--count", "{count}"]}}
+servers:
+  default: {{tools: ["*"], names: plain, access: open}}
+"""
+
+
+def children_in(directory: Path) -> list[psutil.Process]:
+    """The stateful servers that run for an installation."""
+    return [
+        one
+        for one in psutil.process_iter(["cmdline"])
+        if (words := one.info["cmdline"] or [])
+        and words[0] == sys.executable
+        and len(words) > 1
+        and words[1].endswith("stateful_server.py")
+        and str(directory) in " ".join(words)
+        and one.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def test_a_program_runs_once_for_all_workers_and_again_after_its_worker_was_killed(process: Process) -> None:
+    server = str(Path(stateful_server.__file__))
+    process.config.write_text(COUNTED.format(python=sys.executable, server=server, count=process.directory / "count"))
+    process.start("--workers", "3")
+
+    def remember(value: str) -> list[str]:
+        status, answer = process.call("remember", {"value": value})
+        assert status == 200, answer
+        return list(json.loads(answer["result"]["content"][0]["text"]))
+
+    values = [str(n) for n in range(12)]
+    assert [remember(value) for value in values][-1] == values
+    assert len(children_in(process.directory)) <= 2  # one session for the caller, one to list the definitions
+    victim = next(one for one in workers_in(process.directory) if index_of(one) == keeper_of("kept", 3))
+    before = {one.pid for one in children_in(process.directory)}
+    victim.kill()
+    wait(lambda: not before & {one.pid for one in children_in(process.directory)})
+    wait(lambda: process.call("recall", {})[1].get("result") is not None)
+    assert remember("after") == ["after"]
+    assert process.stop() == 0
+    assert not children_in(process.directory)

@@ -49,19 +49,21 @@ async def start_worker(
 ) -> WorkerRig:
     me = Worker(index, count)
     journal = Journal(data_dir / "journal.sqlite")
+    identity = Identity(me.owner, SEAL_KEY, gives_names=index == 0)
+    crew = Crew(me, identity, data_dir=data_dir)
     gateway = Gateway(
         snap,
-        make_upstream=make,
+        make_upstream=crew.making(make),
         journal=journal,
         clock=SystemClock(),
         peppers=lambda: {PEPPER.version: PEPPER.value},
         bounds=bounds,
-        identity=Identity(me.owner, SEAL_KEY),
+        identity=identity,
     )
     operations = operations_routes(lambda: not server.draining, gateway.metrics, metrics_for="anyone")
     server = GatewayServer(RouteTable([*gateway.routes(), *operations]))
     server.on_drain.append(gateway.hub.end_streams)
-    crew = Crew(gateway, me, data_dir=data_dir)
+    crew.join(gateway)
     await crew.start()
     gateway.start()
     return WorkerRig(gateway, server, await server.start("127.0.0.1", 0), journal, crew)

@@ -88,17 +88,19 @@ class Gateway:
         self.identity = identity = identity or Identity()
         self.journal = journal
         self.metrics = Metrics(MODERN_METHODS | LEGACY_METHODS)
-        self.holder = CatalogHolder(snapshot, journal.observations(), journal.names())
+        observations, names = journal.observations(), journal.names()
+        self.holder = CatalogHolder(snapshot, observations, names, assigns=identity.gives_names)
         self.hub = Hub(self._catalog, bounds.streams)
         self.pool = Pool(
             lambda spec, era: make_upstream(spec, self.hub, clock, era),
             clock=clock,
             known=self.holder.observation,
-            on_observation=self._observed,
+            on_observation=self.observed,
             on_state=self._upstream_state,
         )
         self.holder.on_change = self.hub.server_changed
-        self.holder.on_names = journal.keep_names
+        if identity.gives_names:
+            self.holder.on_names = journal.keep_names
         self.hub.refresh = self.pool.refresh
         self.refusals = RefusalLog(journal, self.metrics, clock)
         self.sessions = Sessions(bounds.sessions, clock)
@@ -204,7 +206,8 @@ class Gateway:
         else:
             self.metrics.upstream_up(upstream_id, up=presence == "up")
 
-    def _observed(self, observation: Observation) -> None:
+    def observed(self, observation: Observation) -> None:
+        """Put in force what an upstream offers now, and remember it."""
         known = self.holder.observation(observation.upstream_id)
         if known is None or known.digest() != observation.digest():
             self.journal.keep_observation(observation)

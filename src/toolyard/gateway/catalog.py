@@ -23,11 +23,17 @@ class CatalogHolder:
     `on_change(server_code, kinds)` is called after a swap for every server whose lists changed.
     """
 
-    def __init__(self, snapshot: Snapshot, observations: Mapping[str, Observation], names: Names) -> None:
+    def __init__(
+        self, snapshot: Snapshot, observations: Mapping[str, Observation], names: Names, *, assigns: bool = True
+    ) -> None:
+        """`assigns`: names that are given here stay. Otherwise another process gives them (`take_names`), and those
+        that are given here meanwhile hold until then."""
+        self._assigns = assigns
         self._observations = dict(observations)
         self._names = dict(names)
         self.current = build_catalog(snapshot, self._observations, self._names)
-        self._names.update(self.current.names)
+        if assigns:
+            self._names.update(self.current.names)
         self.on_change: Changed = lambda _code, _kinds: None
         self._unsaved = {origin: name for origin, name in self.current.names.items() if names.get(origin) != name}
         self._save_names: Callable[[Names], None] | None = None
@@ -41,6 +47,18 @@ class CatalogHolder:
     def on_names(self, save: Callable[[Names], None]) -> None:
         self._save_names = save
         self._save({})
+
+    @property
+    def names(self) -> Names:
+        """All names that were given."""
+        return self._names
+
+    def take_names(self, names: Names) -> None:
+        """Take over names that another process has given."""
+        self._names.update(names)
+        given = self.current.names
+        if any(given.get(origin, name) != name for origin, name in names.items()):
+            self._swap(self.current.snapshot)
 
     def observation(self, upstream_id: str) -> Observation | None:
         """What was last seen on an upstream."""
@@ -65,7 +83,8 @@ class CatalogHolder:
     def _swap(self, snapshot: Snapshot) -> None:
         before, after = self.current, build_catalog(snapshot, self._observations, self._names)
         fresh = {origin: name for origin, name in after.names.items() if self._names.get(origin) != name}
-        self._names.update(fresh)
+        if self._assigns:
+            self._names.update(fresh)
         self.current = after
         self._save(fresh)
         for code, server in after.servers.items():

@@ -23,10 +23,11 @@ KEY_BYTES = 32
 @dataclass(frozen=True, slots=True)
 class Identity:
     """`owner` names this process in what clients bring back; it has no blanks and says nothing. `seal_key` is a secret
-    of 32 bytes."""
+    of 32 bytes. Where a gateway has several processes, one of them `gives_names`."""
 
     owner: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     seal_key: bytes = field(default_factory=lambda: secrets.token_bytes(KEY_BYTES), repr=False)
+    gives_names: bool = True
 
     def key_for(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, so that what is made for one is nothing to another."""

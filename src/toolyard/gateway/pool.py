@@ -11,8 +11,8 @@ import math
 import os
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from toolyard.contract.definitions import Era, Observation
@@ -39,6 +39,19 @@ LOOK_AGAIN_S = 0.1
 Presence = Literal["up", "down", "gone"]
 State = Literal["pending", "ready", "failing", "disabled"]
 Make = Callable[[UpstreamSpec, Era | None], Upstream]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How an upstream was found the last time it was looked at. `observation`: what it offers, where that is told."""
+
+    upstream_id: str
+    state: State
+    error: str | None = None
+    error_code: str | None = None
+    failures: int = 0
+    observed_at: float | None = None
+    observation: Observation | None = None
 
 
 @dataclass(slots=True)
@@ -75,6 +88,14 @@ class Pool:
         self._known = known
         self._on_observation = on_observation
         self._on_state = on_state
+        self.follows: Callable[[str], bool] = lambda _upstream_id: False
+        """Whether another process of this gateway looks at an upstream; this one is told what it finds."""
+        self.on_look: Callable[[Look], None] = lambda _look: None
+        self.on_refresh: Callable[[str], None] = lambda _upstream_id: None
+        """Asks the process that looks at an upstream to look again."""
+        self.publish: Callable[[Observation], Awaitable[None]] | None = None
+        """Lets the other processes know of definitions before they are in force here."""
+        self._told: dict[str, Look] = {}
         self._entries: dict[str, Entry] = {}
         self._tasks = TaskOwner("pool")
         self.on_replaced: Callable[[str], None] = lambda _upstream_id: None
@@ -116,8 +137,22 @@ class Pool:
     def refresh(self, upstream_id: str) -> None:
         """Observe this upstream again soon."""
         entry = self._entries.get(upstream_id)
-        if entry is not None:
+        if entry is not None and self.follows(upstream_id):
+            self.on_refresh(upstream_id)
+        elif entry is not None:
             entry.again.set()
+
+    def told(self, look: Look) -> None:
+        """Take in what the process that looks at an upstream has found; its definitions are in force already."""
+        self._told[look.upstream_id] = look
+        entry = self._entries.get(look.upstream_id)
+        if entry is not None and self.follows(look.upstream_id):
+            self._take(entry, look)
+            self._wake()
+
+    def looks(self) -> list[Look]:
+        """How each upstream was found that has been looked at."""
+        return [_look_at(e) for e in self._entries.values() if e.state != "pending"]
 
     async def tried(self, upstream_ids: Iterable[str], limit_s: float) -> None:
         """Wait until each of these upstreams has been tried once, at most `limit_s` seconds."""
@@ -179,8 +214,21 @@ class Pool:
         known = self._known(spec.id)
         entry = Entry(spec, self._make(spec, known.era if known is not None else None))
         entry.observed_at = known.observed_at if known is not None else None
-        entry.keeper = self._tasks.start(self._keep(entry))
+        if not self.follows(spec.id):
+            entry.keeper = self._tasks.start(self._keep(entry))
+        elif spec.id in self._told:
+            self._take(entry, self._told[spec.id])
         return entry
+
+    def _take(self, entry: Entry, look: Look) -> None:
+        entry.state, entry.error, entry.error_code = look.state, look.error, look.error_code
+        entry.failures, entry.observed_at = look.failures, look.observed_at or entry.observed_at
+        entry.tried.set()
+
+    def _wake(self) -> None:
+        """Let those look again who wait for any upstream."""
+        self._looked.set()
+        self._looked = asyncio.Event()
 
     async def _keep(self, entry: Entry) -> None:
         """Look at once when a change is announced; an upstream that announces changes all the time waits its second."""
@@ -191,8 +239,7 @@ class Pool:
                 wait_s = await self._observe(entry)
             finally:
                 entry.tried.set()
-                self._looked.set()
-                self._looked = asyncio.Event()
+                self._wake()
             try:
                 async with asyncio.timeout(wait_s):
                     await entry.again.wait()
@@ -210,6 +257,8 @@ class Pool:
             return self._failed(entry, UpstreamTimedOut())
         except PlatformError as error:
             return self._failed(entry, error)
+        if self.publish is not None:
+            await self.publish(observation)
         self._succeeded(entry, observation)
         return REFRESH_S * random.uniform(0.8, 1.2)  # noqa: S311  (jitter)
 
@@ -234,6 +283,7 @@ class Pool:
         entry.observed_at = observation.observed_at
         self._on_state(entry.spec.id, "up")
         self._on_observation(observation)
+        self.on_look(replace(_look_at(entry), observation=observation))
 
     def _failed(self, entry: Entry, error: PlatformError) -> float:
         if entry.error != error.message:
@@ -241,6 +291,7 @@ class Pool:
         entry.state, entry.error, entry.error_code = "failing", error.message, error.code
         entry.failures += 1
         self._on_state(entry.spec.id, "down")
+        self.on_look(_look_at(entry))
         return random.uniform(0.5, 1.0) * min(MAX_BACKOFF_S, 2.0 ** min(entry.failures, 6))  # noqa: S311  (jitter)
 
     async def _retire(self, entry: Entry, *, at_once: bool = False) -> None:
@@ -259,6 +310,10 @@ class Pool:
                 await entry.upstream.aclose()
         except (TimeoutError, UpstreamError) as error:
             log.warning("upstream_close_failed", upstream=entry.spec.id, reason=str(error))
+
+
+def _look_at(entry: Entry) -> Look:
+    return Look(entry.spec.id, entry.state, entry.error, entry.error_code, entry.failures, entry.observed_at)
 
 
 async def _observe_in_time(entry: Entry) -> Observation:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -65,6 +65,8 @@ class Tasks:
         self.relayed = relayed
         self.owner = owner
         self.is_elsewhere: Callable[[str], bool] = _nowhere
+        self.ask_elsewhere: Callable[[str, Call], Awaitable[Json]] | None = None
+        """Has the process of that name answer a call about a task of its own."""
         self._store = store
         self._ids = ids
         self._clock = clock
@@ -176,7 +178,12 @@ class Tasks:
         relayed = self._ids.unwrap(task_id, call.principal.id, call.server)
         if relayed is not None:
             return await self.relayed.relay(asked, relayed[0], relayed[1], extra)
-        record = await self._find(call, task_id)
+        try:
+            record = await self._find(call, task_id)
+        except TaskOwnedElsewhere as found:
+            if self.ask_elsewhere is None:
+                raise
+            return await self.ask_elsewhere(found.owner, call)
         running = self._running.get(task_id)
         if call.method == "tasks/get":
             return record.detailed()

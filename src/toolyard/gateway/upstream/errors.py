@@ -66,3 +66,10 @@ class UpstreamBusy(UpstreamError):
     code = "upstream_busy"
     status = 503
     may_have_run = False
+
+
+class UpstreamLost(UpstreamError):
+    """The gateway's process that keeps the upstream ended while it worked on the call. Whether the call took effect is
+    not known."""
+
+    code = "upstream_lost"

@@ -71,6 +71,7 @@ class Peers:
 
     def __init__(self, me: Worker, data_dir: Path, services: Mapping[str, Service], follow: Follow) -> None:
         self.me = me
+        self.on_there: Callable[[Peer], None] = lambda _peer: None
         self.on_lost: Callable[[Peer], None] = lambda _peer: None
         self._directory = data_dir / DIRECTORY
         self._services = services
@@ -154,6 +155,7 @@ class Peers:
         link.peer = owner
         peer.is_there(link)
         log.debug("worker_there", worker=owner)
+        self.on_there(peer)
         try:
             await self._hear(peer, talk)
         finally:
