@@ -57,6 +57,27 @@ def test_one_session_more_than_allowed_ends_the_one_that_was_idle_longest(monkey
     run(work)
 
 
+def test_who_has_most_sessions_makes_room_and_drives_nobody_else_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_legacy, "MAX_SESSIONS", 4)
+
+    async def work() -> None:
+        clock = ManualClock()
+        async with rig(Legacy(), clock=clock) as r:
+            await r.upstream.observe()
+            await r.echo(isolation="key:b", **LEGACY)
+            for handle in range(6):
+                clock.advance(1.0)
+                await r.echo(isolation=f"key:a handle {handle}", **LEGACY)
+            await r.fake.wait_for("DELETE", 4)
+            await r.echo(isolation="key:b", **LEGACY)
+            assert len(r.fake.of("initialize")) == 8
+            assert {request.headers["mcp-session-id"] for request in r.fake.of("DELETE")} == {
+                f"session-{n}" for n in range(3, 7)
+            }
+
+    run(work)
+
+
 def test_a_caller_without_room_for_its_session_hears_that_the_upstream_is_busy(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(http_legacy, "MAX_SESSIONS", 2)
     go = asyncio.Event()

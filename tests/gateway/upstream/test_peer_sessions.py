@@ -179,6 +179,18 @@ def test_the_session_that_idled_longest_makes_room(log: Path) -> None:
     drive(use, log, max_processes=2)
 
 
+def test_who_has_most_sessions_makes_room_and_drives_nobody_else_out(log: Path) -> None:
+    async def use(rig: Rig) -> None:
+        kept = await rig.tool(Caller("key:b"), "pid")
+        for handle in range(6):
+            rig.clock.advance(1.0)
+            await rig.tool(Caller("key:a", isolation=f"key:a handle {handle}"), "pid")
+        assert await rig.tool(Caller("key:b"), "pid") == kept
+        assert len(rig.upstream.status()["sessions"]) == 3
+
+    drive(use, log, max_processes=3)
+
+
 def test_when_all_are_busy_a_new_caller_is_refused_and_nothing_has_run(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -72,6 +73,11 @@ class Place:
     @property
     def is_listened_to(self) -> bool:
         return self.key == OWN or bool(self.watches)
+
+    @property
+    def owner(self) -> str:
+        """The principal that the session is for; empty for everybody and the gateway."""
+        return owner_of(self.key.isolation)
 
     @property
     def is_idle(self) -> bool:
@@ -239,8 +245,8 @@ class LegacyDriver:
 
     async def _open(self, place: Place) -> LegacySession:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        owner = owner_of(place.key.isolation) or None
-        session = LegacySession(self._endpoint, self._announcer, json.loads(place.key.capabilities), owner)
+        capabilities = json.loads(place.key.capabilities)
+        session = LegacySession(self._endpoint, self._announcer, capabilities, place.owner or None)
         try:
             await session.initialize(deadline)
             if place.watches:
@@ -368,11 +374,14 @@ class LegacyDriver:
         self._sweep = asyncio.get_running_loop().call_later(min(SWEEP_S, self._idle_s), self._sweep_idle)
 
     def _give_up_one(self) -> None:
-        """Make room: the session that has been idle longest goes."""
+        """Make room: of whoever has most sessions, the one that has been idle longest goes."""
         idle = [place for place in self._places.values() if place.is_idle]
         if not idle:
             raise UpstreamBusy(f"All sessions with upstream {self._endpoint.upstream_id!r} are in use.")
-        self._retire(min(idle, key=lambda place: place.session.last_used_s if place.session else 0.0))
+        have = Counter(place.owner for place in self._places.values())
+        self._retire(
+            min(idle, key=lambda place: (-have[place.owner], place.session.last_used_s if place.session else 0.0))
+        )
 
     def _drop_if_over(self, place: Place) -> None:
         if place.ends_unused and place.is_idle and self._places.get(place.key) is place and not self._closed:

@@ -57,7 +57,8 @@ class Session:
         self._level: str | None = None
 
     @property
-    def _owner(self) -> str | None:
+    def owner(self) -> str | None:
+        """The principal that the session is for; None for the gateway, empty for everybody."""
         return None if self.key[0] is None else owner_of(self.key[0])
 
     @property
@@ -170,7 +171,7 @@ class Session:
         if method in _CHANGED:
             self._events.lists_changed(self._upstream_id, _CHANGED[method])
         elif method == "notifications/resources/updated":
-            self._events.resource_updated(self._upstream_id, self._owner, params)
+            self._events.resource_updated(self._upstream_id, self.owner, params)
         elif method == ACKNOWLEDGED and self._listening is not None:
             self._listening.acknowledged(params)
 
@@ -181,7 +182,7 @@ class Session:
     def facts(self) -> dict[str, Any]:
         """For the operator."""
         return {
-            "owner": self._owner,
+            "owner": self.owner,
             "busy": self.busy,
             "waiting": self.peer.waiting,
             "dropped": dict(self.peer.dropped),

@@ -253,11 +253,13 @@ class SessionPool:
         self._being_opened += 1
 
     def _idlest(self, at_least_s: float) -> Session | None:
-        """The session that can be spared first. The gateway's own is no loss at any time."""
+        """The session that can be spared first: of whoever has most of them, the one that idled longest, so that nobody
+        drives others out by opening many. The gateway's own is no loss at any time."""
         not_since = self._clock.monotonic() - at_least_s
         free = (s for s in self._sessions.values() if s.busy == 0 and s.key not in self._awaited)
         idle = [s for s in free if s.idle_since <= not_since or s.key == GATEWAY]
-        return min(idle, key=lambda session: (session.key in self.watched, session.idle_since)) if idle else None
+        have = Counter(s.owner for s in self._sessions.values())
+        return min(idle, key=lambda s: (s.key in self.watched, -have[s.owner], s.idle_since)) if idle else None
 
     def longest_idle_s(self, at_least_s: float) -> float | None:
         """How long the session has idled that could make room for another upstream's; None if there is none."""
