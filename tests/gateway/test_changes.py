@@ -141,6 +141,30 @@ def test_what_an_upstream_lost_is_watched_anew_and_told_once():
     play(scene, make=fakes.make, **watchable(fakes))
 
 
+def test_a_resource_that_is_read_elsewhere_now_is_watched_there_and_told_once():
+    nothing = observed("b", capabilities=WATCHABLE)
+    fakes = Fakes(observed("a", resources=[URI], capabilities=WATCHABLE), nothing)
+
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize()
+        await rig.legacy(rpc("resources/subscribe", {"uri": URI}), session)
+        rig.gateway.sweep()
+        rig.gateway.holder.observe(observed("b", resources=[URI], capabilities=WATCHABLE))
+        rig.gateway.holder.observe(observed("a", resources=["doc://2"], capabilities=WATCHABLE))
+        rig.gateway.sweep()
+        await rig.until(lambda: fakes["a"].watched == [f"+{URI}", f"-{URI}"])
+        assert fakes["b"].watched == [f"+{URI}"]
+        stream = await rig.open("GET", "/mcp", {"accept": "text/event-stream", "mcp-session-id": session})
+        told = [(await stream.message())["method"].removeprefix("notifications/") for _ in range(2)]
+        assert told == ["resources/list_changed", "resources/updated"]
+        rig.gateway.sweep()
+        await rig.http("DELETE", "/mcp", {"mcp-session-id": session})
+        await rig.until(lambda: fakes["b"].watched == [f"+{URI}", f"-{URI}"])
+        stream.close()
+
+    play(scene, make=fakes.make, **watchable(fakes))
+
+
 @pytest.mark.parametrize("transport", ["websocket", "stdio"])
 def test_two_listen_streams_of_one_connection_are_two_watchers(transport: str):
     fakes = with_a_document()

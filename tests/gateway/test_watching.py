@@ -184,6 +184,30 @@ def test_what_is_watched_at_an_upstream_that_is_not_configured_now_is_watched_wh
     run_virtually(play())
 
 
+def test_what_cannot_be_watched_elsewhere_yet_stays_where_it_is_and_is_tried_again() -> None:
+    async def play() -> None:
+        recorders = {"up": Recorder(), "other": Recorder()}
+        watching = Watching(lambda upstream_id: recorders[upstream_id])  # type: ignore[arg-type,return-value]
+        await watching.begin(call("a"), URI)
+        recorders["other"].fails = True
+        elsewhere = replace(URI, upstream_id="other")
+        watching.reroute(lambda server, uri: elsewhere)
+        await asyncio.sleep(10)
+        assert (recorders["up"].heard, watching.unmoved) == ([("watch", "f://1")], False)
+        await asyncio.sleep(60)
+        assert watching.unmoved
+        recorders["other"].fails = False
+        watching.reroute(lambda server, uri: elsewhere)
+        await asyncio.sleep(1)
+        assert recorders["up"].heard == [("watch", "f://1"), ("unwatch", "f://1")]
+        assert (recorders["other"].heard, watching.unmoved) == ([("watch", "f://1")], False)
+        watching.reroute(lambda server, uri: None)
+        await watching.end(call("a"), "f://1")
+        assert len(watching) == 0
+
+    run_virtually(play())
+
+
 def test_a_watcher_whose_uri_leads_elsewhere_now_leaves_the_upstream_it_led_to() -> None:
     async def play() -> None:
         recorders = {"up": Recorder(), "other": Recorder()}

@@ -117,7 +117,7 @@ class Gateway:
             clock=clock,
             limits=bounds.tasks,
         )
-        dispatch = Dispatch(self._catalog, self.pool, lists, self._watching, self.parking, self.tasks)
+        self._dispatch = dispatch = Dispatch(self._catalog, self.pool, lists, self._watching, self.parking, self.tasks)
         record = Record(self.metrics)
         perform = compose(
             [
@@ -175,6 +175,7 @@ class Gateway:
         self.sessions.end_idle()
         self.sessions.end_invalid(self._authenticate.is_valid, self._catalog().servers)
         self.hub.end_streams(self._authenticate.is_valid)
+        self._dispatch.reroute()
         for connection in tuple(self.exchange.connections):
             if connection.principal is not None and not self._authenticate.is_valid(connection.principal):
                 connection.expel()

@@ -56,6 +56,7 @@ class Dispatch:
         self._pool = pool
         self._lists = lists
         self._watching = watching
+        self._routed: Catalog | None = None
         self._parking = parking
         self._tasks = tasks
 
@@ -176,6 +177,19 @@ class Dispatch:
     async def watch(self, call: Call, uri: str) -> None:
         """Begin watching a resource. Raises ResourceUnknown and what the upstream raises."""
         await self._watching.begin(call, ROUTERS["resources/subscribe"](self.server(call.server), {"uri": uri}))
+
+    def reroute(self) -> None:
+        """Have every watched resource watched where it is read now, if the catalog is another one."""
+        catalog = self._catalog()
+        if catalog is not self._routed or self._watching.unmoved:
+            self._routed = catalog
+            self._watching.reroute(self._resource)
+
+    def _resource(self, server: str, uri: str) -> Target | None:
+        try:
+            return ROUTERS["resources/subscribe"](self.server(server), {"uri": uri})
+        except PlatformError:
+            return None
 
     async def try_watch(self, call: Call, uri: str) -> bool:
         """Begin watching a resource; False where that cannot be had."""

@@ -57,6 +57,7 @@ class Watching:
         self._order: WeakValueDictionary[Watched, asyncio.Lock] = WeakValueDictionary()
         self._moving: dict[Watched, asyncio.Task[Any]] = {}
         self._tasks = TaskOwner("watching")
+        self.unmoved = False
 
     def __len__(self) -> int:
         return len(self._watchers)
@@ -101,6 +102,28 @@ class Watching:
                 earlier.cancel()
             self._moving[watched] = task = self._tasks.start(self._watch_again(watched))
             task.add_done_callback(partial(self._moved, watched))
+
+    def reroute(self, find: Callable[[str, str], Target | None]) -> None:
+        """Watch elsewhere what is read elsewhere now. `find(server, uri)`: where a resource of a server is read, None
+        if nowhere; what is nowhere now is left where it was. Where that cannot be had, `unmoved` says later that
+        it is to be tried again."""
+        self.unmoved = False
+        for (watcher, uri), watched in tuple(self._watched.items()):
+            call = self._watchers.get(watched, {}).get(watcher)
+            target = find(call.server, uri) if call is not None else None
+            if call is not None and target is not None and target.upstream_id != watched.upstream_id:
+                self._tasks.start(self._move(call, target))
+
+    async def _move(self, call: Call, target: Target) -> None:
+        try:
+            await self.begin(_with_time(call), target)
+        except PlatformError as error:
+            log.info("subscription_not_moved", upstream=target.upstream_id, code=error.code)
+            if isinstance(error, UpstreamError):
+                await asyncio.sleep(Backoff(LONGEST_PAUSE_S, LONGEST_PAUSE_S).pause_s())
+                self.unmoved = True
+        else:
+            self._updated(target.upstream_id, call.principal.id, {"uri": target.params["uri"]})
 
     def _regroup(self, upstream_id: str) -> None:
         """The upstream may have another isolation policy now: who shared a session with whom may not do so any more."""
