@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,15 @@ class Crossing(Walk):
         heard = {"progress": progress, "asked": questions, "logs": inbox.logs[logs:]}
         return {**seen, **{kind: value for kind, value in heard.items() if value}}
 
+    async def _asked_by(self, step: Awaitable[Any]) -> Json:
+        """What came of a step, and what the client was asked for it."""
+        before = len(self._guide.inbox.asked)
+        return {"result": await step, "asked": self._guide.inbox.asked[before:]}
+
     async def _everything(self) -> None:
         call = self._call
         # 350 ms after a session began this server asks for the roots: that should fall into a call, and into this one
-        await self._note("settled", call("trigger-long-running-operation", duration=0.8, steps=1))
+        await self._note("settled", call("trigger-long-running-operation", duration=2, steps=1))
         await self._note("echo", call("echo", message="across"))
         await self._note("structured", call("get-structured-content", location="Chicago"))
         await self._note("links", call("get-resource-links", count=2))
@@ -140,6 +146,8 @@ class Crossing(Walk):
         if self._plan.interactive:
             for name in ("order", "sign", "compose", "look", "survey"):
                 await self._note(name, call(name, who=self._who))
+            await self._note("interview", self._asked_by(self._prompt("interview", who=self._who)))
+            await self._note("chest", self._asked_by(self._read(f"workshop://chest/{self._who}")))
         await self._note("cancelled", self._cancel("stall", "stalled", "was cancelled"))
 
     async def _changes(self) -> Json:

@@ -1,4 +1,4 @@
-"""What a crossing should have seen, exactly: of server-everything, and of the workshop on each SDK."""
+"""What a crossing to server-everything should have seen, exactly, and the words for such facts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import re
 from typing import Any
 
-from tests.e2e import workshop
 from tests.e2e.expectations import Facts
 from tests.peers.environments import environment
 
@@ -50,6 +49,16 @@ def without_time(value: Any) -> Any:
     return TIME.sub("TIME", value) if isinstance(value, str) else value
 
 
+def user(words: str) -> Facts:
+    """What a user says."""
+    return {"role": "user", "content": {"type": "text", "text": words}}
+
+
+def page(url: str, message: str) -> Facts:
+    """The question that has the client's user visit a page."""
+    return {"method": "elicitation/create", "params": {"mode": "url", "message": message, "url": url}}
+
+
 def everything(root: str) -> Facts:
     """Of server-everything behind the gateway, seen by a modern client that can be asked for all there is."""
     files = sorted(path.name for path in (environment("servers").folder / DOCS).iterdir())
@@ -71,7 +80,7 @@ def everything(root: str) -> Facts:
         "resources": listed(*(f"demo://resource/static/document/{name}" for name in files)),
         "bad_cursor": FOREIGN_CURSOR,
         "settled": said(
-            long.format(0.8, 1),
+            long.format(2, 1),
             progress=[1],
             asked=[ROOTS_ASKED],
             logs=[{"level": "info", "data": "Roots updated: 1 root(s) received from client"}],
@@ -110,9 +119,9 @@ def everything(root: str) -> Facts:
             }
         ],
         "read_unknown": {"failed": "MCP error -32602: Resource demo://resource/nowhere not found", "code": -32602},
-        "prompt": [_user("What's weather in Oslo, Norway?")],
+        "prompt": [user("What's weather in Oslo, Norway?")],
         "prompt_embedded": [
-            _user("This prompt includes the Text resource with id: 7. Please analyze the following resource:"),
+            user("This prompt includes the Text resource with id: 7. Please analyze the following resource:"),
             {"role": "user", "content": {"type": "resource", "resource": text_7}},
         ],
         "prompt_unknown": unknown("prompt"),
@@ -125,11 +134,11 @@ def everything(root: str) -> Facts:
             '    "integer": 7\n  }\n}',
             asked=[{"method": "elicitation/create", "params": asked_form}],  # and the form, see FORM
         ),
-        "elicitation_url": said(*_opened(), asked=[_page("https://example.com/open", "Please open.")]),
+        "elicitation_url": said(*_opened(), asked=[page("https://example.com/open", "Please open.")]),
         "elicitation_error": said(
             *_opened(),
             asked=[
-                _page(
+                page(
                     "https://modelcontextprotocol.io",
                     "Open this link to satisfy the prerequisite, then retry the request.",
                 )
@@ -142,7 +151,7 @@ def everything(root: str) -> Facts:
                 {
                     "method": "sampling/createMessage",
                     "params": {
-                        "messages": [_user("Resource trigger-sampling-request context: across?")],
+                        "messages": [user("Resource trigger-sampling-request context: across?")],
                         "systemPrompt": "You are a helpful test server.",
                         "temperature": 0.7,
                         "maxTokens": 20,
@@ -197,115 +206,6 @@ FORM_MEMBERS: Facts = {
         "default": "hero-1",
     },
 }
-
-
-def the_workshop(sdk: str, who: str, root: str, *, legacy: bool) -> Facts:
-    """Of the workshop on that SDK, seen by a client that can be asked for all there is."""
-    parts = [f"workshop://part/{number}" for number in range(1, workshop.STOCK + 1)]
-    resources = sorted([workshop.NOTE, "workshop://stamp", *parts])
-    shelf = {"uri": "workshop://shelf/4", "mimeType": "text/plain", "text": "Shelf 4 is empty."}
-    note = {"uri": workshop.NOTE, "mimeType": "text/plain", "text": "Glue dries overnight."}
-    stamp = {"uri": "workshop://stamp", "mimeType": "image/png", "blob": "\x89PNG stamp"}
-    names = ("compose", "echo", "extend", "fail", "look", "order", "sign", "stall", "survey", "weigh", "work")
-    logs: list[Any] = [f"did step {step}" for step in range(1, workshop.STEPS + 1)]
-    if sdk == "fastmcp":
-        logs = [{"msg": line, "extra": None} for line in logs]
-    changed = ["prompts", "resources", "tools", workshop.NOTE]
-    more = {"tools": ["extra"], "prompts": ["extra"], "resources": ["workshop://extra"]}
-    extended = {"extended True": 1, "extended False": 1}
-    watching: Facts = {"changes": {"heard": changed, "more": more, "heard_again": changed, "as_before": True}}
-    if sdk == "fastmcp":  # it serves no subscriptions
-        watching = extended = {}
-    weighed = {"item": "saw", "grams": 300}
-    return {
-        "tools": listed(*names),
-        "prompts": listed("greeting"),
-        "resourceTemplates": listed("workshop://shelf/{number}"),
-        "resources": {"pages": [1000, len(resources) - 1000], "names": resources},
-        "bad_cursor": FOREIGN_CURSOR,
-        "echo": said("Echo: across", structured={"result": "Echo: across"}),
-        "weigh": said(WEIGHED[sdk], structured=weighed),
-        "fail": said(FAILED[sdk], error=True),
-        "work": said(
-            "worked",
-            structured={"result": "worked"},
-            progress=[1, 2, 3],
-            logs=[{"level": "info", "data": line} for line in logs],
-        ),
-        "read": [note],
-        "read_blob": [stamp],
-        "read_template": [shelf],
-        "read_unknown": _unknown_resource(sdk, legacy=legacy),
-        "prompt": [_user("Greet Ada kindly.")],
-        "prompt_unknown": unknown("prompt"),
-        "completion": ["Ada", "Adele"],
-        **watching,
-        "order": said(
-            "3 chairs: accept True",
-            asked=[
-                workshop.form("How many chairs?", count={"type": "integer"}),
-                workshop.form("Really 3 chairs?", sure={"type": "boolean"}),
-            ],
-        ),
-        "sign": said("signing: accept", asked=[_page(f"https://example.com/sign/{who}", "Please sign.")]),
-        "compose": said("tour-model: Sampled for the tour", asked=_composed(who)),
-        "look": said(root, asked=[ROOTS_ASKED]),
-        "survey": said(
-            "Ada, Sampled for the tour, 1 folder",
-            asked=[
-                workshop.form("Who are you?", name={"type": "string"}),
-                ROOTS_ASKED,
-                {"method": "sampling/createMessage", "params": {"messages": [_user("Which wood?")], "maxTokens": 5}},
-            ],
-        ),
-        "cancelled": "taken back",
-        "unknown_tool": unknown("tool"),
-        "ping": True,
-        "effects": {
-            "worked": 1,
-            "ordered 3": 1,
-            "signed": 1,
-            "composed": 1,
-            "looked": 1,
-            "surveyed": 1,
-            "stalled": 1,
-            "was cancelled": 1,
-            **extended,
-        },
-    }
-
-
-PRETTY = '{\n  "item": "saw",\n  "grams": 300\n}'
-WEIGHED = {"mcp1": PRETTY, "mcp2": PRETTY, "fastmcp": '{"item":"saw","grams":300}'}
-FAILED = {
-    "mcp1": "Error executing tool fail: The workshop is closed.",
-    "mcp2": "Error executing tool fail",
-    "fastmcp": "Error calling tool 'fail': The workshop is closed.",
-}
-
-
-def _unknown_resource(sdk: str, *, legacy: bool) -> Facts:
-    if sdk == "mcp1":
-        return {"failed": "Unknown resource: workshop://nowhere", "code": 0}  # all that this SDK says
-    words = {"mcp2": "Unknown resource: workshop://nowhere", "fastmcp": "Resource not found: 'workshop://nowhere'"}
-    code = -32002 if legacy else -32602
-    return {"failed": words[sdk], "code": code, "data": {"uri": "workshop://nowhere"}}
-
-
-def _composed(who: str) -> list[Facts]:
-    question = _user(f"How long is the table of {who}?")
-    use = {"type": "tool_use", "id": "use-1", "name": "measure", "input": {"what": "table"}}
-    result = {"type": "tool_result", "toolUseId": "use-1", "content": [workshop.text("180 cm")]}
-    rest = ({"role": "assistant", "content": use}, {"role": "user", "content": result})
-    return [workshop.sampling(question), workshop.sampling(question, *rest)]
-
-
-def _user(words: str) -> Facts:
-    return {"role": "user", "content": workshop.text(words)}
-
-
-def _page(url: str, message: str) -> Facts:
-    return {"method": "elicitation/create", "params": {"mode": "url", "message": message, "url": url}}
 
 
 def _opened() -> tuple[str, str]:

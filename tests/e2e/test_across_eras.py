@@ -15,6 +15,7 @@ from tests.e2e.clients import LEGACY, MODERN, Client, addresses, take_tour
 from tests.e2e.crossing_facts import FORM, FORM_MEMBERS, LOGS, without_time
 from tests.e2e.expectations import Facts, mismatches
 from tests.e2e.tour import Plan
+from tests.e2e.workshop_facts import the_workshop
 from tests.peers.processes import Gateway, gateway, serving
 
 pytestmark = pytest.mark.slow
@@ -124,5 +125,5 @@ def test_a_client_has_all_of_a_server_of_the_other_era(
         for question in facts["sign"].get("asked", ()):
             assert len(question["params"].pop("elicitationId")) >= 16
     known = [name for name in CAPABILITIES if name != "logging" or sdk == "fastmcp"]  # the others do not say it
-    expected = crossing_facts.the_workshop(sdk, f"{client.label}-at-{sdk}", f"file://{ROOT}", legacy=client.legacy)
+    expected = the_workshop(sdk, f"{client.label}-at-{sdk}", f"file://{ROOT}", legacy=client.legacy)
     check(facts, {"about": about(client, sdk, *known), **expected})

@@ -137,8 +137,8 @@ def test_the_inspector_of_either_era_works_with_a_modern_only_server(
     expected = {
         "hello": (MODERN if era == "modern" else "2025-11-25", name, "Ask before you saw."),
         "tools": names,
-        "prompts": [("greeting", ["name"])],
-        "templates": ["workshop://shelf/{number}"],
+        "prompts": [("greeting", ["name"]), ("interview", ["who"])],
+        "templates": ["workshop://chest/{who}", "workshop://shelf/{number}"],
         "weigh": {"content": [text(weighed)], "structuredContent": WEIGHED, "isError": False},
         "work": {"content": [text("worked")], "structuredContent": {"result": "worked"}, "isError": False},
         "fail": {

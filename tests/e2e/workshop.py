@@ -66,6 +66,7 @@ def furnish(server: Any, kit: Kit, ledger: Ledger) -> None:
     """Put tools, resources and prompts into the server."""
     _plain_tools(server, kit, ledger)
     _asking_tools(server, kit, ledger)
+    _asking_contents(server, kit, ledger)
     _contents(server)
 
 
@@ -201,6 +202,34 @@ def _asking_tools(server: Any, kit: Kit, ledger: Ledger) -> None:
             return f"{answers['name']['content']['name']}, {answers['wood']['content']['text']}, {folders} folder"
 
         return await kit.settle(ctx, step)
+
+
+def _asking_contents(server: Any, kit: Kit, ledger: Ledger) -> None:
+    async def interview(who: str, ctx: Any) -> Any:
+        """Asks for a name before it says how to greet."""
+
+        def step(answers: Mapping[str, Json], _: str | None) -> Ask | str:
+            if "name" not in answers:
+                return Ask({"name": form("Whom shall I greet?", name={"type": "string"})})
+            ledger.note(who, "interviewed")
+            return f"Greet {answers['name']['content']['name']} kindly."
+
+        return await kit.settle(ctx, step)
+
+    async def chest(who: str, ctx: Any) -> Any:
+        """Asks whether that is meant before it opens."""
+
+        def step(answers: Mapping[str, Json], _: str | None) -> Ask | str:
+            if "sure" not in answers:
+                return Ask({"sure": form("Open the chest?", sure={"type": "boolean"})})
+            ledger.note(who, "opened")
+            return f"open: {answers['sure']['content']['sure']}"
+
+        return await kit.settle(ctx, step)
+
+    interview.__annotations__["ctx"] = chest.__annotations__["ctx"] = kit.context
+    server.prompt()(interview)
+    server.resource("workshop://chest/{who}", mime_type="text/plain")(chest)
 
 
 def _contents(server: Any) -> None:
