@@ -237,6 +237,7 @@ def test_what_was_kept_for_a_clients_session_ends_with_it_and_nothing_else_does(
             for name in (f"A {TWO}", f"B {ONE}", f"A {X}"):
                 assert await clients[name].tool("who") == names[name]
             if on.http is not None:
+                await on.http.wait_for("DELETE")
                 assert [r.headers["mcp-session-id"] for r in on.http.of("DELETE")] == [names[f"A {ONE}"]]
 
     asyncio.run(scene())
