@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 LIMIT_S = 30.0
 SERVER = Path(__file__).with_name("ledger_server.py")
+WORKERS_TO_KILL = [("stdio", 0), ("stdio", 1), ("http", 2)]
 OFFER = {"elicitation": {"form": {}}}
 YES = {"elicitation-1": {"action": "accept", "content": {}}}
 
@@ -73,9 +74,9 @@ class Stage:
             self.gateway = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         wait(lambda: facts.exists() or (self.gateway is not None and self.gateway.poll() is not None))
         self.port = int(json.loads(facts.read_bytes())["url"].rsplit(":", 1)[1])
-        wait(lambda: self._answers())
+        wait(lambda: self.answers())
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             return bool(self.ask("tools/list", {})["result"]["tools"])
         except (OSError, http.client.HTTPException, KeyError):
@@ -97,6 +98,11 @@ class Stage:
         for child in psutil.Process(self.gateway.pid).children(recursive=True):
             if str(SERVER) in child.cmdline() and "keeper.py" not in " ".join(child.cmdline()):
                 os.kill(child.pid, signal.SIGKILL)
+
+    def workers(self) -> list[psutil.Process]:
+        assert self.gateway is not None
+        children = psutil.Process(self.gateway.pid).children()
+        return [child for child in children if "toolyard.worker" in child.cmdline()]
 
     def hold(self, step: str) -> None:
         (self.folder / f"ledger.{step}").touch()
@@ -124,6 +130,13 @@ class Stage:
         with connection.getresponse() as response:
             return json.loads(response.read())
 
+    def tell(self, method: str, params: dict[str, Any]) -> Any:
+        """As `ask`, but None where no answer came."""
+        try:
+            return self.ask(method, params)
+        except (OSError, http.client.HTTPException):
+            return None
+
     def buy(self, **more: Any) -> Any:
         return self.ask("tools/call", {"name": "buy", "arguments": {}, **more})
 
@@ -140,7 +153,17 @@ class Stage:
 
 @pytest.fixture(params=["stdio", "http"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(tmp_path, request.param, 1)
+    yield from _stage(tmp_path, request.param, 1)
+
+
+@pytest.fixture(params=["stdio", "http"])
+def crew(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A stage whose gateway has three workers."""
+    yield from _stage(tmp_path, request.param, 3)
+
+
+def _stage(folder: Path, transport: str, workers: int) -> Iterator[Stage]:
+    made = Stage(folder, transport, workers)
     made.start_gateway()
     try:
         yield made
@@ -233,3 +256,55 @@ def test_a_gateway_told_to_stop_gives_its_parked_calls_up(stage: Stage) -> None:
     assert stage.gateway.wait(LIMIT_S) == 0
     wait(lambda: "cancelled" in stage.lines() or stage.transport == "stdio")
     assert "sold" not in stage.lines()
+
+
+def test_any_worker_takes_the_answer_of_a_call_that_another_one_holds(crew: Stage) -> None:
+    for _ in range(8):
+        asked = crew.buy()
+        assert crew.ask("tools/call", crew.answer(asked))["result"]["content"][0]["text"] == "sold"
+        assert reason(crew.ask("tools/call", crew.answer(asked))) == "call_lost"
+    assert (crew.lines().count("begun"), crew.lines().count("sold")) == (8, 8)
+
+
+@pytest.mark.parametrize(("crew", "which"), WORKERS_TO_KILL, indirect=["crew"])
+def test_a_worker_killed_while_calls_are_parked_loses_its_own_and_says_so(crew: Stage, which: int) -> None:
+    asked = [crew.buy() for _ in range(9)]
+    victim = crew.workers()[which]
+    victim.kill()
+    victim.wait(LIMIT_S)
+    told = [crew.tell("tools/call", crew.answer(one)) for one in asked]
+    wait(lambda: len(crew.workers()) == 3 and crew.answers())
+    told = [
+        crew.tell("tools/call", crew.answer(one)) if reply is None else reply
+        for one, reply in zip(asked, told, strict=True)
+    ]
+    sold = [reply for reply in told if "result" in reply]
+    reasons = {reason(reply) for reply in told if "error" in reply}
+    assert reasons <= {"call_lost", "upstream_exited", "upstream_incomplete", "upstream_unreachable", "upstream_lost"}
+    assert crew.lines().count("begun") == 9
+    assert crew.lines().count("sold") == len(sold)
+    assert crew.ask("tools/call", crew.answer(crew.buy()))["result"]["content"][0]["text"] == "sold"
+
+
+@pytest.mark.parametrize(("crew", "which"), WORKERS_TO_KILL, indirect=["crew"])
+def test_a_worker_killed_while_the_upstream_sells_leads_to_no_second_sale(crew: Stage, which: int) -> None:
+    asked = [crew.buy() for _ in range(3)]
+    crew.hold("before-selling")
+    connections = [crew.send("tools/call", crew.answer(one)) for one in asked]
+    wait(lambda: "before-selling" in crew.lines())
+    crew.workers()[which].kill()
+    crew.let_go("before-selling")
+    replies = []
+    for connection in connections:
+        with closing(connection):
+            try:
+                replies.append(crew.read(connection))
+            except (OSError, http.client.HTTPException, ValueError):
+                replies.append(None)
+    wait(lambda: len(crew.workers()) == 3 and crew.answers())
+    for one in asked:
+        again = crew.ask("tools/call", crew.answer(one))
+        assert reason(again) in {"call_lost", "state_refused"}
+    assert crew.lines().count("begun") == 3
+    assert crew.lines().count("sold") <= 3
+    assert sum(reply is not None and "result" in reply for reply in replies) <= crew.lines().count("sold")
