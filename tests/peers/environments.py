@@ -113,7 +113,8 @@ def _build_node(built: Environment, packages: tuple[str, ...]) -> None:
     program = node()
     npm = program.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     (built.folder / "package.json").write_text('{"private": true, "type": "module"}\n', encoding="utf-8")
-    install = [str(program), str(npm), "install", "--no-fund", "--no-audit", "--ignore-scripts", "--save-exact"]
+    options = ["--no-fund", "--no-audit", "--no-package-lock", "--ignore-scripts", "--save-exact"]
+    install = [str(program), str(npm), "install", *options]
     _run(built.name, [*install, *packages], built.folder, node_path())
 
 
