@@ -207,6 +207,47 @@ def test_a_ping_in_the_middle_of_a_call_is_answered():
     run(work)
 
 
+class AskingEach(Asking):
+    """Asks each call a question of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: dict[str, asyncio.Future[Json]] = {}
+
+    async def ask(self, request: Request, reply: Reply) -> None:
+        question = f"of-{request.message['id']}"
+        answer = self.open[question] = asyncio.get_running_loop().create_future()
+        await reply.stream()
+        await reply.event({"jsonrpc": "2.0", "id": question, "method": self.method, "params": {"message": "?"}})
+        words = str((await answer).get("result"))
+        await reply.event(result(request, {"content": [{"type": "text", "text": words}]}))
+        await reply.end()
+
+    async def answered(self, request: Request, reply: Reply) -> None:
+        await reply.whole(202)
+        self.open[request.message["id"]].set_result(request.message)
+
+
+def test_calls_that_wait_for_answers_on_all_connections_for_calls_do_not_keep_the_answers_out():
+    async def work() -> None:
+        async with rig(AskingEach(), era_hint="legacy", max_connections=4) as r:
+            all_wait = asyncio.Event()
+
+            async def accept_when_all_wait(requests: Mapping[str, Json], state: str | None) -> dict[str, Json]:
+                if len(caller.asked) == 3:
+                    all_wait.set()
+                await all_wait.wait()
+                return {key: {"action": "accept"} for key in requests}
+
+            caller = Caller(accept_when_all_wait)
+            finals = await asyncio.gather(*(r.echo(caller, **ELICITING) for _ in range(8)))
+            assert {final["content"][0]["text"] for final in finals} == {"{'action': 'accept'}"}
+            assert r.upstream.status()["http"]["max_connections"] == 4
+            assert len(r.fake.of("tools/call")) == 8
+
+    run(work)
+
+
 def test_a_refused_ask_is_an_error_for_the_server_and_a_failed_one_ends_the_call_with_its_own_failure():
     async def refuse(requests: Mapping[str, Json], state: str | None) -> dict[str, Json]:
         raise AskRefused("no")

@@ -51,6 +51,7 @@ MAX_STREAM_BYTES = 256 * 1024 * 1024
 MAX_ELEMENTS = 2_000_000
 AFTER_ANSWER_S = 0.25
 STREAM_S = 3_600.0
+MOST_FOR_WORDS = 8
 _KINDS = {"application/json": "json", "text/event-stream": "sse"}
 
 _FAILURES: tuple[tuple[type[NetError], type[UpstreamError], str], ...] = (
@@ -67,7 +68,10 @@ _FAILURES: tuple[tuple[type[NetError], type[UpstreamError], str], ...] = (
 
 
 class Endpoint:
-    """The one URL of an upstream. Raises InvalidUrl, EgressDenied for a specification that cannot be used."""
+    """The one URL of an upstream. Raises InvalidUrl, EgressDenied for a specification that cannot be used.
+
+    A few of its connections are kept for short words (answers to what the upstream asked, cancellations): were all of
+    them taken by calls that wait for an answer, no answer could be sent, and none of them would end."""
 
     def __init__(self, spec: UpstreamSpec, *, clock: Clock) -> None:
         url = parse_url(spec.url or "")
@@ -76,12 +80,14 @@ class Endpoint:
         self.breaker = Breaker(spec.id, clock)
         self._headers = spec.headers
         self._target = url.target
-        self._client = HttpClient(
-            url.origin,
-            policy=policy_for_operator_url(str(url), spec.allow_networks),
-            tls=TlsPolicy(verify=spec.tls_verify, ca_file=spec.tls_ca_file),
-            max_connections=spec.max_connections,
-        )
+        policy = policy_for_operator_url(str(url), spec.allow_networks)
+        tls = TlsPolicy(verify=spec.tls_verify, ca_file=spec.tls_ca_file)
+        for_words = min(spec.max_connections // 4, MOST_FOR_WORDS)
+        calls = spec.max_connections - for_words
+        self._client = HttpClient(url.origin, policy=policy, tls=tls, max_connections=calls)
+        self._words = self._client
+        if for_words:
+            self._words = HttpClient(url.origin, policy=policy, tls=tls, max_connections=for_words)
 
     def event_parser(self) -> SseParser:
         """A parser for one event stream of this upstream."""
@@ -95,12 +101,15 @@ class Endpoint:
         *,
         deadline: float,
         idempotent: bool = False,
+        words: bool = False,
     ) -> HttpResponse:
-        """The head of the answer to one HTTP request; `idempotent` allows sending it twice. Raises UpstreamError."""
+        """The head of the answer to one HTTP request; `idempotent` allows sending it twice, `words` says that it is
+        short and nothing waits in it. Raises UpstreamError."""
         body = None if message is None else strict_json.encode(message)
+        client = self._words if words else self._client
         self.breaker.admit()
         try:
-            response = await self._client.request(
+            response = await client.request(
                 method, self._target, self._with_own(headers), body, deadline=deadline, idempotent=idempotent
             )
         except NetError as error:
@@ -197,11 +206,15 @@ class Endpoint:
             raise self.invalid("answered with something that is not MCP") from error
 
     def status(self) -> dict[str, Any]:
-        return {"breaker": self.breaker.state, "http": self._client.status()}
+        counts = self._client.status()
+        if self._words is not self._client:
+            counts = {name: count + counts[name] for name, count in self._words.status().items()}
+        return {"breaker": self.breaker.state, "http": counts}
 
     async def aclose(self) -> None:
         """Close all connections; what runs is broken off."""
         await self._client.aclose()
+        await self._words.aclose()
 
 
 def kind_of(response: HttpResponse) -> str:

@@ -133,7 +133,8 @@ class LegacySession:
         if self._session_id is None or self.is_lost:
             return
         try:
-            _discard(await self.open("DELETE", None, asyncio.get_running_loop().time() + CLEAN_UP_S))
+            end = asyncio.get_running_loop().time() + CLEAN_UP_S
+            _discard(await self.open("DELETE", None, end, words=True))
         except (UpstreamError, SessionLost):
             pass
 
@@ -351,7 +352,14 @@ class LegacySession:
     # Messages
 
     async def open(
-        self, method: str, message: Json | None, deadline: float, *, safe: bool = False, event_id: str | None = None
+        self,
+        method: str,
+        message: Json | None,
+        deadline: float,
+        *,
+        safe: bool = False,
+        event_id: str | None = None,
+        words: bool = False,
     ) -> HttpResponse:
         """One HTTP request of this session."""
         headers = [*POST_HEADERS] if method == "POST" else [("Accept", "text/event-stream")]
@@ -360,11 +368,11 @@ class LegacySession:
             headers.append(("Mcp-Session-Id", self._session_id))
         if event_id:
             headers.append(("Last-Event-ID", event_id))
-        return await self.endpoint.open(method, headers, message, deadline=deadline, idempotent=safe)
+        return await self.endpoint.open(method, headers, message, deadline=deadline, idempotent=safe, words=words)
 
     async def post(self, message: Json, deadline: float) -> None:
         """Send a notification or a reply. Raises SessionLost, UpstreamError."""
-        response = await self.open("POST", message, deadline)
+        response = await self.open("POST", message, deadline, words=True)
         if response.status == 404 and self._session_id is not None:
             response.abort()
             self.is_lost = True
