@@ -37,7 +37,8 @@ from fixture_definitions import (
     image,
     text,
 )
-from fixture_tools import DYNAMIC_TOOL, TOOLS, Asked, ToolFailed, done, in_rounds, wanted
+from fixture_slow_tools import ALL_TOOLS
+from fixture_tools import DYNAMIC_TOOL, Asked, ToolFailed, done, in_rounds, wanted
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
@@ -102,7 +103,7 @@ class Fixture:
             "toolyard-conformance-fixture",
             version="1.0.0",
             instructions="Offers everything the conformance suite looks for.",
-            get_tool_input_schema=lambda name: TOOLS[name][2] if name in TOOLS else None,
+            get_tool_input_schema=lambda name: ALL_TOOLS[name][2] if name in ALL_TOOLS else None,
             on_list_tools=self.list_tools,
             on_call_tool=self.call_tool,
             on_list_resources=self.list_resources,
@@ -123,19 +124,19 @@ class Fixture:
         self._meet(context)
         tools: list[Json] = [
             {"name": name, "description": description, "inputSchema": schema}
-            for name, (_tool, description, schema) in TOOLS.items()
+            for name, (_tool, description, schema) in ALL_TOOLS.items()
         ]
         return types.ListToolsResult.model_validate({"tools": tools + [DYNAMIC_TOOL] * self._extra_tool})
 
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> Any:
         self._meet(context)
-        if params.name not in TOOLS:
+        if params.name not in ALL_TOOLS:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}")
 
         async def once(responses: Any, state: str | None) -> Json:
             given = responses or params.input_responses or {}
             asked = Asked(context, params.arguments or {}, given, state or params.request_state, self._changed)
-            return await TOOLS[params.name][0](asked)
+            return await ALL_TOOLS[params.name][0](asked)
 
         try:
             result = await in_rounds(context, once)
