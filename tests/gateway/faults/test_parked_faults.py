@@ -36,6 +36,14 @@ def wait(condition: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
+def _command(process: psutil.Process) -> list[str]:
+    """Its command line; empty for one that has ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 class Stage:
     """A gateway process and a shop behind it, which both can be killed and started again."""
 
@@ -102,7 +110,7 @@ class Stage:
     def workers(self) -> list[psutil.Process]:
         assert self.gateway is not None
         children = psutil.Process(self.gateway.pid).children()
-        return [child for child in children if "toolyard.worker" in child.cmdline()]
+        return [child for child in children if "toolyard.worker" in _command(child)]
 
     def hold(self, step: str) -> None:
         (self.folder / f"ledger.{step}").touch()
