@@ -57,7 +57,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S3-6", "MCP over WebSocket", f"{LINES}::test_a_websocket_key_travels_in_the_subprotocol_list_or_the_header_and_never_in_the_query", f"{G}/upstream/test_mcp_websocket.py::test_definitions_and_calls_travel_in_either_era_with_the_declared_headers"),
     met("S3-41", "WebSocket /ws/mcp speaking JSON-RPC 2.0", f"{LINES}::test_a_legacy_client_initializes_lists_calls_and_is_asked"),
     met("S3-59", "Unified service: aggregate several MCP services", f"{MODERN}::test_two_servers_offer_different_tools_under_their_own_urls"),
-    met("S3-60", "Proxy service: conversion between protocols and routing", f"{LEGACY}::test_every_older_revision_is_negotiated_and_served", f"{CONFORMANCE}::test_the_gateway_passes_every_set_whatever_its_upstream_speaks"),
+    met("S3-60", "Proxy service: conversion between protocols and routing", f"{LEGACY}::test_every_older_revision_is_negotiated_and_served", f"{CONFORMANCE}::test_the_gateway_passes_every_set_whatever_its_upstream_speaks", "tests/matrix/test_matrix.py::test_a_message_becomes_what_it_should"),
     met("S2-25", "Many logical servers in one process on one fixed port", f"{MODERN}::test_two_servers_offer_different_tools_under_their_own_urls"),
     met("S2-26", "Routing by server code to groups of tools", f"{MODERN}::test_two_servers_offer_different_tools_under_their_own_urls"),
     met("S2-27", "Each group has its own API key", f"{ACCESS}::test_a_key_of_the_server_opens_it", f"{PROCESS}::test_a_key_works_once_created_and_no_more_once_revoked"),
