@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.docs.pages import ROOT
 from tests.matrix.kinds import SECTIONS, Kind
-from tests.matrix.world import CLIENTS, OLD, OLDER, PAIRS, UPSTREAMS
+from tests.matrix.world import CLIENTS, OLD, OLDER, OVER_WORKERS, PAIRS, UPSTREAMS
 from toolyard.protocol.revisions import MODERN
 
 Cell = tuple[str, str]
@@ -76,7 +76,9 @@ def _page(outcomes: Outcomes, language: int) -> str:
     about = (f"What is different from clients of {OLD}.", f"与 {OLD} 客户端不同之处。")[language]
     titles = [f"{revision} → {(modern, older)[era == 'legacy']}" for revision, era in LAST]
     parts.append(f"## {title}\n\n{about}\n\n" + _table([what, *titles], rows))
-    filled = text.format(transports=_transports(language), pairs=len(PAIRS), tables="\n".join(parts))
+    filled = text.format(
+        transports=_transports(language), pairs=len(PAIRS), over_workers=len(OVER_WORKERS), tables="\n".join(parts)
+    )
     return f"{MADE}\n{filled}"
 
 

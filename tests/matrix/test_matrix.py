@@ -14,7 +14,7 @@ import pytest
 
 from tests.matrix.kinds import KINDS, Kind
 from tests.matrix.page import pages
-from tests.matrix.world import PAIRS, Pair, World
+from tests.matrix.world import OVER_WORKERS, PAIRS, Pair, World
 
 pytestmark = pytest.mark.slow
 SEEN: dict[tuple[str, Pair], str] = {}
@@ -40,7 +40,7 @@ def seen(world: World, kind: Kind, pair: Pair) -> str:
 
 CASES = [
     pytest.param(pair, kind, id=f"{kind.name}: {pair}")
-    for pair in PAIRS
+    for pair in PAIRS + OVER_WORKERS
     for kind in KINDS
     if pair.cell in kind.expected
 ]

@@ -7,12 +7,14 @@ import json
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.gateway.rig import OPEN, Rig, running, snapshot
+from tests.gateway.workers_rig import WorkerRig, workers
 from tests.matrix.carriers import Notes, upstream
 from tests.matrix.client import Client
 from tests.matrix.clients import connected
@@ -49,13 +51,15 @@ class Pair:
     client: str
     era: str
     upstream: str
+    workers: int = 1
 
     @property
     def cell(self) -> tuple[str, str]:
         return (self.revision, self.era)
 
     def __str__(self) -> str:
-        return f"{self.revision} on {self.client}, {self.era} upstream on {self.upstream}"
+        many = f", {self.workers} workers" if self.workers > 1 else ""
+        return f"{self.revision} on {self.client}, {self.era} upstream on {self.upstream}{many}"
 
 
 PAIRS = [
@@ -65,6 +69,26 @@ PAIRS = [
     for revision, clients in CLIENTS.items()
     for client in clients
 ]
+
+WORKERS = 3
+OVER_WORKERS = [
+    Pair(revision, client, era, behind, WORKERS)
+    for era in UPSTREAMS
+    for behind in ("http", "stdio")
+    for revision, client in ((MODERN, "http"), (OLD, "http"), (OLD, "sse"))
+]
+"""Where a client's requests come to one worker after the other, whose session or call it may not be."""
+
+
+class AnyWorker(Rig):
+    """Several workers as if they were one: each HTTP request comes to the next of them."""
+
+    def __init__(self, rigs: list[WorkerRig]) -> None:
+        super().__init__(rigs[0].gateway, rigs[0].server, rigs[0].port, rigs[0].journal)
+        self._turns = cycle(rigs)
+
+    async def _request(self, *request: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await next(self._turns)._request(*request)
 
 
 @dataclass
@@ -105,7 +129,7 @@ class World:
         self._directory = directory
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
-        self._places: dict[tuple[str, str, bool], Place] = {}
+        self._places: dict[tuple[str, str, bool, int], Place] = {}
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr(lists, "PAGE_SIZE", 5)
         self._patch.setattr(pool, "DEBOUNCE_S", 0.0)
@@ -127,13 +151,17 @@ class World:
         """Who comes on standard input and output is the operator; everybody else is not: two places, so that each
         upstream has one principal, for what no message says is not told to either of two."""
         operator = pair.client == "stdio"
-        key = (pair.era, pair.upstream, operator)
+        key = (pair.era, pair.upstream, operator, pair.workers)
         if key not in self._places:
-            directory = self._directory / f"{pair.era}-{pair.upstream}-{'operator' if operator else 'anyone'}"
+            directory = self._directory / "-".join(map(str, key))
             directory.mkdir()
             notes = Notes()
             spec = await self._stack.enter_async_context(upstream(pair.upstream, pair.era, directory, notes))
-            rig = await self._stack.enter_async_context(running(snapshot(spec, servers=(OPEN,))))
+            snap = snapshot(spec, servers=(OPEN,))
+            if pair.workers == 1:
+                rig = await self._stack.enter_async_context(running(snap))
+            else:
+                rig = AnyWorker(await self._stack.enter_async_context(workers(pair.workers, snap)))
             self._places[key] = Place(rig, notes)
         return self._places[key]
 
