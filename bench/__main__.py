@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace, work: Path, cores: Cores) -> dict[str, Any
         results["demonstration"] = demonstration_starts(toolyard, work, cores, repeats)
         results["dead_upstreams"] = dead_upstream_starts(toolyard, work, cores, 1 if options.quick else 3)
     if toolyard and not options.no_capacity:
-        results["capacity"] = capacity(toolyard, work, cores)
+        results["capacity"] = capacity(toolyard, work, cores, rounds=1 if options.quick else 2)
     results["cells"] = []
     if not _no_rows(options):
         with staged(work, cores, toolyard) as stage:

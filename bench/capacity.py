@@ -2,7 +2,7 @@
 
 Each kind is measured on a gateway of its own, which has had a few of the kind before. Memory is the growth of the
 resident set while they are open, divided by their number: what the allocator rounds up and keeps is in it. They are
-opened and ended twice: what the second time adds is what would grow with time.
+opened and ended twice (in a quick run once): what the second time adds is what would grow with time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from bench.servers import LOAD, Gateway, free_ports, tool_named
 
 COUNT = 1000
 WARM = 32
-ROUNDS = 2
 TIMEOUT_S = 60.0
 SETTLED_S = 30.0
 AFTER_WARMING_S = 1.5
@@ -130,19 +129,20 @@ KINDS = (
 )  # fmt: skip
 
 
-def capacity(toolyard: Path, work: Path, cores: Cores) -> dict[str, Any]:
-    """Every kind in its turn, as the results are stored."""
-    return {"count": COUNT, "kinds": [asyncio.run(_measure(kind, toolyard, work, cores)) for kind in KINDS]}
+def capacity(toolyard: Path, work: Path, cores: Cores, rounds: int = 2) -> dict[str, Any]:
+    """Every kind in its turn, opened and ended `rounds` times, as the results are stored."""
+    found = [asyncio.run(_measure(kind, toolyard, work, cores, rounds)) for kind in KINDS]
+    return {"count": COUNT, "rounds": rounds, "kinds": found}
 
 
-async def _measure(kind: Kind, toolyard: Path, work: Path, cores: Cores) -> dict[str, Any]:
+async def _measure(kind: Kind, toolyard: Path, work: Path, cores: Cores, wanted: int) -> dict[str, Any]:
     async with _scene(toolyard, work / f"capacity-{kind.name}", cores, kind.isolation) as scene:
         end = await kind.open(scene, WARM)
         await end()
         await asyncio.sleep(AFTER_WARMING_S)  # the upstream closes what is idle
         idle = await _settled(scene, kind, 0)
         rounds = []
-        for _ in range(ROUNDS):
+        for _ in range(wanted):
             end = await kind.open(scene, COUNT)
             full = await _settled(scene, kind, COUNT)
             await end()

@@ -141,6 +141,6 @@ def _many(results: Entry) -> str:
     note = f"""Each row is a gateway of its own. KiB each is what its resident set (RSS) grows by while they are open,
 divided by their number. The allocator keeps most of what they leave for the next ones, so RSS stays when they have
 ended; opened again they need little more. "Left of all": tasks, descriptors, threads, processes, sessions and parked
-calls above what there was before, after all have ended twice. Measured {source["date"]}, commit {source["commit"]};
+calls above what there was before, after all have ended. Measured {source["date"]}, commit {source["commit"]};
 everything: `{source["file"]}`."""
     return "\n".join([*lines, "", note, ""])
