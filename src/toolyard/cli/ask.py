@@ -106,11 +106,11 @@ def upstreams(config: ConfigOption = None, output: OutputOption = Format.TABLE) 
         rows = _upstreams_in_file(_place(config))
     show(rows, output, columns=("id", "kind", "state", "era", "calls", "error_code", "at"))
     if output is Format.TABLE:
-        for line in _troubles(rows):
+        for line in troubles(rows):
             typer.echo(line)
 
 
-def _troubles(rows: list[dict[str, Any]]) -> Iterator[str]:
+def troubles(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Why the failing ones fail: the reason, and the last words of their programs."""
     for row in rows:
         if row.get("state") not in {"failing", "pending"} or not row.get("error"):

@@ -148,6 +148,17 @@ class GatewayClient:
         with self._exchange("GET", path, {"Accept": "application/json"}, None) as answer:
             return _decoded(_body(answer))
 
+    def order(self, order: Json) -> Json:
+        """Have the gateway carry out an operator's order; what it answers. Raises OperatorOnly too."""
+        if self._target.socket is None:
+            raise OperatorOnly
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        with self._exchange("POST", "/operator/upstreams", headers, json.dumps(order).encode()) as answer:
+            told = _decoded(_body(answer))
+        if isinstance(told.get("error"), dict):
+            raise _remote_error(told["error"])
+        return dict(told)
+
     def _exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> _Answer:
         connection = _connect(self._target)
         if self._target.key:

@@ -43,6 +43,7 @@ class _Commands(LazyGroup):
         ),
         Row("resources", "toolyard.cli.ask:resources", "List the resources of a virtual server, or read one."),
         Row("prompts", "toolyard.cli.ask:prompts", "List the prompts of a virtual server, or get one."),
+        Row("upstream"),
         Row("key"),
         Row(
             "status",
@@ -81,6 +82,49 @@ class _KeyCommands(LazyGroup):
     )
 
 
+class _UpstreamCommands(LazyGroup):
+    rows = (
+        Row(
+            "start",
+            "toolyard.cli.upstream:start",
+            "Start an upstream that was stopped. The exit code is 1 if it does not get ready.",
+        ),
+        Row(
+            "stop",
+            "toolyard.cli.upstream:stop",
+            "Stop an upstream until it is started again, or the gateway is; its calls in flight end first.",
+        ),
+        Row(
+            "restart",
+            "toolyard.cli.upstream:restart",
+            "Open an upstream anew at once, also one that was put aside for failing; calls in flight end on the old "
+            "connection. The exit code is 1 if it does not get ready.",
+        ),
+        Row(
+            "check",
+            "toolyard.cli.upstream:check",
+            "Connect to an upstream now, list what it offers, and say what came of it. The exit code is 1 if it is not "
+            "ready.",
+        ),
+        Row(
+            "wait",
+            "toolyard.cli.upstream:wait",
+            "Wait until an upstream is ready, and for the gateway itself if need be. The exit code is 1 if that takes "
+            "too long.",
+        ),
+        Row(
+            "set",
+            "toolyard.cli.upstream_edit:set_fields",
+            "Change an upstream in the configuration file; its comments stay.",
+        ),
+        Row(
+            "remove",
+            "toolyard.cli.upstream_edit:remove",
+            "Take an upstream out of the configuration file; comments stay.",
+        ),
+    )
+
+
 class _ConfigCommands(LazyGroup):
     rows = (
         Row(
@@ -98,6 +142,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=HELP_NAMES,
+)
+app.add_typer(
+    typer.Typer(cls=_UpstreamCommands, help="One upstream: run it, change it, remove it.", no_args_is_help=True),
+    name="upstream",
 )
 app.add_typer(typer.Typer(cls=_KeyCommands, help="API keys for virtual servers.", no_args_is_help=True), name="key")
 app.add_typer(typer.Typer(cls=_ConfigCommands, help="The configuration file.", no_args_is_help=True), name="config")

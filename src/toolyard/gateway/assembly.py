@@ -35,6 +35,7 @@ from toolyard.gateway.legacy import LegacyRequests
 from toolyard.gateway.lists import Lists
 from toolyard.gateway.metrics import Metrics
 from toolyard.gateway.modern import ModernRequests
+from toolyard.gateway.operating import Operating
 from toolyard.gateway.operator import OperatorRoutes
 from toolyard.gateway.parking import Parking, ParkingLimits
 from toolyard.gateway.pipeline import compose
@@ -142,11 +143,13 @@ class Gateway:
         )
         self.http = StreamableHttp(self.exchange, self.sessions)
         self.sse = HttpSse(self.exchange)
+        self.operating = Operating(self._catalog, self.pool, self.holder.observation)
         self._operator = OperatorRoutes(self._catalog, self.pool, self.sessions, record, facts)
 
     def routes(self) -> tuple[Route, ...]:
         """All routes of clients and operators."""
-        return (*client_routes(self.exchange, self.http, self.sse, self.admit), *self._operator.routes())
+        clients = client_routes(self.exchange, self.http, self.sse, self.admit)
+        return (*clients, *self._operator.routes(), *self.operating.routes())
 
     def admit(self, head: Head) -> Answer | None:
         """Judge a head before its body is read: the refusal, or None with the principal noted on the head."""

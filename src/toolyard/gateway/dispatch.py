@@ -112,7 +112,8 @@ class Dispatch:
             else:
                 await self._watching.end(call, target.params["uri"])
             return {}
-        entry = self._pool.entry(target.upstream_id)
+        resumed = call.ticket is not None
+        entry = self._pool.kept(target.upstream_id) if resumed else self._pool.entry(target.upstream_id)
         call.isolation = isolation_of(entry.spec, call)
         try:
             if target.tasks is not None:

@@ -178,4 +178,24 @@ class OldTaskRequired(PlatformError):
     """This tool can be called only as a task of revision 2025-11-25, which the gateway does not offer."""
 
     code = "old_task_required"
+
+
+class UpstreamUnknown(PlatformError):
+    """There is no such upstream."""
+
+    code = "upstream_unknown"
+    status = 404
+
+
+class UpstreamDisabled(PlatformError):
+    """This upstream is switched off in the configuration."""
+
+    code = "upstream_disabled"
+    status = 409
+
+
+class OrderInvalid(PlatformError):
+    """This is not an operator's order."""
+
+    code = "order_invalid"
     status = 400

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from toolyard.contract.definitions import Era, Observation
 from toolyard.contract.snapshot import Snapshot, UpstreamSpec
 from toolyard.gateway.call import Upstream
-from toolyard.gateway.upstream.errors import UpstreamError, UpstreamTimedOut, UpstreamUnreachable
+from toolyard.gateway.upstream.errors import UpstreamError, UpstreamStopped, UpstreamTimedOut, UpstreamUnreachable
 from toolyard.kit.clock import Clock
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
@@ -37,7 +37,7 @@ CLOSE_LIMIT_S = 10.0
 LOOK_AGAIN_S = 0.1
 
 Presence = Literal["up", "down", "gone"]
-State = Literal["pending", "ready", "failing", "disabled"]
+State = Literal["pending", "ready", "failing", "stopping", "stopped"]
 Make = Callable[[UpstreamSpec, Era | None], Upstream]
 
 
@@ -68,7 +68,11 @@ class Entry:
     observed_at: float | None = None
     again: asyncio.Event = field(default_factory=asyncio.Event)
     tried: asyncio.Event = field(default_factory=asyncio.Event)
+    looks_begun: int = 0
+    looks_ended: int = 0
     keeper: asyncio.Task[Any] | None = None
+    hurries: bool = False
+    closing: asyncio.Task[None] | None = None
 
 
 class Pool:
@@ -97,6 +101,7 @@ class Pool:
         """Lets the other processes know of definitions before they are in force here."""
         self._told: dict[str, Look] = {}
         self._entries: dict[str, Entry] = {}
+        self._stopped: dict[str, Entry] = {}
         self._tasks = TaskOwner("pool")
         self.on_replaced: Callable[[str], None] = lambda _upstream_id: None
         self._slots = asyncio.Semaphore(STARTS_AT_ONCE)
@@ -112,23 +117,94 @@ class Pool:
                 self._on_state(upstream_id, "gone")
                 replaced.append(upstream_id)
                 self._tasks.start(self._retire(entry))
-        fresh = [spec for upstream_id, spec in wanted.items() if upstream_id not in self._entries]
+        for upstream_id, entry in list(self._stopped.items()):
+            if upstream_id not in wanted:
+                del self._stopped[upstream_id]
+                self._on_state(upstream_id, "gone")
+            elif wanted[upstream_id] != entry.spec:
+                self._stopped[upstream_id] = self._made(wanted[upstream_id], "stopped")
+        fresh = [spec for i, spec in wanted.items() if i not in self._entries and i not in self._stopped]
         for spec in sorted(fresh, key=self._urgency):
             self._entries[spec.id] = self._begin(spec)
         for upstream_id in {*replaced, *(spec.id for spec in fresh)}:
             self.on_replaced(upstream_id)
+        self._wake()
 
     def get(self, upstream_id: str) -> Upstream:
-        """The live upstream. Raises UpstreamUnreachable if the snapshot in force has none of that id."""
+        """The live upstream. Raises UpstreamStopped, UpstreamUnreachable if the snapshot in force has none of that
+        id."""
         return self.entry(upstream_id).upstream
 
     def entry(self, upstream_id: str) -> Entry:
         """The live upstream as it is kept; whoever sends it a request counts it in `in_flight` meanwhile. Raises
-        UpstreamUnreachable if the snapshot in force has none of that id."""
+        UpstreamStopped, UpstreamUnreachable if the snapshot in force has none of that id."""
         entry = self._entries.get(upstream_id)
         if entry is None:
+            if upstream_id in self._stopped:
+                raise UpstreamStopped(f"upstream {upstream_id!r} was stopped by its operator", upstream=upstream_id)
             raise UpstreamUnreachable(f"upstream {upstream_id!r} is not configured any more", upstream=upstream_id)
         return entry
+
+    def kept(self, upstream_id: str) -> Entry:
+        """As `entry`, also for one that was stopped: what is parked there is answered until it is closed. Raises
+        UpstreamUnreachable if the snapshot in force has none of that id."""
+        return self._stopped.get(upstream_id) or self.entry(upstream_id)
+
+    def start(self, upstream_id: str) -> None:
+        """Open a stopped upstream again, and look at one that is failing now."""
+        entry = self._stopped.pop(upstream_id, None)
+        if entry is not None:
+            self._entries[upstream_id] = self._begin(entry.spec)
+            self.on_replaced(upstream_id)
+            log.info("upstream_started", upstream=upstream_id)
+        elif (live := self._entries.get(upstream_id)) is not None and live.state == "failing":
+            self.refresh(upstream_id)
+
+    def stop(self, upstream_id: str, *, at_once: bool = False) -> asyncio.Task[None] | None:
+        """Close an upstream when its calls in flight have ended (`at_once`: now), and keep it closed until `start`,
+        also when its configuration changes. The task ends when it is closed; None where nothing is open."""
+        entry = self._entries.pop(upstream_id, None)
+        if entry is not None:
+            if entry.keeper is not None:
+                entry.keeper.cancel()
+            entry.state, entry.error, entry.error_code, entry.failures = "stopping", None, None, 0
+            entry.closing = self._tasks.start(self._retire(entry, at_once=at_once))
+            self._stopped[upstream_id] = entry
+            self._on_state(upstream_id, "down")
+            self.on_replaced(upstream_id)
+            self._wake()
+            log.info("upstream_stopped", upstream=upstream_id)
+        elif (entry := self._stopped.get(upstream_id)) is not None and at_once:
+            entry.hurries = True
+        return entry.closing if entry is not None else None
+
+    def restart(self, upstream_id: str, *, at_once: bool = False) -> None:
+        """Open an upstream anew at once; the old one is closed when its calls in flight have ended (`at_once`: now)."""
+        entry = self._entries.pop(upstream_id, None)
+        if entry is None:
+            self.start(upstream_id)
+            return
+        self._tasks.start(self._retire(entry, at_once=at_once))
+        self._entries[upstream_id] = self._begin(entry.spec)
+        self.on_replaced(upstream_id)
+        self._wake()
+        log.info("upstream_restarted", upstream=upstream_id)
+
+    async def look_now(self, upstream_id: str) -> None:
+        """Look at an upstream now; return when that is done, when it is live no more, and at once where another process
+        looks at it."""
+        entry = self._entries.get(upstream_id)
+        if entry is None or self.follows(upstream_id):
+            return
+        wanted = entry.looks_begun + 1
+        entry.again.set()
+        while self._entries.get(upstream_id) is entry and entry.looks_ended < wanted:
+            await self._looked.wait()
+
+    async def settled(self, upstream_id: str) -> None:
+        """Return when an upstream is ready, or live no more."""
+        while (entry := self._entries.get(upstream_id)) is not None and entry.state != "ready":
+            await self._looked.wait()
 
     def upstreams(self) -> list[Upstream]:
         """All live upstreams."""
@@ -180,29 +256,27 @@ class Pool:
         return True
 
     def stale(self, upstream_ids: Iterable[str]) -> list[str]:
-        """Which of these serve definitions from an earlier time because they fail now."""
-        return [i for i in upstream_ids if (e := self._entries.get(i)) is not None and e.state == "failing"]
+        """Which of these serve definitions from an earlier time because they fail now, or were stopped."""
+        return [
+            i
+            for i in upstream_ids
+            if i in self._stopped or ((e := self._entries.get(i)) is not None and e.state == "failing")
+        ]
 
     def status(self) -> list[dict[str, Any]]:
         """For the operator: how every upstream does."""
-        return [
-            {
-                **e.upstream.status(),
-                "id": e.spec.id,
-                "kind": e.spec.kind,
-                "state": e.state,
-                "error": e.error,
-                "error_code": e.error_code,
-                "failures": e.failures,
-                "observed_at": e.observed_at,
-            }
-            for e in self._entries.values()
-        ]
+        return [_status(entry) for entry in (*self._entries.values(), *self._stopped.values())]
+
+    def status_of(self, upstream_id: str) -> dict[str, Any] | None:
+        """For the operator: how one upstream does; None if there is none of that id."""
+        entry = self._entries.get(upstream_id) or self._stopped.get(upstream_id)
+        return None if entry is None else _status(entry)
 
     async def aclose(self) -> None:
         """Stop watching and close every upstream."""
         entries = list(self._entries.values())
         self._entries.clear()
+        self._stopped.clear()
         await asyncio.gather(*(self._retire(e, at_once=True) for e in entries))
         await self._tasks.aclose()
 
@@ -210,10 +284,14 @@ class Pool:
         """Who is looked at first: what costs no process, then what has answered before."""
         return (spec.kind == "mcp-stdio", self._known(spec.id) is None)
 
-    def _begin(self, spec: UpstreamSpec) -> Entry:
+    def _made(self, spec: UpstreamSpec, state: State = "pending") -> Entry:
         known = self._known(spec.id)
-        entry = Entry(spec, self._make(spec, known.era if known is not None else None))
+        entry = Entry(spec, self._make(spec, known.era if known is not None else None), state)
         entry.observed_at = known.observed_at if known is not None else None
+        return entry
+
+    def _begin(self, spec: UpstreamSpec) -> Entry:
+        entry = self._made(spec)
         if not self.follows(spec.id):
             entry.keeper = self._tasks.start(self._keep(entry))
         elif spec.id in self._told:
@@ -235,9 +313,11 @@ class Pool:
         recent = deque([-math.inf] * DEBOUNCE_BURST, maxlen=DEBOUNCE_BURST)
         while True:
             entry.again.clear()
+            entry.looks_begun += 1
             try:
                 wait_s = await self._observe(entry)
             finally:
+                entry.looks_ended = entry.looks_begun
                 entry.tried.set()
                 self._wake()
             try:
@@ -302,7 +382,11 @@ class Pool:
             if not at_once:
                 await _idle(entry)
         finally:
-            await self._close(entry)
+            try:
+                await self._close(entry)
+            finally:
+                if entry.state == "stopping":
+                    entry.state = "stopped"
 
     async def _close(self, entry: Entry) -> None:
         try:
@@ -316,15 +400,28 @@ def _look_at(entry: Entry) -> Look:
     return Look(entry.spec.id, entry.state, entry.error, entry.error_code, entry.failures, entry.observed_at)
 
 
+def _status(entry: Entry) -> dict[str, Any]:
+    return {
+        **entry.upstream.status(),
+        "id": entry.spec.id,
+        "kind": entry.spec.kind,
+        "state": entry.state,
+        "error": entry.error,
+        "error_code": entry.error_code,
+        "failures": entry.failures,
+        "observed_at": entry.observed_at,
+    }
+
+
 async def _observe_in_time(entry: Entry) -> Observation:
     async with asyncio.timeout(OBSERVE_LIMIT_S):
         return await entry.upstream.observe()
 
 
 async def _idle(entry: Entry) -> None:
-    """Until no call is in flight, at most for as long as one may take."""
+    """Until no call is in flight, at most for as long as one may take, or until it `hurries`."""
     longest_s = max([entry.spec.timeout_s, *(rule.timeout_s or 0.0 for rule in entry.spec.tools.values())])
     now = asyncio.get_running_loop().time
     give_up_at = now() + longest_s
-    while entry.in_flight and now() < give_up_at:  # noqa: ASYNC110  (an event would cost every call)
+    while entry.in_flight and not entry.hurries and now() < give_up_at:  # noqa: ASYNC110  (an event would cost every call)
         await asyncio.sleep(LOOK_AGAIN_S)

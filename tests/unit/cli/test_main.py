@@ -12,12 +12,15 @@ import typer.main
 from toolyard.cli.main import app
 from toolyard.cli.output import Format, show
 
-COMMANDS = "up add import connect servers upstreams tools call resources prompts key status doctor stdio config version"
+COMMANDS = (
+    "up add import connect servers upstreams tools call resources prompts upstream key status doctor stdio config "
+    "version"
+)
 
 
 def groups():
     root = typer.main.get_command(app)
-    return [root, root.commands["key"], root.commands["config"]]
+    return [root, root.commands["upstream"], root.commands["key"], root.commands["config"]]
 
 
 @pytest.mark.parametrize("group", groups(), ids=lambda group: group.name)

@@ -197,6 +197,63 @@ def test_why_an_upstream_fails_is_told_under_the_table_with_its_last_words(yard)
     assert "no such token" in row["diagnosis"]
 
 
+def test_an_upstream_is_checked_stopped_started_and_restarted(yard):
+    assert yard.json("upstream", "check", "demo")["offers"]["tools"] > 0
+    done = yard.run("upstream", "stop", "demo")
+    assert (done.returncode, "stopped" in done.stdout) == (0, True)
+    assert "toolyard upstream start demo" in done.stderr
+    assert "enabled=false" in done.stderr
+    assert {one["id"]: one["state"] for one in yard.json("upstreams")}["demo"] == "stopped"
+    done = yard.run("call", "demo__echo", "text=hello")
+    assert (done.returncode, "error [upstream_stopped]" in done.stderr) == (1, True)
+    for operation in ("check", "wait"):
+        done = yard.run("upstream", operation, "demo", "-o", "json")
+        assert (done.returncode, json.loads(done.stdout)["state"]) == (1, "stopped")
+        assert "error [upstream_not_ready]: 'demo' is not ready: it was stopped" in done.stderr
+    for operation in ("start", "restart", "wait"):
+        assert yard.json("upstream", operation, "demo")["state"] == "ready"
+    assert yard.run("call", "demo__echo", "text=hello").stdout == "hello\n"
+
+
+def test_what_cannot_be_done_to_an_upstream_says_why(yard):
+    for operation in ("start", "stop", "restart", "check", "wait"):
+        done = yard.run("upstream", operation, "nobody")
+        assert done.returncode == 1
+        assert "error [upstream_unknown]: there is no upstream 'nobody'" in done.stderr
+        assert "toolyard upstreams" in done.stderr
+    assert yard.run("upstream", "wait", "demo", "--timeout", "soon").returncode == 2
+    assert yard.run("upstream", "start").returncode == 2
+    done = yard.run("upstream", "stop", "demo", TOOLYARD_URL="http://127.0.0.1:9/mcp")
+    assert (done.returncode, "error [operator_only]" in done.stderr) == (1, True)
+
+
+def test_an_upstream_is_changed_switched_off_and_removed_while_the_gateway_runs(yard):
+    def ids():
+        return [one["id"] for one in yard.json("upstreams")]
+
+    assert yard.run("add", "--name", "mine", "--", "no-such-program-here").returncode == 0
+    yard.until(lambda: "mine" in ids())
+    for words in (["check", "mine"], ["wait", "mine", "--timeout", "200ms"]):
+        done = yard.run("upstream", *words)
+        assert (done.returncode, "was not found or cannot be run" in done.stderr) == (1, True)
+    assert yard.run("upstream", "set", "mine", "enabled=false").returncode == 0
+    yard.until(lambda: "mine" not in ids())
+    done = yard.run("upstream", "start", "mine")
+    assert (done.returncode, "error [upstream_disabled]" in done.stderr) == (1, True)
+    assert yard.run("upstream", "set", "mine", "enabled=true", "builtin=demo", "-u", "command").returncode == 0
+    yard.until(lambda: "mine" in ids())
+    assert yard.json("upstream", "wait", "mine")["kind"] == "native"
+    assert yard.run("upstream", "remove", "mine").returncode == 0
+    yard.until(lambda: "mine" not in ids())
+
+
+def test_a_wait_without_a_gateway_ends_in_its_time(yard, tmp_path):
+    config = tmp_path / "toolyard.yaml"
+    config.write_text("upstreams: {demo: {builtin: demo}}\n")
+    done = yard.run("upstream", "wait", "demo", "-c", str(config), "--timeout", "300ms")
+    assert (done.returncode, "error [gateway_absent]" in done.stderr) == (1, True)
+
+
 def test_the_doctor_finds_the_running_gateway(yard):
     findings = yard.json("doctor")
     assert next(one for one in findings if one["check"] == "port")["finding"].startswith("a gateway is running")

@@ -23,6 +23,13 @@ class UpstreamUnreachable(UpstreamError):
     may_have_run = False
 
 
+class UpstreamStopped(UpstreamUnreachable):
+    """The upstream was stopped by its operator."""
+
+    code = "upstream_stopped"
+    status = 503
+
+
 class UpstreamTimedOut(UpstreamError):
     """The upstream did not answer in time."""
 
