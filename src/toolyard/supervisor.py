@@ -23,6 +23,7 @@ import msgspec
 
 from toolyard.gateway.identity import load_seal_key
 from toolyard.gateway.journal import Journal
+from toolyard.gateway.workers.operations import forget_stopped
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
 from toolyard.kit.tasks import TaskOwner
@@ -202,6 +203,7 @@ class Supervisor:
         settings = self._process.loaded.settings.gateway
         load_seal_key(settings.data_dir)
         Journal(settings.data_dir / JOURNAL_NAME).close()
+        forget_stopped(settings.data_dir)
         try:
             first = [self._tasks.start(self._keep(index)) for index in range(self._count)]
             if not await self._all_ready(first, signals):

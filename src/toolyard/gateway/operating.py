@@ -7,7 +7,7 @@ Each operation ends with how the upstream does then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -43,6 +43,8 @@ class Operating:
         self._catalog = catalog
         self._pool = pool
         self._observation = observation
+        self.everywhere: Callable[[Order], Awaitable[dict[str, Any]]] | None = None
+        """Has an order carried out by all processes of this gateway, where there are several."""
 
     def routes(self) -> tuple[Route, ...]:
         """The route that takes orders, for operators only. It waits, so it ends when the gateway drains."""
@@ -72,30 +74,40 @@ class Operating:
         """Do it; how the upstream does then (see `Pool.status`), with what it offers. Raises UpstreamUnknown,
         UpstreamDisabled."""
         self._check_known(order.upstream)
-        try:
-            async with asyncio.timeout(min(max(0.0, order.timeout_s), LONGEST_S)):
-                await self._do(order)
-        except TimeoutError:
-            pass
-        return self._outcome(order.upstream)
+        if self.everywhere is not None:
+            return await self.everywhere(order)
+        self.begin(order)
+        return await self.outcome(order)
 
-    async def _do(self, order: Order) -> None:
-        pool, upstream_id = self._pool, order.upstream
+    def begin(self, order: Order) -> None:
+        """Do what is to be done in this process, without waiting for what comes of it."""
         match order.operation:
             case "start":
-                pool.start(upstream_id)
-                await pool.tried((upstream_id,), LONGEST_S)
+                self._pool.start(order.upstream)
             case "stop":
-                closing = pool.stop(upstream_id, at_once=order.now)
-                if closing is not None:
-                    await asyncio.wait({closing})
+                self._pool.stop(order.upstream, at_once=order.now)
             case "restart":
-                pool.restart(upstream_id, at_once=order.now)
-                await pool.tried((upstream_id,), LONGEST_S)
+                self._pool.restart(order.upstream, at_once=order.now)
+
+    async def outcome(self, order: Order) -> dict[str, Any]:
+        """Wait for what comes of an order that was begun: how the upstream does then. Raises UpstreamUnknown."""
+        try:
+            async with asyncio.timeout(min(max(0.0, order.timeout_s), LONGEST_S)):
+                await self._done(order)
+        except TimeoutError:
+            pass
+        return self._told(order.upstream)
+
+    async def _done(self, order: Order) -> None:
+        match order.operation:
+            case "start" | "restart":
+                await self._pool.tried((order.upstream,), LONGEST_S)
+            case "stop":
+                await self._pool.closed(order.upstream)
             case "check":
-                await pool.look_now(upstream_id)
+                await self._pool.look_now(order.upstream)
             case "wait":
-                await pool.settled(upstream_id)
+                await self._pool.settled(order.upstream)
 
     def _check_known(self, upstream_id: str) -> None:
         spec = self._catalog().snapshot.upstreams.get(upstream_id)
@@ -104,7 +116,7 @@ class Operating:
         if not spec.enabled:
             raise UpstreamDisabled(f"upstream {upstream_id!r} is switched off in toolyard.yaml", upstream=upstream_id)
 
-    def _outcome(self, upstream_id: str) -> dict[str, Any]:
+    def _told(self, upstream_id: str) -> dict[str, Any]:
         status = self._pool.status_of(upstream_id)
         if status is None:
             raise UpstreamUnknown(f"upstream {upstream_id!r} is not configured any more", upstream=upstream_id)

@@ -99,6 +99,8 @@ class Pool:
         """Asks the process that looks at an upstream to look again."""
         self.publish: Callable[[Observation], Awaitable[None]] | None = None
         """Lets the other processes know of definitions before they are in force here."""
+        self.stopped_before: frozenset[str] = frozenset()
+        """What the operator stopped before this process took the place of another one; see `reconcile`."""
         self._told: dict[str, Look] = {}
         self._entries: dict[str, Entry] = {}
         self._stopped: dict[str, Entry] = {}
@@ -123,6 +125,9 @@ class Pool:
                 self._on_state(upstream_id, "gone")
             elif wanted[upstream_id] != entry.spec:
                 self._stopped[upstream_id] = self._made(wanted[upstream_id], "stopped")
+        for upstream_id in self.stopped_before & (wanted.keys() - self._entries.keys()):
+            self._stopped[upstream_id] = self._made(wanted[upstream_id], "stopped")
+        self.stopped_before = frozenset()
         fresh = [spec for i, spec in wanted.items() if i not in self._entries and i not in self._stopped]
         for spec in sorted(fresh, key=self._urgency):
             self._entries[spec.id] = self._begin(spec)
@@ -160,9 +165,9 @@ class Pool:
         elif (live := self._entries.get(upstream_id)) is not None and live.state == "failing":
             self.refresh(upstream_id)
 
-    def stop(self, upstream_id: str, *, at_once: bool = False) -> asyncio.Task[None] | None:
+    def stop(self, upstream_id: str, *, at_once: bool = False) -> None:
         """Close an upstream when its calls in flight have ended (`at_once`: now), and keep it closed until `start`,
-        also when its configuration changes. The task ends when it is closed; None where nothing is open."""
+        also when its configuration changes."""
         entry = self._entries.pop(upstream_id, None)
         if entry is not None:
             if entry.keeper is not None:
@@ -176,7 +181,12 @@ class Pool:
             log.info("upstream_stopped", upstream=upstream_id)
         elif (entry := self._stopped.get(upstream_id)) is not None and at_once:
             entry.hurries = True
-        return entry.closing if entry is not None else None
+
+    async def closed(self, upstream_id: str) -> None:
+        """Return when what was stopped is closed."""
+        entry = self._stopped.get(upstream_id)
+        if entry is not None and entry.closing is not None:
+            await asyncio.wait({entry.closing})
 
     def restart(self, upstream_id: str, *, at_once: bool = False) -> None:
         """Open an upstream anew at once; the old one is closed when its calls in flight have ended (`at_once`: now)."""
@@ -205,6 +215,11 @@ class Pool:
         """Return when an upstream is ready, or live no more."""
         while (entry := self._entries.get(upstream_id)) is not None and entry.state != "ready":
             await self._looked.wait()
+
+    @property
+    def stopped(self) -> frozenset[str]:
+        """The upstreams that were stopped."""
+        return frozenset(self._stopped)
 
     def upstreams(self) -> list[Upstream]:
         """All live upstreams."""

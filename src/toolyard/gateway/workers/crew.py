@@ -20,6 +20,7 @@ from toolyard.gateway.workers.exchanges import ExchangeService, Handler, carry
 from toolyard.gateway.workers.link import Service, Talk
 from toolyard.gateway.workers.near import NearHttpUpstream
 from toolyard.gateway.workers.news import Followers
+from toolyard.gateway.workers.operations import SharedOperations
 from toolyard.gateway.workers.peers import Peer, Peers
 from toolyard.gateway.workers.remote import RemoteUpstream
 from toolyard.gateway.workers.sharing import Announcing, Sharing
@@ -38,6 +39,7 @@ class Crew:
 
     def __init__(self, me: Worker, identity: Identity, *, data_dir: Path) -> None:
         self.me = me
+        self._data_dir = data_dir
         self._ids = SessionIds(identity.key_for("session ids"), me)
         self._key = identity.key_for("configurations of upstreams")
         self._services: dict[str, Service] = {}
@@ -79,6 +81,7 @@ class Crew:
         }
         self._sharing = Sharing(gateway, self.me, self._followers, self.keeps)
         self._services |= UpstreamServices(gateway.pool, self._key, self._losses).services()
+        self._services |= SharedOperations(gateway, self.me, self.peers, self.keeps, self._data_dir).services()
         self._services |= {
             "follow": self._follow,
             "exchange": ExchangeService(handlers),
