@@ -356,6 +356,21 @@ def test_an_upstreams_last_connection_is_never_parked_on(connections: int, place
     assert places_on(UpstreamSpec("pipe", "mcp-stdio", max_connections=connections)) is None
 
 
+def test_a_call_keeps_its_place_while_a_later_round_of_it_runs() -> None:
+    async def scene(rig: Rig, shop: Shop) -> None:
+        shop.questions = (NAME,)
+        asked = (await buy(rig)).result
+        shop.goes_on.clear()
+        second = asyncio.ensure_future(buy(rig, params=retry(asked, **{"elicitation-1": ANN})))
+        await until(lambda: len(rig.gateway.parking) == 0)
+        assert (await buy(rig)).error["data"]["reason"] == "too_many_parked"
+        shop.goes_on.set()
+        await second
+        assert (await buy(rig)).result["resultType"] == "input_required"
+
+    in_shop(scene, bounds=Bounds(parking=ParkingLimits(total=1)))
+
+
 def test_a_caller_that_offers_nothing_is_not_asked() -> None:
     async def scene(rig: Rig, shop: Shop) -> None:
         reply = await buy(rig, capabilities={})

@@ -64,7 +64,6 @@ class _Parked:
     held: HeldCall
     principal: Principal
     server: str
-    upstream_id: str
     round: str
     ends_at: float
 
@@ -77,6 +76,8 @@ class Parking:
         self._clock = clock
         self._limits = limits or ParkingLimits()
         self._parked: dict[str, _Parked] = {}
+        self._places: dict[str, tuple[str, str]] = {}
+        """(principal, upstream) of each call that was parked once and has not ended; it keeps its place until then."""
         self._per_principal: Counter[str] = Counter()
         self._per_upstream: Counter[str] = Counter()
         self._given_up = TaskOwner("parked calls")
@@ -100,7 +101,7 @@ class Parking:
             raise CallLost
         if parked.round != ticket.round or parked.principal.id != call.principal.id or parked.server != call.server:
             raise StateRefused
-        self._forget(ticket.call_id)
+        del self._parked[ticket.call_id]
         parked.held.attach(call.emit)
         parked.held.answer(call.input_responses or {})
         return await self._round(ticket.call_id, parked.held, call, places, proceed)
@@ -126,15 +127,17 @@ class Parking:
     async def _round(self, call_id: str, held: HeldCall, call: Call, places: int | None, proceed: Proceed) -> Json:
         """One exchange's part of a call: its result, or Suspended while the caller is asked."""
         upstream_id = call.target.upstream_id if call.target is not None else ""
+        parked = False
         try:
             return await proceed(held)
         except Suspended as suspended:
             if held.ended:
                 raise
-            if self._is_full(call.principal) or (places is not None and self._per_upstream[upstream_id] >= places):
+            if not self._take_place(call_id, call.principal.id, upstream_id, places):
                 await held.cancel()
                 raise TooManyParked from None
-            ticket = self._park(call_id, held, call, upstream_id)
+            parked = True
+            ticket = self._park(call_id, held, call)
             raise Suspended(suspended.requests, None, ticket=ticket.text()) from None
         except TimeoutError:
             await held.cancel()
@@ -142,29 +145,42 @@ class Parking:
         except asyncio.CancelledError:
             self._given_up.start(held.cancel())
             raise
+        finally:
+            if not parked:
+                self._leave_place(call_id)
 
-    def _is_full(self, principal: Principal) -> bool:
-        own = self._per_principal[principal.id]
-        return len(self._parked) >= self._limits.total or own >= self._limits.per_principal
+    def _take_place(self, call_id: str, principal_id: str, upstream_id: str, places: int | None) -> bool:
+        """Count one more call that waits for its caller; False if there are as many as there may be. A call in a later
+        round has its place already."""
+        if call_id in self._places:
+            return True
+        if len(self._places) >= self._limits.total or self._per_principal[principal_id] >= self._limits.per_principal:
+            return False
+        if places is not None and self._per_upstream[upstream_id] >= places:
+            return False
+        self._places[call_id] = (principal_id, upstream_id)
+        self._per_principal[principal_id] += 1
+        self._per_upstream[upstream_id] += 1
+        return True
 
-    def _park(self, call_id: str, held: HeldCall, call: Call, upstream_id: str) -> Ticket:
+    def _leave_place(self, call_id: str) -> None:
+        place = self._places.pop(call_id, None)
+        if place is not None:
+            for counts, key in zip((self._per_principal, self._per_upstream), place, strict=True):
+                counts[key] -= 1
+                if not counts[key]:
+                    del counts[key]
+
+    def _park(self, call_id: str, held: HeldCall, call: Call) -> Ticket:
         held.attach(None)
         ticket = Ticket(self.owner, call_id, secret_id())
         ends_at = self._clock.monotonic() + self._limits.wait_s
-        self._parked[call_id] = _Parked(held, call.principal, call.server, upstream_id, ticket.round, ends_at)
-        self._per_principal[call.principal.id] += 1
-        self._per_upstream[upstream_id] += 1
+        self._parked[call_id] = _Parked(held, call.principal, call.server, ticket.round, ends_at)
         return ticket
 
-    def _forget(self, call_id: str) -> None:
-        parked = self._parked.pop(call_id)
-        for counts, key in (self._per_principal, parked.principal.id), (self._per_upstream, parked.upstream_id):
-            counts[key] -= 1
-            if not counts[key]:
-                del counts[key]
-
     def _give_up(self, call_id: str, parked: _Parked) -> None:
-        self._forget(call_id)
+        del self._parked[call_id]
+        self._leave_place(call_id)
         self._given_up.start(parked.held.cancel())
 
 
