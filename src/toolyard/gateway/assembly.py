@@ -85,7 +85,7 @@ class Gateway:
         identity: Identity | None = None,
         facts: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        bounds = bounds or Bounds()
+        self.bounds = bounds = bounds or Bounds()
         self.identity = identity = identity or Identity()
         self.journal = journal
         self.metrics = Metrics(MODERN_METHODS | LEGACY_METHODS)
@@ -120,12 +120,13 @@ class Gateway:
         )
         self._dispatch = dispatch = Dispatch(self._catalog, self.pool, lists, self._watching, self.parking, self.tasks)
         record = Record(self.metrics)
+        self.rate_limit = RateLimit(self._catalog, clock)
         perform = compose(
             [
                 record,
                 dispatch.resolve,
                 Authorize(),
-                RateLimit(self._catalog, clock),
+                self.rate_limit,
                 InFlight(bounds.in_flight),
                 Patience(),
             ],
@@ -144,12 +145,12 @@ class Gateway:
         self.http = StreamableHttp(self.exchange, self.sessions)
         self.sse = HttpSse(self.exchange)
         self.operating = Operating(self._catalog, self.pool, self.holder.observation)
-        self._operator = OperatorRoutes(self._catalog, self.pool, self.sessions, record, facts)
+        self.operator = OperatorRoutes(self._catalog, self.pool, self.sessions, record, facts)
 
     def routes(self) -> tuple[Route, ...]:
         """All routes of clients and operators."""
         clients = client_routes(self.exchange, self.http, self.sse, self.admit)
-        return (*clients, *self._operator.routes(), *self.operating.routes())
+        return (*clients, *self.operator.routes(), *self.operating.routes())
 
     def admit(self, head: Head) -> Answer | None:
         """Judge a head before its body is read: the refusal, or None with the principal noted on the head."""

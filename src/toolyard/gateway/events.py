@@ -14,6 +14,7 @@ from toolyard.contract.catalog import Catalog, ServerCatalog
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Principal
 from toolyard.gateway.catalog import ListKind
+from toolyard.gateway.places import SharedPlaces
 from toolyard.gateway.routing import route_resource
 from toolyard.kit.errors import PlatformError
 
@@ -55,6 +56,8 @@ class Hub:
         self._listeners: dict[str, set[Listener]] = {}
         self._streams: set[Stream] = set()
         self.refresh: Callable[[str], None] = lambda _upstream_id: None
+        self.shared: SharedPlaces | None = None
+        """Who counts the listen streams of all processes, if there are several."""
         self.rewatch: Callable[[str], None] = lambda _upstream_id: None
 
     @property
@@ -64,6 +67,15 @@ class Hub:
 
     def add(self, listener: Listener) -> None:
         self._listeners.setdefault(listener.server, set()).add(listener)
+
+    async def admit_stream(self, stream: Stream) -> bool:
+        """As `add_stream`, with all processes of the gateway together."""
+        if self.shared is not None and not await self.shared.take("listen", stream.principal_id):
+            return False
+        added = self.add_stream(stream)
+        if not added and self.shared is not None:
+            self.shared.give_back("listen", stream.principal_id)
+        return added
 
     def add_stream(self, stream: Stream) -> bool:
         """Add a listener that is a stream of its own; False if there are as many as there may be."""
@@ -83,7 +95,10 @@ class Hub:
                 stream.end()
 
     def remove(self, listener: Listener) -> None:
-        self._streams = {s for s in self._streams if s is not listener}
+        left = {s for s in self._streams if s is not listener}
+        if len(left) < len(self._streams) and self.shared is not None:
+            self.shared.give_back("listen", listener.principal_id)
+        self._streams = left
         listeners = self._listeners.get(listener.server)
         if listeners is not None:
             listeners.discard(listener)

@@ -49,7 +49,7 @@ class LegacyRequests:
         revision = negotiate(request.params.get("protocolVersion"))
         new_id = self._sessions.new_id
         session = LegacySession(principal, head.server_code, revision, request.params, push, new_id=new_id)
-        self._sessions.add(session)
+        await self._sessions.admit(session)
         self._hub.add(session)
         result = initialize_result(
             revision=revision,

@@ -86,7 +86,7 @@ async def listen(call: Call, request_id: RequestId, hub: Hub, dispatch: Dispatch
     listening = _accept(call, dispatch.server(call.server))
     call.watcher = f"listen {short_id()}"
     subscription = {META_SUBSCRIPTION_ID: request_id}
-    if not hub.add_stream(listening):
+    if not await hub.admit_stream(listening):
         raise TooManyCalls
     wanted = sorted(listening.uris)
     following = Following()

@@ -6,10 +6,10 @@ caller can make the registry grow. Children are looked up once and kept: `labels
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from typing import Any, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 
 OTHER = "other"
 TRANSPORTS = frozenset(("http", "sse", "websocket", "stdio", "rest"))
@@ -17,6 +17,9 @@ OUTCOMES = frozenset(("ok", "tool_error", "error", "refused", "cancelled", "time
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0)
 _MAX_CODES = 200
 _MAX_UPSTREAMS = 2000
+_UP = "toolyard_upstream_up"
+Family = list[Any]
+"""A metric as plain values: name, documentation, type and samples."""
 
 _Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
@@ -47,6 +50,8 @@ class Metrics:
 
     def __init__(self, methods: Collection[str] = ()) -> None:
         self.registry = CollectorRegistry()
+        self.others: Callable[[], Awaitable[list[list[Family]]]] | None = None
+        """The samples of the other processes of the gateway, if there are several."""
         self._methods = frozenset(methods)
         self._requests = Counter(
             "toolyard_requests", "Requests answered.", ("transport", "method", "outcome"), registry=self.registry
@@ -64,7 +69,7 @@ class Metrics:
         self._refusals = _Children(refusals, _MAX_CODES)
         wire = Counter("toolyard_wire_refusals", "Requests refused by the server.", ("code",), registry=self.registry)
         self._wire_refusals = _Children(wire, _MAX_CODES)
-        up = Gauge("toolyard_upstream_up", "1 while the upstream answers.", ("upstream",), registry=self.registry)
+        up = Gauge(_UP, "1 while the upstream answers.", ("upstream",), registry=self.registry)
         self._upstreams = _Children(up, _MAX_UPSTREAMS)
         self._levels = Gauge("toolyard_in_use", "What is open or at work now.", ("what",), registry=self.registry)
 
@@ -117,3 +122,39 @@ class Metrics:
     def render(self) -> bytes:
         """The text format."""
         return generate_latest(self.registry)
+
+    async def render_all(self) -> bytes:
+        """The text format, of all processes of the gateway together."""
+        if self.others is None:
+            return self.render()
+        return generate_latest(_Merged([self.samples(), *await self.others()]))
+
+    def samples(self) -> list[Family]:
+        """All that is counted, as plain values."""
+        return [
+            [family.name, family.documentation, family.type, [[s.name, s.labels, s.value] for s in family.samples]]
+            for family in self.registry.collect()
+        ]
+
+
+class _Merged(CollectorRegistry):
+    """The metrics of several processes as those of one: counts are added up, what began first began it all, and an
+    upstream is up if all processes that have it say so."""
+
+    def __init__(self, processes: list[list[Family]]) -> None:
+        super().__init__()
+        self._processes = processes
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        values: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
+        for name, documentation, kind, samples in (family for one in self._processes for family in one):
+            families.setdefault(name, Metric(name, documentation, kind))
+            for sample, labels, value in samples:
+                key = (name, sample, tuple(sorted(labels.items())))
+                least = sample.endswith("_created") or name == _UP
+                before = values.get(key)
+                values[key] = value if before is None else min(before, value) if least else before + value
+        for (name, sample, labels), value in values.items():
+            families[name].add_sample(sample, dict(labels), value)
+        yield from families.values()

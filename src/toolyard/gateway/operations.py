@@ -42,7 +42,7 @@ def operations_routes(
         sink.finish(_UP if ready() else _DOWN)
 
     async def render(head: Head, body: bytes, sink: HttpSink) -> None:
-        sink.finish(Answer(200, metrics.render(), content_type=_TEXT_FORMAT))
+        sink.finish(Answer(200, await metrics.render_all(), content_type=_TEXT_FORMAT))
 
     def admit(head: Head) -> Answer | None:
         if metrics_for != "token" or head.operator:

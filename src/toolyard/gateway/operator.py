@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -11,10 +12,13 @@ import msgspec
 from toolyard import __version__
 from toolyard.contract.catalog import Catalog
 from toolyard.gateway.call import Answer, Head, Sink
-from toolyard.gateway.interceptors.record import Record
+from toolyard.gateway.interceptors.record import Record, error_rate
 from toolyard.gateway.pool import Pool
 from toolyard.gateway.routes import Route
 from toolyard.gateway.sessions import Sessions
+
+Report = dict[str, Any]
+"""What one process says of itself."""
 
 
 class OperatorRoutes:
@@ -34,6 +38,8 @@ class OperatorRoutes:
         self._record = record
         self._facts = facts
         self._started = time.monotonic()
+        self.all_reports: Callable[[], Awaitable[list[Report]]] | None = None
+        """What all processes of the gateway report, if there are several."""
 
     def routes(self) -> tuple[Route, ...]:
         """The routes, all for operators only."""
@@ -46,8 +52,10 @@ class OperatorRoutes:
     async def status(self, _head: Head, _body: bytes, sink: Sink) -> None:
         """The whole gateway in one object."""
         catalog = self._catalog()
-        upstreams = self._pool.status()
-        states = [u["state"] for u in upstreams]
+        reports = await self._reports()
+        states = [u["state"] for u in _upstreams_of(reports)]
+        calls = _calls_of(reports)
+        workers = {"workers": [_shown(r) for r in reports]} if self.all_reports is not None else {}
         _finish(
             sink,
             {
@@ -57,16 +65,29 @@ class OperatorRoutes:
                 "digest": catalog.snapshot.digest,
                 "upstreams": {state: states.count(state) for state in sorted(set(states))},
                 "servers": len(catalog.servers),
-                "sessions": len(self._sessions),
-                "calls": dict(self._record.totals),
-                "error_rate": round(self._record.error_rate(), 4),
+                "sessions": sum(r.get("sessions", 0) for r in reports),
+                "calls": dict(calls),
+                "error_rate": round(error_rate(calls), 4),
+                **workers,
                 **self._facts(),
             },
         )
 
     async def upstreams(self, _head: Head, _body: bytes, sink: Sink) -> None:
         """Every upstream with its state, and why it fails if it does."""
-        _finish(sink, self._pool.status())
+        _finish(sink, _upstreams_of(await self._reports()))
+
+    def report(self) -> Report:
+        """What this process says of itself; all its values are plain."""
+        return {
+            "upstreams": self._pool.status(),
+            "kept": self._pool.kept(),
+            "sessions": len(self._sessions),
+            "calls": dict(self._record.totals),
+        }
+
+    async def _reports(self) -> list[Report]:
+        return [self.report()] if self.all_reports is None else await self.all_reports()
 
     async def servers(self, _head: Head, _body: bytes, sink: Sink) -> None:
         """Every virtual server with what it offers and what collided."""
@@ -91,6 +112,23 @@ class OperatorRoutes:
                 for code, server in self._catalog().servers.items()
             ],
         )
+
+
+def _upstreams_of(reports: list[Report]) -> list[Any]:
+    """Every upstream once, in the order of the first report, as the process tells it that keeps it."""
+    kept = {
+        u["id"]: u for report in reversed(reports) for u in report.get("upstreams", ()) if u["id"] in report["kept"]
+    }
+    return [kept.get(u["id"], u) for u in reports[0]["upstreams"]]
+
+
+def _calls_of(reports: list[Report]) -> Counter[str]:
+    return sum((Counter(report.get("calls", {})) for report in reports), Counter[str]())
+
+
+def _shown(report: Report) -> Any:
+    """One process in the status."""
+    return {**report["worker"], "sessions": report.get("sessions", 0), "calls": sum(report.get("calls", {}).values())}
 
 
 def _route(pattern: str, action: str, handler: Any) -> Route:

@@ -287,6 +287,10 @@ class Pool:
         entry = self._entries.get(upstream_id) or self._stopped.get(upstream_id)
         return None if entry is None else _status(entry)
 
+    def kept(self) -> list[str]:
+        """The upstreams that this process looks at itself."""
+        return [upstream_id for upstream_id in self._entries if not self.follows(upstream_id)]
+
     async def aclose(self) -> None:
         """Stop watching and close every upstream."""
         entries = list(self._entries.values())

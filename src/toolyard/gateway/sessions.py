@@ -17,6 +17,7 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import AskRefused, Call, ClientGone, Principal, Sink
 from toolyard.gateway.catalog import ListKind
 from toolyard.gateway.errors import SessionUnknown, TooManySessions
+from toolyard.gateway.places import SharedPlaces
 from toolyard.gateway.streams import EventStream
 from toolyard.kit.clock import Clock
 from toolyard.kit.ids import secret_id
@@ -230,9 +231,36 @@ class Sessions:
         self._closing = TaskOwner("sessions")
         self.on_end: Callable[[LegacySession], Awaitable[None]] = _nothing_more
         self.new_id: Callable[[], str] = secret_id
+        self.shared: SharedPlaces | None = None
+        """Who counts the sessions of all processes, if there are several."""
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many sessions each principal has."""
+        return self._per_principal
+
+    async def admit(self, session: LegacySession) -> None:
+        """As `add`, with all processes of the gateway together. Raises TooManySessions."""
+        if self.shared is not None and not await self.shared.take("session", session.principal_id):
+            raise TooManySessions
+        try:
+            self.add(session)
+        except TooManySessions:
+            if self.shared is not None:
+                self.shared.give_back("session", session.principal_id)
+            raise
+
+    def end_unused(self, principal_id: str) -> bool:
+        """End the session of a principal that nobody used for longest, for another process that has its place then;
+        False if all are in use."""
+        own = (s for s in self._sessions.values() if s.principal_id == principal_id and not s.in_use)
+        unused = next(own, None)
+        if unused is None:
+            return False
+        self._end(unused)
+        return True
 
     def add(self, session: LegacySession) -> None:
         """Take a new session in. Where there is no place, the principal's session that nobody used for longest goes:
@@ -265,14 +293,19 @@ class Sessions:
 
     def end(self, session: LegacySession) -> None:
         """End a session; what it has open is closed by a task of its own. Harmless if it has ended."""
+        if self._end(session) and self.shared is not None:
+            self.shared.give_back("session", session.principal_id)
+
+    def _end(self, session: LegacySession) -> bool:
         if self._sessions.pop(session.id, None) is None:
-            return
+            return False
         left = self._per_principal[session.principal_id] - 1
         if left:
             self._per_principal[session.principal_id] = left
         else:
             del self._per_principal[session.principal_id]
         self._closing.start(self._close(session))
+        return True
 
     async def _close(self, session: LegacySession) -> None:
         await session.end()

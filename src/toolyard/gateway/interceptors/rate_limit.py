@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from toolyard.contract.catalog import Catalog
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import RateLimit as Limit
+from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import Call
 from toolyard.gateway.errors import RateLimited
 from toolyard.gateway.pipeline import Proceed
+from toolyard.gateway.places import SharedPlaces
 from toolyard.kit.clock import Clock
 
 MAX_BUCKETS = 100_000
@@ -42,25 +44,46 @@ class RateLimit:
         self._catalog = catalog
         self._clock = clock
         self._buckets: dict[tuple[str, str], Bucket] = {}
+        self.shared: SharedPlaces | None = None
+        """Who counts the calls of all processes, if there are several."""
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Json]:
         spec = self._catalog().snapshot.servers[call.server]
+        if self.shared is not None and (spec.per_key is not None or spec.per_server is not None):
+            return self._with_all(self.shared, spec, call, proceed)
         if spec.per_key is not None:
             self._take((call.server, call.principal.id), spec.per_key)
         if spec.per_server is not None:
             self._take((call.server, ""), spec.per_server)
         return proceed(call)
 
+    async def _with_all(self, shared: SharedPlaces, spec: ServerSpec, call: Call, proceed: Proceed) -> Json:
+        """As `__call__`, counted over all processes; while nobody counts for all, each counts its own."""
+        limits = (((call.server, call.principal.id), spec.per_key), ((call.server, ""), spec.per_server))
+        for key, limit in limits:
+            if limit is None:
+                continue
+            wait_s = await shared.take_call(key, limit)
+            if wait_s is None:
+                wait_s = self.take(key, limit)
+            if wait_s > 0:
+                raise RateLimited(wait_s)
+        return await proceed(call)
+
     def _take(self, key: tuple[str, str], limit: Limit) -> None:
+        wait_s = self.take(key, limit)
+        if wait_s > 0:
+            raise RateLimited(wait_s)
+
+    def take(self, key: tuple[str, str], limit: Limit) -> float:
+        """Take one call of a bucket: 0.0, or the seconds until there will be one."""
         now = self._clock.monotonic()
         bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= MAX_BUCKETS:
                 self._forget_full(now)
             bucket = self._buckets[key] = Bucket(limit.burst, now)
-        wait_s = bucket.take(limit, now)
-        if wait_s > 0:
-            raise RateLimited(wait_s)
+        return bucket.take(limit, now)
 
     def _forget_full(self, now: float) -> None:
         """Buckets untouched for an hour are as good as new."""

@@ -24,11 +24,6 @@ class Record:
         self._metrics = metrics
         self.totals: Counter[str] = Counter()
 
-    def error_rate(self) -> float:
-        """The share of calls that failed at an upstream, 0 to 1."""
-        total = self.totals.total()
-        return sum(self.totals[outcome] for outcome in FAILED) / total if total else 0.0
-
     async def __call__(self, call: Call, proceed: Proceed) -> Json:
         began = perf_counter()
         outcome = "ok"
@@ -49,6 +44,12 @@ class Record:
         finally:
             self.totals[outcome] += 1
             self._metrics.request(call.transport, call.method, outcome, perf_counter() - began)
+
+
+def error_rate(totals: Counter[str]) -> float:
+    """The share of calls that failed at an upstream, 0 to 1."""
+    total = totals.total()
+    return sum(totals[outcome] for outcome in FAILED) / total if total else 0.0
 
 
 def _outcome(error: PlatformError) -> str:

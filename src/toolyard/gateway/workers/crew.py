@@ -22,9 +22,11 @@ from toolyard.gateway.workers.near import NearHttpUpstream
 from toolyard.gateway.workers.news import Followers
 from toolyard.gateway.workers.operations import SharedOperations
 from toolyard.gateway.workers.peers import Peer, Peers
+from toolyard.gateway.workers.places import Places
 from toolyard.gateway.workers.remote import RemoteUpstream
 from toolyard.gateway.workers.sharing import Announcing, Sharing
 from toolyard.gateway.workers.upstreams import UpstreamServices
+from toolyard.gateway.workers.whole import Whole
 from toolyard.gateway.workers.worker import SessionIds, Worker, index_in, keeper_of
 from toolyard.kit.clock import Clock
 
@@ -48,6 +50,7 @@ class Crew:
         self.peers = Peers(me, data_dir, self._services, self._heard)
         self._gateway: Gateway | None = None
         self._sharing: Sharing | None = None
+        self._places: Places | None = None
 
     def keeps(self, spec: UpstreamSpec) -> bool:
         """Whether an upstream's sessions and processes, if it has any, are in this worker."""
@@ -88,7 +91,12 @@ class Crew:
             "task": self._about_own_task,
         }
         gateway.tasks.is_elsewhere, gateway.tasks.ask_elsewhere = self._may_live, self._about_task
-        self.peers.on_there, self.peers.on_lost = self._sharing.there, self._sharing.lost
+        self._places = places = Places(gateway, self.me.index, self.peers)
+        whole = Whole(gateway, self.me.index, self.peers)
+        self._services |= places.services() | whole.services()
+        gateway.sessions.shared = gateway.hub.shared = gateway.rate_limit.shared = places
+        gateway.metrics.others, gateway.operator.all_reports = whole.samples, whole.reports
+        self.peers.on_there, self.peers.on_lost = self._there, self._lost
         gateway.sessions.new_id = sse.new_id = self._ids.new
         http.elsewhere = sse.elsewhere = exchange.elsewhere = gateway.modern.elsewhere = self
 
@@ -101,6 +109,8 @@ class Crew:
         await self.peers.aclose()
         if self._sharing is not None:
             await self._sharing.aclose()
+        if self._places is not None:
+            await self._places.aclose()
 
     @property
     def sharing(self) -> Sharing:
@@ -108,6 +118,13 @@ class Crew:
         if self._sharing is None:
             raise RuntimeError("join first")
         return self._sharing
+
+    @property
+    def places(self) -> Places:
+        """What is counted over all workers."""
+        if self._places is None:
+            raise RuntimeError("join first")
+        return self._places
 
     def of_session(self, head: Head) -> Carry | None:
         """How to serve what is about the session that a head names; None if that is not another worker's."""
@@ -169,6 +186,16 @@ class Crew:
     def _era(self, upstream_id: str) -> Era | None:
         observation = self._joined().holder.observation(upstream_id)
         return observation.era if observation is not None else None
+
+    def _there(self, peer: Peer) -> None:
+        self.sharing.there(peer)
+        if self._places is not None:
+            self._places.there(peer)
+
+    def _lost(self, peer: Peer) -> None:
+        self.sharing.lost(peer)
+        if self._places is not None:
+            self._places.lost(peer)
 
     async def _follow(self, talk: Talk, owner: str) -> None:
         """Tell another worker who this is, what there is and what changes."""
