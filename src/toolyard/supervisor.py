@@ -36,6 +36,7 @@ from toolyard.platform import (
     Stopping,
     remove_own_facts,
     run_loop,
+    tls_of,
     write_facts,
 )
 
@@ -72,9 +73,10 @@ def run(
     on_started: OnStarted = lambda _started: None,
 ) -> int:
     """Run a gateway of several workers in the foreground until SIGTERM or SIGINT; the exit code. Raises ConfigRejected,
-    WorkersUnsupported, WorkerStartFailed, and OSError for an address that cannot be listened on."""
+    WorkersUnsupported, WorkerStartFailed, ssl.SSLError, and OSError for an address that cannot be listened on."""
     environ = {**os.environ, **({"TOOLYARD_PUBLIC_URL": public_url} if public_url else {})}
     process = Process.prepare(config, environ, host=host, port=port, log_format=log_format, log_name="supervisor")
+    tls_of(process.loaded.settings)
     held = reserve(process.host or process.loaded.settings.gateway.host, process.wanted_port())
     try:
         return run_loop(Supervisor(process, workers, held[0].getsockname()[1], log_format).run(on_started))

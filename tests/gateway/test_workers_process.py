@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,11 @@ def test_three_workers_serve_one_port_and_every_session(process: Process) -> Non
     for session in sessions * 4:
         status, answer = add(process, session)
         assert (status, answer["result"]["structuredContent"]) == (200, {"sum": 3})
-    assert process.command("status")["pid"] == process.child.pid if process.child else False
+    status = process.command("status")
+    assert process.child is not None
+    assert status["pid"] == process.child.pid
+    assert (status["sessions"], status["calls"]) == (6, {"ok": 24})
+    assert {w["pid"] for w in status["workers"]} == {one.pid for one in workers_in(process.directory)}
     assert process.stop() == 0
     assert not workers_in(process.directory)
     assert not list((process.directory / ".toolyard" / "workers").iterdir())
@@ -143,6 +148,23 @@ def test_nothing_is_left_when_the_supervisor_is_killed(process: Process) -> None
         pass
     process.start("--workers", "2")
     assert process.call("add", {"a": 1, "b": 2})[0] == 200
+
+
+def test_edits_and_keys_are_in_force_at_all_workers(process: Process) -> None:
+    process.start("--workers", "3")
+    process.config.write_text(process.config.read_text().replace("servers:", "servers:\n  extra: {names: plain}"))
+    made: dict[str, str] = {}
+
+    def is_made() -> bool:
+        with suppress(subprocess.CalledProcessError):
+            made.update(process.command("key", "create", "--server", "extra"))
+        return bool(made)
+
+    wait(is_made)
+    calls = ("add", {"a": 1, "b": 2})
+    wait(lambda: {process.call(*calls, path="/mcp/extra", key=made["key"])[0] for _ in range(24)} == {200})
+    process.command("key", "revoke", made["id"])
+    wait(lambda: {process.call(*calls, path="/mcp/extra", key=made["key"])[0] for _ in range(24)} <= {401, 429})
 
 
 def test_a_port_that_another_program_listens_on_is_refused_in_words(process: Process) -> None:

@@ -197,7 +197,7 @@ class Journal:
     def _write(self, batch: list[Job]) -> None:
         try:
             faults.hit("journal.write")
-            self._connection.execute("begin")
+            self._connection.execute("begin immediate")
             for job in batch:
                 job(self._connection)
             self._connection.execute("commit")

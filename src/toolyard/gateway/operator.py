@@ -81,7 +81,7 @@ class OperatorRoutes:
         """What this process says of itself; all its values are plain."""
         return {
             "upstreams": self._pool.status(),
-            "kept": self._pool.kept(),
+            "kept": self._pool.looked_at(),
             "sessions": len(self._sessions),
             "calls": dict(self._record.totals),
         }

@@ -287,7 +287,7 @@ class Pool:
         entry = self._entries.get(upstream_id) or self._stopped.get(upstream_id)
         return None if entry is None else _status(entry)
 
-    def kept(self) -> list[str]:
+    def looked_at(self) -> list[str]:
         """The upstreams that this process looks at itself."""
         return [upstream_id for upstream_id in self._entries if not self.follows(upstream_id)]
 
