@@ -289,7 +289,7 @@ class Pool:
 
     def looked_at(self) -> list[str]:
         """The upstreams that this process looks at itself."""
-        return [upstream_id for upstream_id in self._entries if not self.follows(upstream_id)]
+        return [i for i in (*self._entries, *self._stopped) if not self.follows(i)]
 
     async def aclose(self) -> None:
         """Stop watching and close every upstream."""
