@@ -23,6 +23,10 @@ HTTP_UP = f"{G}/upstream/test_http_modern.py"
 SESSIONS_UP = f"{G}/upstream/test_peer_sessions.py"
 LEGACY_UP = f"{G}/upstream/test_http_legacy.py"
 E2E = "tests/e2e/test_real_clients.py"
+OPERATE = f"{G}/test_operate.py"
+LIMITS = f"{G}/test_session_limits.py"
+UPSTREAM_CLI = "tests/unit/cli/test_upstream_edit.py"
+WITH_A_GATEWAY = "tests/unit/cli/test_with_a_gateway.py"
 CONFORMANCE = "tests/conformance/test_conformance.py"
 
 
@@ -47,6 +51,7 @@ def otherwise(requirement_id: str, wants: str, decision: str, *tests: str) -> Re
 
 OWN_SERVER = "docs/decisions/0001-own-http-server.md"
 NO_FRAMEWORK = "docs/decisions/0002-no-web-framework-on-the-data-path.md"
+NO_MODES = "docs/decisions/0013-no-modes.md"
 OWN_PROTOCOL = "docs/decisions/0003-own-protocol-layer.md"
 
 REQUIREMENTS: tuple[Requirement, ...] = (
@@ -75,12 +80,12 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     otherwise("S2-5", "Own MCP service architecture on FastAPI, following the open standard", NO_FRAMEWORK, f"{CONFORMANCE}::test_the_gateway_passes_every_set_whatever_its_upstream_speaks"),
     otherwise("S1-10", "FastMCP adapter (protocol adapter layer)", OWN_PROTOCOL, f"{LEGACY}::test_every_older_revision_is_negotiated_and_served"),
     # Sessions and identity of servers
-    met("S2-198", "Session manager: sessions and per-session queues", f"{LEGACY}::test_sessions_are_bounded_for_each_principal_and_end_when_idle", f"{LEGACY}::test_a_call_outlives_its_connection_and_the_answer_is_fetched_with_the_last_event_id"),
+    met("S2-198", "Session manager: sessions and per-session queues", f"{LEGACY}::test_where_there_is_no_place_the_session_that_is_unused_longest_goes", f"{G}/test_workers_sessions.py::test_a_session_is_reached_through_every_worker", f"{LEGACY}::test_sessions_are_bounded_for_each_principal_and_end_when_idle", f"{LEGACY}::test_a_call_outlives_its_connection_and_the_answer_is_fetched_with_the_last_event_id"),
     met("S2-199", "Server capabilities: tools with listChanged", f"{MODERN}::test_discover_names_the_revisions_the_capabilities_and_the_server"),
     met("S2-200", "Capabilities: experimental entry with version", f"{MODERN}::test_discover_names_the_revisions_the_capabilities_and_the_server"),
     met("S2-201", "Server information: name and version", f"{MODERN}::test_discover_names_the_revisions_the_capabilities_and_the_server"),
-    met("S2-204", "MCP_SESSION_TIMEOUT 3600 s", f"{LEGACY}::test_sessions_are_bounded_for_each_principal_and_end_when_idle", "tests/unit/feed/test_settings.py::test_the_defaults_are_what_the_founding_documents_and_the_limits_say"),
-    met("S2-205", "MCP_MAX_SESSIONS 1000", "tests/unit/feed/test_file.py::test_the_environment_overrides_the_file_and_the_first_variable_wins", "tests/unit/feed/test_settings.py::test_the_defaults_are_what_the_founding_documents_and_the_limits_say"),
+    met("S2-204", "MCP_SESSION_TIMEOUT 3600 s", f"{LIMITS}::test_the_limits_are_those_of_the_file_and_of_the_founding_variables", f"{LIMITS}::test_a_session_that_is_used_stays_and_one_that_is_not_is_the_ordinary_404", f"{LEGACY}::test_sessions_are_bounded_for_each_principal_and_end_when_idle", "tests/unit/feed/test_settings.py::test_the_defaults_are_what_the_founding_documents_and_the_limits_say"),
+    met("S2-205", "MCP_MAX_SESSIONS 1000", f"{LIMITS}::test_the_limits_are_those_of_the_file_and_of_the_founding_variables", f"{LIMITS}::test_all_principals_together_have_no_more_sessions_than_there_may_be", "tests/unit/feed/test_file.py::test_the_environment_overrides_the_file_and_the_first_variable_wins", "tests/unit/feed/test_settings.py::test_the_defaults_are_what_the_founding_documents_and_the_limits_say"),
     # Connections
     met("S0-48", "Async request handling", f"{BOUNDS}::test_an_upstream_takes_its_limit_and_no_more_and_the_others_do_not_notice"),
     met("S0-49", "Async HTTP client upstream", f"{HTTP_UP}::test_a_cancelled_call_closes_its_connection_and_no_other"),
@@ -93,6 +98,13 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S1-29", "get_connection: from pool, check health, reconnect if needed", f"{STDIO_UP}::test_all_running_calls_fail_at_once_when_the_child_dies_and_the_next_call_is_served", f"{LEGACY_UP}::test_a_lost_session_is_opened_again_and_only_what_is_safe_is_repeated"),
     met("S1-30", "close_connection: graceful, clean, remove from pool", f"{LEGACY_UP}::test_closing_the_upstream_ends_its_sessions_there", f"{SESSIONS_UP}::test_a_session_that_nobody_used_for_ten_minutes_ends"),
     met("S1-74", "Pools, caches, async", f"{HTTP_CLIENT}::test_a_connection_is_used_again"),
+    # Operation of one upstream
+    met("S1-20", "start_service: check state, connect, verify availability, update state", f"{OPERATE}::test_a_stopped_upstream_is_started_again_on_a_new_connection", f"{OPERATE}::test_a_check_looks_now_and_says_what_came_of_it", f"{G}/test_workers_operate.py::test_what_is_stopped_is_stopped_in_every_worker_and_what_is_started_is_started"),
+    met("S1-21", "stop_service: graceful close, clean up resources, update state", f"{OPERATE}::test_a_call_in_flight_ends_before_its_upstream_is_closed", f"{OPERATE}::test_a_stopped_upstream_refuses_calls_with_a_code_and_is_listed_as_last_seen", f"{STDIO_UP}::test_the_whole_tree_is_gone_when_the_upstream_is_closed"),
+    met("S1-78", "Hubs: the store itself as MCP by HTTP, SSE, stdio", f"{E2E}::test_a_real_client_calls_tools_of_five_real_servers_behind_one_url", f"{LINES}::test_a_legacy_client_initializes_lists_calls_and_is_asked", f"{G}/test_bridge.py::test_alone_it_runs_a_gateway_itself_and_prints_nothing_but_messages"),
+    met("S1-80", "patch/update/restart/disconnect/wait/check service operations", f"{WITH_A_GATEWAY}::test_an_upstream_is_checked_stopped_started_and_restarted", f"{WITH_A_GATEWAY}::test_an_upstream_is_changed_switched_off_and_removed_while_the_gateway_runs", f"{OPERATE}::test_a_restart_opens_anew_at_once_and_lets_the_calls_of_the_old_one_end", f"{OPERATE}::test_a_wait_ends_when_the_upstream_is_ready_and_otherwise_says_why_not", f"{UPSTREAM_CLI}::test_a_field_is_changed_where_it_is_and_everything_else_stays"),
+    met("S2-207", "Switch transport stdio/SSE/Streamable HTTP", f"{UPSTREAM_CLI}::test_the_transport_of_an_upstream_is_switched", f"{UPSTREAM_CLI}::test_an_upstream_is_switched_from_a_url_to_a_program_and_back", f"{OPERATE}::test_the_transport_of_an_upstream_is_switched_while_the_gateway_runs"),
+    otherwise("S3-82", "Service mode switch: proxy mode, server mode", NO_MODES, f"{OPERATE}::test_own_tools_and_passed_on_ones_are_served_at_one_url_or_chosen_by_server"),
     # Configuration
     met("S1-84", "mcp.json as configuration file", "tests/unit/feed/test_file.py::test_a_clients_file_is_understood_as_upstreams_with_one_default_server"),
     met("S3-18", "Main YAML file config/app.yaml", "tests/unit/feed/test_file.py::test_the_founding_documents_file_is_found_where_there_is_no_toolyard_yaml"),

@@ -220,6 +220,7 @@ class Supervisor:
             self._stopping = True
             await self._end()
             await self._tasks.aclose()
+            forget_stopped(settings.data_dir)
             remove_own_facts(settings.data_dir / FACTS_NAME)
         return 0
 

@@ -16,10 +16,12 @@ from tests.gateway.rig import LIMIT_S, OPEN, Rig, demo, modern_request, rpc, run
 from tests.gateway.test_operations import Kept
 from tests.unit.contract.making import observed, snap, upstream
 from toolyard.contract.definitions import Json
-from toolyard.contract.snapshot import UpstreamSpec
-from toolyard.gateway.call import Call, Head
+from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
+from toolyard.gateway.call import Call, Head, Upstream, UpstreamEvents
 from toolyard.gateway.errors import OrderInvalid, UpstreamDisabled, UpstreamUnknown
 from toolyard.gateway.operating import Order
+from toolyard.kit.clock import Clock
+from toolyard.platform import make_upstream
 
 SHOP: Json = {"name": "buy", "inputSchema": {"type": "object"}}
 ASK = {
@@ -344,6 +346,60 @@ def test_a_parked_call_whose_upstream_was_closed_meanwhile_learns_that_it_may_ha
             assert (reason(lost), lost["error"]["data"]["may_have_run"]) == ("upstream_incomplete", True)
             assert reason(await buy(rig)) == "upstream_stopped"
             assert ledger.read_text().split().count("begun") == 1
+
+    asyncio.run(run())
+
+
+def test_own_tools_and_passed_on_ones_are_served_at_one_url_or_chosen_by_server() -> None:
+    fakes = Fakes(observed("a", SHOP))
+
+    def make(spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era: Any) -> Upstream:
+        return (
+            make_upstream(spec, events, clock, era) if spec.kind == "native" else fakes.make(spec, events, clock, era)
+        )
+
+    own = ServerSpec("own", access="open", names="plain", tools=("demo/*",))
+    others = ServerSpec("others", access="open", names="plain", tools=("a/*",))
+
+    async def offered(rig: Rig, path: str) -> set[str]:
+        return {tool["name"] for tool in (await rig.modern("tools/list", path=path)).result["tools"]}
+
+    async def run() -> None:
+        async with running(snapshot(demo(), upstream("a"), servers=(OPEN, own, others)), make=make) as rig:
+            assert {"echo", "buy"} <= await offered(rig, "/mcp")
+            assert "buy" not in await offered(rig, "/mcp/own")
+            assert await offered(rig, "/mcp/others") == {"buy"}
+            for name, arguments in (("echo", {"text": "x"}), ("buy", {})):
+                assert (await rig.modern("tools/call", {"name": name, "arguments": arguments})).result["content"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
+def test_the_transport_of_an_upstream_is_switched_while_the_gateway_runs(tmp_path: Path) -> None:
+    program = [sys.executable, str(Path(__file__).parent / "faults/ledger_server.py"), "--ledger", str(tmp_path / "l")]
+
+    async def bought(rig: Rig) -> str:
+        done = await buy(rig, **answered(await buy(rig)))
+        return str(done["result"]["content"][0]["text"])
+
+    async def run() -> None:
+        child = await asyncio.create_subprocess_exec(*program, "--http", "0", stdout=asyncio.subprocess.PIPE)
+        assert child.stdout is not None
+        try:
+            url = f"http://127.0.0.1:{int(await child.stdout.readline())}/mcp"
+            by_stdio = UpstreamSpec("shop", "mcp-stdio", command=tuple(program), timeout_s=LIMIT_S)
+            by_http = UpstreamSpec("shop", "mcp-http", url=url, timeout_s=LIMIT_S)
+            async with running(snapshot(by_stdio, servers=(OPEN,))) as rig:
+                assert await bought(rig) == "sold"
+                for revision, spec in enumerate((by_http, by_stdio), start=2):
+                    rig.gateway.offer(snapshot(spec, servers=(OPEN,), revision=revision))
+                    told = await ordered(rig, "wait", "shop", timeout_s=LIMIT_S)
+                    assert (told["state"], told["kind"]) == ("ready", spec.kind)
+                    assert await bought(rig) == "sold"
+        finally:
+            child.kill()
+            await child.wait()
 
     asyncio.run(run())
 

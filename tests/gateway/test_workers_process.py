@@ -113,6 +113,31 @@ def test_a_killed_worker_comes_back_and_its_sessions_are_the_ordinary_404(proces
             assert answer["error"]["data"]["reason"] == "session_unknown"
 
 
+def test_the_operator_stops_and_starts_an_upstream_in_all_workers_and_one_that_comes_back_knows(
+    process: Process,
+) -> None:
+    process.start("--workers", "2")
+
+    def outcomes() -> set[str]:
+        """What twelve calls come to, each on a connection of its own."""
+        answers = [process.call("add", {"a": 1, "b": 1})[1] for _ in range(12)]
+        return {one["error"]["data"]["reason"] if "error" in one else "ok" for one in answers}
+
+    assert outcomes() == {"ok"}
+    assert process.command("upstream", "stop", "demo")["state"] == "stopped"
+    assert outcomes() == {"upstream_stopped"}
+    victim = next(one for one in workers_in(process.directory) if index_of(one) == 1)
+    victim.kill()
+    wait(lambda: len({one.pid for one in workers_in(process.directory)} - {victim.pid}) == 2)
+    wait(lambda: process.output().count("worker_listening") == 3)
+    assert outcomes() == {"upstream_stopped"}
+    assert process.command("upstream", "start", "demo")["state"] == "ready"
+    assert outcomes() == {"ok"}
+    assert process.command("upstream", "restart", "demo")["state"] == "ready"
+    assert process.command("upstream", "check", "demo")["offers"]["tools"] > 0
+    assert process.stop() == 0
+
+
 def test_sigterm_lets_running_calls_finish_at_every_worker(process: Process) -> None:
     process.start("--workers", "3")
     answers: list[tuple[int, Any]] = []
