@@ -54,7 +54,11 @@ def test_help_and_completion_import_no_command():
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
-    [("toolyard up", ["up", "upstreams"]), ("toolyard key r", ["revoke", "rotate"]), ("toolyard up --po", ["--port"])],
+    [
+        ("toolyard up", ["up", "upstreams", "upstream"]),
+        ("toolyard key r", ["revoke", "rotate"]),
+        ("toolyard up --po", ["--port"]),
+    ],
 )
 def test_the_shell_completes_commands_and_options(words, wanted):
     environ = {"_TOOLYARD_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
