@@ -22,6 +22,8 @@ from toolyard.gateway.parking import ParkingLimits
 from toolyard.gateway.sessions import SessionLimits
 from toolyard.kit.clock import ManualClock
 
+pytestmark = pytest.mark.slow
+
 COUNT = 40
 AT_ONCE = 10
 LONG_S = 3600.0

@@ -19,6 +19,8 @@ from toolyard.contract.snapshot import ServerSpec, TaskRule, UpstreamSpec
 from toolyard.gateway.upstream.errors import UpstreamExited
 from toolyard.protocol.errors import MethodNotFound, RelayedError
 
+pytestmark = pytest.mark.slow
+
 OPEN = ServerSpec("default", access="open", names="plain")
 BOTH_KINDS = pytest.mark.parametrize("kind", ["mcp-http", "websocket"])
 Scene = Callable[[Rig, Rig, Workshop], Awaitable[None]]
