@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.gateway.fake_upstream import Fakes, FakeUpstream
-from tests.gateway.rig import BOTH, LIMIT_S, OPEN, modern_request, rpc, snapshot
+from tests.gateway.rig import BOTH, LIMIT_S, OPEN, envelope, modern_request, rpc, snapshot
+from tests.gateway.test_duplex import Client
 from tests.gateway.upstream.fake_http_upstream import Legacy, Modern, serving, tool
 from tests.gateway.workers_rig import WorkerRig, play, start_worker, workers
 from tests.gateway.workshop import ABLE, ask_for
@@ -19,6 +20,8 @@ from tests.unit.contract.making import observed
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import TaskRule, ToolRule, UpstreamSpec
 from toolyard.gateway.call import Call
+from toolyard.gateway.downstream.duplex import Duplex
+from toolyard.gateway.downstream.stdio import operator_head
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamExited
 from toolyard.gateway.workers.worker import Worker, keeper_of
 from toolyard.protocol.errors import RelayedError
@@ -446,3 +449,36 @@ def test_legacy_sessions_of_an_http_server_are_all_at_its_keeper() -> None:
 
 def http_kept_by(index: int, url: str) -> UpstreamSpec:
     return UpstreamSpec(kept_by(index, 2), "mcp-http", url=url, allow_networks=("127.0.0.0/8",))
+
+
+def test_a_parked_call_is_taken_up_on_a_connection_of_another_worker() -> None:
+    name = kept_by(0, 2)
+
+    async def ask(call: Call) -> str:
+        return json.dumps(await call.ask({"k": QUESTION}, held=True))
+
+    fakes = Fakes(observed(name, "ask", era="legacy"), prepare=answers(ask=ask))
+
+    async def scene(first: WorkerRig, second: WorkerRig) -> None:
+        params: Json = {"name": "ask", "arguments": {}, "_meta": envelope({"elicitation": {}})}
+        clients = [Client(), Client()]
+        serving_them = [
+            asyncio.ensure_future(Duplex(rig.gateway.exchange, operator_head("default"), client).run())
+            for rig, client in zip((first, second), clients, strict=True)
+        ]
+        async with asyncio.timeout(LIMIT_S):
+            clients[0].say(rpc("tools/call", params, 1))
+            asked = (await clients[0].heard.get())["result"]
+            (key,) = asked["inputRequests"]
+            clients[1].say(
+                rpc("tools/call", {**params, "requestState": asked["requestState"], "inputResponses": {key: ASKED}}, 2)
+            )
+            answered = await clients[1].heard.get()
+            assert answered["id"] == 2
+            assert json.loads(answered["result"]["content"][0]["text"]) == {"k": ASKED}
+            for client in clients:
+                await client.close()
+            await asyncio.gather(*serving_them)
+        assert len(fakes[name].requests) == 1
+
+    play(scene, 2, snapshot(stdio(name), servers=(OPEN,)), make=fakes.make)
