@@ -21,6 +21,7 @@ from toolyard.gateway.server import GatewayServer
 from toolyard.kit.clock import Clock, SystemClock
 from toolyard.platform import make_upstream
 from toolyard.policy.keys import Pepper, issue
+from toolyard.protocol.headers import encode_value
 from toolyard.protocol.revisions import MODERN
 from toolyard.protocol.sse import SseParser
 
@@ -279,7 +280,7 @@ def modern_request(
     named = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}.get(method)
     named = "taskId" if method.startswith("tasks/") else named
     if named is not None and params is not None and isinstance(params.get(named), str):
-        sent["mcp-name"] = params[named]
+        sent["mcp-name"] = encode_value(params[named])
     full = {**(params or {}), "_meta": {**envelope(capabilities), **(meta or {})}}
     return {**sent, **headers}, json.dumps(rpc(method, full, request_id)).encode()
 

@@ -205,6 +205,18 @@ def test_more_running_tasks_than_may_be_are_refused_or_waited_for() -> None:
     in_workshop(scene, rule=TaskRule(after_s=0.1), bounds=Bounds(tasks=TaskLimits(running=1)))
 
 
+def test_tasks_leave_a_quarter_of_an_http_upstreams_connections_to_other_calls() -> None:
+    async def scene(rig: Rig, shop: Workshop) -> None:
+        shop.goes_on.clear()
+        for _ in range(3):
+            await created(rig)
+        full = await rig.modern("tools/call", CALL, capabilities=TASKS)
+        assert full.error["data"]["reason"] == "too_many_tasks"
+        await eventually(lambda: shop.begun == 3)
+
+    in_workshop(scene, spec={"kind": "mcp-http", "max_connections": 4})
+
+
 def test_a_task_of_a_key_that_is_not_valid_any_more_is_given_up() -> None:
     key, record = a_key()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from tests.gateway.fake_upstream import Fakes, FakeUpstream
@@ -94,10 +95,11 @@ def in_workshop(
             fake.pushes, fake.answer = shop.pushes, shop.answer
 
         offers = observed("shop", definition or "build", capabilities={"tools": {}, **shop.capabilities})
-        spec = demo("shop", tools={"build": ToolRule(task=rule)}, timeout_s=timeout_s)
+        of_demo = demo("shop", tools={"build": ToolRule(task=rule)}, timeout_s=timeout_s)
+        changed = replace(of_demo, **kwargs.pop("spec", {}))
         keys = kwargs.pop("keys", ())
         async with running(
-            snapshot(spec, servers=servers, keys=keys), make=Fakes(offers, prepare=prepare).make, **kwargs
+            snapshot(changed, servers=servers, keys=keys), make=Fakes(offers, prepare=prepare).make, **kwargs
         ) as rig:
             await scene(rig, shop)
 

@@ -25,13 +25,16 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
 from toolyard.gateway.downstream.duplex import Duplex
 from toolyard.gateway.downstream.stdio import operator_head
+from toolyard.protocol.tasks import TASKS_EXTENSION
 
 ELICIT: Json = {"elicitation": {}}
+ABLE: Json = {**ELICIT, "extensions": {TASKS_EXTENSION: {}}}
 HELLO: Json = {"protocolVersion": "2025-11-25", "capabilities": ELICIT, "clientInfo": {"name": "t", "version": "1"}}
 ASKED: Json = {"method": "elicitation/create", "params": {"message": "?", "requestedSchema": {"type": "object"}}}
 URI = "doc://1"
 MANY = [f"t{number:04}" for number in range(1500)]
 UPSTREAM_STATE = "state-of-the-upstream"
+TASK: Json = {"taskId": "task-of-the-upstream", "status": "working", "ttlMs": None}
 TRANSPORTS = {
     "http-modern": "modern",
     "websocket-modern": "modern",
@@ -68,7 +71,7 @@ class HttpSpeaker(Speaker):
 
     async def exchange(self, method: str, params: Json, request_id: str, meta: Json | None = None) -> Json:
         if self.era == "modern":
-            more: Any = {"path": self.path, "headers": self.headers, "capabilities": ELICIT, "request_id": request_id}
+            more: Any = {"path": self.path, "headers": self.headers, "capabilities": ABLE, "request_id": request_id}
             return dict((await self.rig.modern(method, params, meta=meta, **more)).message)
         message = rpc(method, params, request_id)
         return dict((await self.rig.legacy(message, self.session, path=self.path, headers=self.headers)).message)
@@ -83,7 +86,7 @@ class LineSpeaker(Speaker):
     async def exchange(self, method: str, params: Json, request_id: str, meta: Json | None = None) -> Json:
         message = rpc(method, params, request_id)
         if self.era == "modern":
-            sent = modern_request(method, params, request_id=request_id, capabilities=ELICIT, meta=meta)
+            sent = modern_request(method, params, request_id=request_id, capabilities=ABLE, meta=meta)
             message = json.loads(sent[1])
         await self.tell(message)
         while (heard := await self.line.hear()).get("id") != request_id or "method" in heard:
@@ -169,6 +172,12 @@ async def _asked(speaker: Speaker) -> str:
     return str(answer["result"]["requestState"])
 
 
+async def _task(speaker: Speaker) -> str:
+    answer = await speaker.ask("tools/call", _tool("t0002"))
+    assert answer["result"]["resultType"] == "task"
+    return str(answer["result"]["taskId"])
+
+
 async def _next_page(speaker: Speaker) -> str:
     return str((await speaker.ask("tools/list"))["result"]["nextCursor"])
 
@@ -200,6 +209,14 @@ HANDLES: dict[str, Handle] = {
             lambda speaker, cursor: speaker.ask("resources/list", {"cursor": cursor}),
         ),
     ),
+    "task id": Handle(
+        obtain=_task,
+        use=lambda speaker, task_id: speaker.ask("tasks/get", {"taskId": task_id}),
+        works=lambda message: message["result"]["status"] == TASK["status"],
+        reason="task_unknown",
+        code=-32602,
+        eras=frozenset({"modern"}),
+    ),
 }
 
 
@@ -219,11 +236,16 @@ def forgeries(given: str) -> dict[str, str]:
 
 
 def upstreams() -> Fakes:
-    """One upstream with lists of two pages and a resource, whose first tool asks once."""
+    """One upstream with lists of two pages and a resource, whose first tool asks once and whose second makes tasks."""
 
     async def answer(call: Call, method: str, params: Json) -> Json:
         if method == "tools/call" and params["name"] == "t0001" and call.upstream_state is None:
             await call.ask({"k": ASKED}, state=UPSTREAM_STATE)
+        if method == "tools/call" and params["name"] == "t0002":
+            return {"resultType": "task", **TASK}
+        if method.startswith("tasks/"):
+            assert params["taskId"] == TASK["taskId"]
+            return TASK if method == "tasks/get" else {}
         if method == "tools/call" and params["name"] == "t0000":
             await call.emit(
                 {"method": "notifications/progress", "params": {"progress": 1, "message": str(call.params)}}
@@ -233,6 +255,7 @@ def upstreams() -> Fakes:
     def prepare(fake: FakeUpstream) -> None:
         fake.answer = answer
 
-    capabilities = {"tools": {}, "prompts": {}, "resources": {"subscribe": True}}
+    capabilities: Json = {"tools": {}, "prompts": {}, "resources": {"subscribe": True}}
+    capabilities["extensions"] = {TASKS_EXTENSION: {}}
     offers = observed("a", *MANY, prompts=MANY, resources=[URI, *MANY], capabilities=capabilities)
     return Fakes(offers, prepare=prepare)

@@ -154,17 +154,17 @@ class Dispatch:
             finally:
                 entry.in_flight -= 1
 
-        at_once = knows_tasks and rule.after_s == 0
+        places, at_once = places_on(entry.spec), knows_tasks and rule.after_s == 0
         work = waited if tasks.upstream_makes and (at_once or call.era == "legacy") else plain
         if at_once:
-            return await self._tasks.begin(call, work if tasks.upstream_makes else taskless(work))
+            return await self._tasks.begin(call, work if tasks.upstream_makes else taskless(work), places)
         proceed: Proceed = HeldCall.proceed
         if knows_tasks and rule.after_s is not None:
-            proceed = partial(self._tasks.proceed, call, after_s=rule.after_s)
+            proceed = partial(self._tasks.proceed, call, after_s=rule.after_s, places=places)
         if call.ticket is not None:
-            return await self._parking.resume(call, places=places_on(entry.spec), proceed=proceed)
+            return await self._parking.resume(call, places=places, proceed=proceed)
         if proceed is not HeldCall.proceed or (may_park(call) and entry.upstream.may_push(call)):
-            return await self._parking.begin(call, work, places=places_on(entry.spec), proceed=proceed)
+            return await self._parking.begin(call, work, places=places, proceed=proceed)
         return await work(call)
 
     async def _without_target(self, call: Call) -> Json:

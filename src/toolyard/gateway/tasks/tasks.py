@@ -81,10 +81,11 @@ class Tasks:
 
     # -- becoming a task -----------------------------------------------------------------------------------------------
 
-    async def begin(self, call: Call, work: Work) -> Json:
+    async def begin(self, call: Call, work: Work, places: int | None = None) -> Json:
         """Make a task of a call at once; nothing has been asked of the upstream before the task is kept. Where the
-        journal cannot keep it, the call is carried out as any other. Raises TooManyTasks."""
-        if len(self._running) >= self._limits.running:
+        journal cannot keep it, the call is carried out as any other. `places`: how many tasks its upstream may have.
+        Raises TooManyTasks."""
+        if self._is_full(call, places):
             raise TooManyTasks
         record = await self._kept(call)
         if record is None:
@@ -92,7 +93,7 @@ class Tasks:
         quiet = replace(call, wants_progress=True, places=None)
         return self._start(record, HeldCall(quiet, work, left_s=self._limits.ttl_s))
 
-    async def proceed(self, call: Call, held: HeldCall, after_s: float) -> Json:
+    async def proceed(self, call: Call, held: HeldCall, after_s: float, places: int | None = None) -> Json:
         """One exchange's part of a held call: its result, if it comes within `after_s`, else its task. Raises what
         `HeldCall.proceed` raises; a call that cannot become a task is waited for as any other."""
         try:
@@ -101,7 +102,7 @@ class Tasks:
         except TimeoutError:
             if not limit.expired():
                 raise
-        if held.ended or held.questions or len(self._running) >= self._limits.running:
+        if held.ended or held.questions or self._is_full(call, places):
             return await held.proceed()
         try:
             record = await self._kept(call)
@@ -112,6 +113,12 @@ class Tasks:
                 self._runners.start(self._store.forget(record.id))
             return await held.proceed()
         return self._start(record, held)
+
+    def _is_full(self, call: Call, places: int | None) -> bool:
+        if places is None or call.target is None or len(self._running) >= self._limits.running:
+            return len(self._running) >= self._limits.running
+        upstream_id = call.target.upstream_id
+        return sum(running.record.upstream_id == upstream_id for running in self._running.values()) >= places
 
     async def _kept(self, call: Call) -> TaskRecord | None:
         """A new record, on disk; None where the journal cannot keep it. Raises TooManyTasks."""
