@@ -249,3 +249,34 @@ def test_what_was_handed_over_before_the_end_is_written(path):
         journal.keep_refusal(refusal(number))
     journal.close()
     assert len(rows(path, "select * from refusals")) == 1200
+
+
+def test_work_that_is_waited_for_is_on_disk_when_its_result_is_told(path):
+    with opened(path) as journal:
+        counted = journal.perform(lambda c: c.execute("select count(*) from tasks").fetchone()[0])
+        assert counted.result(10) == 0
+        row = ("t", "p", "s", "o", "u", "tool", 1.0, 1.0, 1.0, 2.0, "working", None, None, b"{}")
+        sql = f"insert into tasks values ({', '.join('?' * len(row))})"
+        journal.perform(lambda c: c.execute(sql, row).rowcount).result(10)
+        assert rows(path, "select id from tasks") == [("t",)]
+
+
+def test_work_that_fails_tells_why_and_leaves_nothing(path):
+    def work(connection):
+        connection.execute("delete from names")
+        connection.execute("insert into nowhere values (1)")
+
+    with opened(path) as journal:
+        journal.keep_names({ECHO: "echo"})
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            journal.perform(work).result(10)
+        journal.keep_names({ECHO: "echo"})
+        journal.flush()
+        assert len(rows(path, "select * from names")) == 1
+
+
+def test_a_closed_journal_says_so_to_who_waits(path):
+    with opened(path) as journal:
+        journal.close()
+        with pytest.raises(OSError, match="closed"):
+            journal.perform(lambda _connection: None).result(10)

@@ -16,6 +16,7 @@ from tests.gateway.rig import BOTH, LIMIT_S, Rig, Stream, a_key, bearer, modern_
 from tests.gateway.workshop import ANN, CALL, NAME, TASKS, Workshop, ask_for, created, in_workshop, until
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec, TaskRule, UpstreamSpec
+from toolyard.gateway.call import Call
 from toolyard.gateway.upstream.errors import UpstreamExited
 from toolyard.protocol.errors import MethodNotFound, RelayedError
 
@@ -155,6 +156,27 @@ def test_a_listener_hears_how_a_passed_on_task_ends() -> None:
         stream.close()
 
     in_front(scene)
+
+
+class Unannounced(Workshop):
+    """Makes a task without having said that it has any."""
+
+    async def answer(self, call: Call, method: str, params: Json) -> Json:
+        shown: Json = {"taskId": "its-own-id", "status": "working", "ttlMs": None}
+        if method == "tools/call":
+            return {"resultType": "task", **shown}
+        assert params["taskId"] == "its-own-id"
+        return shown if method == "tasks/get" else {}
+
+
+def test_a_task_that_nobody_announced_is_passed_on_under_a_name_of_the_callers_own_too() -> None:
+    async def scene(rig: Rig, _shop: Workshop) -> None:
+        task_id = await created(rig)
+        assert "its-own-id" not in task_id
+        assert (await ask_for(rig, "get", task_id)).result["taskId"] == task_id
+        assert (await ask_for(rig, "get", "its-own-id")).error["data"]["reason"] == "task_unknown"
+
+    in_workshop(scene, Unannounced(), rule=None)
 
 
 def test_a_gateways_own_rule_makes_one_task_of_an_upstreams_task() -> None:

@@ -107,11 +107,7 @@ class Dispatch:
         if target is None:
             return await self._without_target(call)
         if call.method in ("resources/subscribe", "resources/unsubscribe"):
-            if call.method == "resources/subscribe":
-                await self._watching.begin(call, target)
-            else:
-                await self._watching.end(call, target.params["uri"])
-            return {}
+            return await self._watch(call, target)
         resumed = call.ticket is not None
         entry = self._pool.kept(target.upstream_id) if resumed else self._pool.entry(target.upstream_id)
         call.isolation = isolation_of(entry.spec, call)
@@ -131,7 +127,16 @@ class Dispatch:
             raise _relayed(error) from error
         if "cacheScope" in result:
             result = {**result, "cacheScope": "private"}
+        if target.tasks is None and result.get("resultType") == TASK:
+            return self._tasks.relayed.shown(call, target.upstream_id, result)
         return result
+
+    async def _watch(self, call: Call, target: Target) -> Json:
+        if call.method == "resources/subscribe":
+            await self._watching.begin(call, target)
+        else:
+            await self._watching.end(call, target.params["uri"])
+        return {}
 
     async def _with_tasks(self, entry: Entry, call: Call, target: Target, tasks: ToolTasks) -> Json:
         """A call of a tool that may become a task, here or at its upstream."""
