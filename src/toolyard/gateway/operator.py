@@ -60,7 +60,7 @@ class OperatorRoutes:
             sink,
             {
                 "version": __version__,
-                "uptime_s": round(time.monotonic() - self._started, 1),
+                "uptime_s": max(r.get("uptime_s", 0.0) for r in reports),
                 "revision": catalog.snapshot.revision,
                 "digest": catalog.snapshot.digest,
                 "upstreams": {state: states.count(state) for state in sorted(set(states))},
@@ -82,6 +82,7 @@ class OperatorRoutes:
         return {
             "upstreams": self._pool.status(),
             "kept": self._pool.looked_at(),
+            "uptime_s": round(time.monotonic() - self._started, 1),
             "sessions": len(self._sessions),
             "calls": dict(self._record.totals),
         }
