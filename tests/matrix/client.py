@@ -49,9 +49,10 @@ class Seen:
 
 
 class Inbox:
-    """Notifications that belong to no request."""
+    """Notifications that belong to no request. `watched`: the resources that a modern server said it watches."""
 
     def __init__(self) -> None:
+        self.watched: list[str] = []
         self._messages: list[Json] = []
         self._news = asyncio.Event()
 

@@ -101,7 +101,8 @@ class ModernLine(ModernClient):
     @asynccontextmanager
     async def watching(self, *lists: str, uris: tuple[str, ...] = ()) -> AsyncIterator[Inbox]:
         cancel = await self.begin("subscriptions/listen", wanted_of(lists, uris))
-        await self._line.inbox.wait(ACKNOWLEDGED)
+        acknowledged = await self._line.inbox.wait(ACKNOWLEDGED)
+        self._line.inbox.watched = acknowledged["notifications"].get("resourceSubscriptions", [])
         try:
             yield self._line.inbox
         finally:

@@ -71,12 +71,17 @@ async def get_prompt(turn: Turn) -> Json:
     return {"messages": [{"role": "user", "content": {"type": "text", "text": f"Greet {words}"}}]}
 
 
+def exists(uri: str) -> bool:
+    """There is such a resource."""
+    return uri in {r["uri"] for r in RESOURCES} or uri.startswith("page1://")
+
+
 async def read_resource(turn: Turn) -> Json:
     uri: str = turn.params["uri"]
     words = f"text of {uri}"
     if uri == "ask://name":
         words = (await turn.ask(who=FORM))["who"]["content"]["name"]
-    elif uri not in {r["uri"] for r in RESOURCES} and not uri.startswith("page1://"):
+    elif not exists(uri):
         code = -32602 if turn.host.era == "modern" else -32002
         raise Fault(code, "Resource not found", {"uri": uri})
     return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": words}]}

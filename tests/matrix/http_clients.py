@@ -55,8 +55,10 @@ class ModernHttp(ModernClient):
     @asynccontextmanager
     async def watching(self, *lists: str, uris: tuple[str, ...] = ()) -> AsyncIterator[Inbox]:
         stream = await self._rig.open("POST", "/mcp", *self._request("subscriptions/listen", wanted_of(lists, uris)))
-        assert (await stream.message())["method"] == ACKNOWLEDGED
+        acknowledged = await stream.message()
+        assert acknowledged["method"] == ACKNOWLEDGED
         inbox = Inbox()
+        inbox.watched = acknowledged["params"]["notifications"].get("resourceSubscriptions", [])
         pump = asyncio.ensure_future(_pump(stream, inbox))
         try:
             yield inbox

@@ -156,6 +156,8 @@ SECTIONS: tuple[tuple[str, str, tuple[Kind, ...]], ...] = (
                  "error -32601 | error -32601 | answered | answered"),
             kind("changes of a watched resource", "被监视资源的变化", notifications.subscription,
                  "on a listen stream | on a listen stream | in the session | in the session"),
+            kind("watching a resource that does not exist", "监视不存在的资源", notifications.missing_subscription,
+                 "not acknowledged | not acknowledged | error -32002 | error -32002"),
             kind("changes of the list of tools", "工具列表变化", notifications.tools_changed,
                  "on a listen stream | on a listen stream | in the session | in the session"),
             kind("changes of the list of resources", "资源列表变化", notifications.resources_changed,

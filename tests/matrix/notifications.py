@@ -69,10 +69,19 @@ async def set_level(scene: Scene) -> str:
 async def subscription(scene: Scene) -> str:
     async with scene.client.watching(uris=(WATCHED,)) as inbox:
         await scene.until("subscribe", WATCHED)
+        assert inbox.watched == ([WATCHED] if scene.pair.revision == MODERN else [])
         await call(scene.client, "touch")
         assert (await inbox.wait("notifications/resources/updated"))["uri"] == WATCHED
     await scene.until("unsubscribe", WATCHED)
     return "on a listen stream" if scene.pair.revision == MODERN else "in the session"
+
+
+async def missing_subscription(scene: Scene) -> str:
+    uri = "note://nowhere"
+    if scene.pair.revision != MODERN:
+        return outcome(await scene.client.do("resources/subscribe", {"uri": uri}))
+    async with scene.client.watching(uris=(uri,)) as inbox:
+        return "acknowledged" if inbox.watched else "not acknowledged"
 
 
 async def _list_changed(scene: Scene, kind: str, key: str) -> str:

@@ -42,6 +42,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "none": ("none", "无"),
     "all": ("what the upstream sends", "上游发送的全部"),
     "from the level asked for": ("from that level on", "该级别及以上"),
+    "not acknowledged": ("not acknowledged", "不予确认"),
     "on a listen stream": ("on its listen stream", "在其 listen 流上"),
     "in the session": ("in its session", "在其会话中"),
 }

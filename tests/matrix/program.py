@@ -120,6 +120,8 @@ class Program:
         if method == "logging/setLevel":
             caller.level = params["level"]
             return {}
+        if method == "resources/subscribe" and not deeds.exists(params["uri"]):
+            raise Fault(-32002, "Resource not found", {"uri": params["uri"]})
         if method in ("resources/subscribe", "resources/unsubscribe"):
             (caller.watched.add if method == "resources/subscribe" else caller.watched.discard)(params["uri"])
             self.note(method.partition("/")[2], params["uri"])
@@ -141,6 +143,8 @@ class Program:
 
     async def _listen(self, request_id: Any, wanted: Json, send: Send) -> Json:
         subscription = {f"{META}subscriptionId": request_id}
+        if "resourceSubscriptions" in wanted:
+            wanted = {**wanted, "resourceSubscriptions": list(filter(deeds.exists, wanted["resourceSubscriptions"]))}
         listen = Listen(wanted, request_id, send)
         self.listens.add(listen)
         try:

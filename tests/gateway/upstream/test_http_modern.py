@@ -312,6 +312,28 @@ def test_list_changes_are_listened_to_and_announced():
     run(work)
 
 
+def test_a_resource_that_the_server_leaves_out_of_its_acknowledgement_is_not_taken_for_watched():
+    class Choosy(Listening):
+        async def send(self, request: Request, reply: Reply, method: str, params: Json) -> None:
+            heard = dict(params.get("notifications", {}))
+            if "resourceSubscriptions" in heard:
+                heard["resourceSubscriptions"] = [uri for uri in heard["resourceSubscriptions"] if uri == "x:1"]
+            await super().send(request, reply, method, {**params, "notifications": heard})
+
+    async def work() -> None:
+        async with rig(Choosy()) as r:
+            await r.upstream.observe()
+            call = Caller().call("resources/subscribe", {})
+            await r.upstream.watch(call, "x:1")
+            with pytest.raises(RelayedError) as refused:
+                await r.upstream.watch(call, "x:2")
+            assert (refused.value.rpc_code, refused.value.data) == (-32602, {"uri": "x:2"})
+            await r.fake.wait_for("subscriptions/listen", 4)
+            assert wanted(r, 4) == {"toolsListChanged": True, "resourceSubscriptions": ["x:1"]}
+
+    run(work)
+
+
 def test_watched_resources_share_one_stream_that_is_replaced_when_the_wish_changes():
     async def work() -> None:
         server = Listening()

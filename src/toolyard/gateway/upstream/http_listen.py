@@ -15,7 +15,14 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.upstream.errors import UpstreamTimedOut
 from toolyard.gateway.upstream.http_delivery import Announcer
 from toolyard.gateway.upstream.http_exchange import STREAM_S, Endpoint
-from toolyard.gateway.upstream.subscription import ACKNOWLEDGED, Subscription, announcements, lists_of
+from toolyard.gateway.upstream.subscription import (
+    ACKNOWLEDGED,
+    Acknowledge,
+    Subscription,
+    announcements,
+    lists_of,
+    not_watched,
+)
 from toolyard.net.response import HttpResponse
 from toolyard.protocol.errors import RelayedError, RequestId
 from toolyard.protocol.jsonrpc import Notification, Reply
@@ -63,13 +70,16 @@ class Listener:
             return
 
     async def watch(self, uri: str, deadline: float) -> None:
-        """Count one more watcher of `uri`; returns when the server has acknowledged."""
+        """Count one more watcher of `uri`; returns when the server has acknowledged. Raises RelayedError, also where
+        the server watches other resources but not this one."""
         if not self._may_watch:
             raise RelayedError(METHOD_NOT_FOUND, "Method not found")
         self._watches[uri] = self._watches.get(uri, 0) + 1
         self._subscription.want(self._wanted())
         try:
             await self._subscription.heard(deadline)
+            if not self._subscription.honours(uri):
+                raise not_watched(uri)
         except BaseException as error:
             self.unwatch(uri)
             if isinstance(error, TimeoutError):
@@ -91,7 +101,7 @@ class Listener:
     def _wanted(self) -> Json:
         return {**self._lists, "resourceSubscriptions": list(self._watches)} if self._watches else dict(self._lists)
 
-    async def _listen(self, wanted: Json, acknowledged: Callable[[], None]) -> None:
+    async def _listen(self, wanted: Json, acknowledged: Acknowledge) -> None:
         """One stream until its end."""
         request_id = next(self._ids)
         response = await self._open_stream(request_id, wanted, asyncio.get_running_loop().time() + STREAM_S)
@@ -99,7 +109,7 @@ class Listener:
             async for event in self._endpoint.events(response, self._endpoint.event_parser()):
                 message = self._endpoint.decode(event.data) if event.data else None
                 if isinstance(message, Notification) and message.method == ACKNOWLEDGED:
-                    acknowledged()
+                    acknowledged(message.params.get("notifications"))
                 elif isinstance(message, Notification):
                     self._announcer.announce(_without_subscription(message))
                 elif isinstance(message, Reply) and message.id == request_id:

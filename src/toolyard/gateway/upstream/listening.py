@@ -14,7 +14,7 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.upstream.errors import UpstreamTimedOut
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
 from toolyard.gateway.upstream.peer import Peer
-from toolyard.gateway.upstream.subscription import Subscription, announcements, lists_of
+from toolyard.gateway.upstream.subscription import Acknowledge, Subscription, announcements, lists_of
 from toolyard.protocol.envelope import stamp
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.revisions import META_SUBSCRIPTION_ID, MODERN
@@ -31,7 +31,7 @@ class Listening:
         self._peer = peer
         self._lists = lists_of(capabilities)
         self._announce = announce
-        self._acknowledged: dict[int, Callable[[], None]] = {}
+        self._acknowledged: dict[int, Acknowledge] = {}
         self._subscription = Subscription(self._listen, self._announce_all)
 
     async def update(self, uris: tuple[str, ...], deadline: float) -> None:
@@ -44,6 +44,10 @@ class Listening:
             self._subscription.note_gap()
             if uris:
                 raise UpstreamTimedOut("The upstream did not acknowledge the subscription.") from None
+
+    def honours(self, uri: str) -> bool:
+        """Whether the peer said that it watches this resource."""
+        return self._subscription.honours(uri)
 
     def note_gap(self) -> None:
         """What is listened to may have changed before the peer acknowledges."""
@@ -64,12 +68,12 @@ class Listening:
         meta = params.get("_meta")
         request_id = meta.get(META_SUBSCRIPTION_ID) if isinstance(meta, dict) else None
         if type(request_id) is int and request_id in self._acknowledged:
-            self._acknowledged[request_id]()
+            self._acknowledged[request_id](params.get("notifications"))
 
     async def aclose(self) -> None:
         await self._subscription.aclose()
 
-    async def _listen(self, wanted: Json, acknowledged: Callable[[], None]) -> None:
+    async def _listen(self, wanted: Json, acknowledged: Acknowledge) -> None:
         """One listen request until its end."""
         params = stamp({"notifications": wanted}, revision=MODERN, client_capabilities={}, client_info=GATEWAY_INFO)
         request_id = self._peer.mint()

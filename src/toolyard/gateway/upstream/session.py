@@ -14,7 +14,7 @@ from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO, Greeting
 from toolyard.gateway.upstream.listening import Listening
 from toolyard.gateway.upstream.peer import Peer
-from toolyard.gateway.upstream.subscription import ACKNOWLEDGED
+from toolyard.gateway.upstream.subscription import ACKNOWLEDGED, not_watched
 from toolyard.gateway.upstream.turns import Turn, Turns
 from toolyard.kit.logs import get_logger
 from toolyard.protocol.convert import from_upstream
@@ -134,9 +134,13 @@ class Session:
     # -- what changes --------------------------------------------------------------------------------------------------
 
     async def watch(self, uris: tuple[str, ...], changed: str, deadline: float, *, on: bool) -> None:
-        """Watch one resource more or less; `uris` are all that are watched from now on."""
+        """Watch one resource more or less; `uris` are all that are watched from now on. Raises RelayedError, also where
+        the upstream watches other resources but not this one."""
         if self._listening is not None:
             await self._listening.update(uris, deadline)
+            if on and not self._listening.honours(changed):
+                await self._listening.update(tuple(uri for uri in uris if uri != changed), deadline)
+                raise not_watched(changed)
         else:
             await self.own(f"resources/{'subscribe' if on else 'unsubscribe'}", {"uri": changed}, deadline)
 

@@ -22,10 +22,14 @@ LONGEST_PAUSE_S = 60.0
 STEADY_S = 30.0
 ACKNOWLEDGE_S = 10.0
 
+INVALID_PARAMS = -32602
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _FILTERS = {"tools": "toolsListChanged", "resources": "resourcesListChanged", "prompts": "promptsListChanged"}
 
-Open = Callable[[Json, Callable[[], None]], Awaitable[None]]
+Acknowledge = Callable[[Any], None]
+"""Told that the server acknowledged a request, with the part of the wish that it honours."""
+
+Open = Callable[[Json, Acknowledge], Awaitable[None]]
 
 
 def lists_of(capabilities: Mapping[str, Any]) -> Json:
@@ -44,17 +48,24 @@ def announcements(wanted: Json) -> list[tuple[str, Json]]:
     return [*((method, {}) for method in lists), *(("notifications/resources/updated", params) for params in updated)]
 
 
+def not_watched(uri: str) -> RelayedError:
+    """The error for a resource that the server left out of what it honours: there is none of that URI, as a rule."""
+    return RelayedError(INVALID_PARAMS, "The upstream does not watch this resource.", {"uri": uri})
+
+
 class _Request:
     """One listen request: the wish's number, the task that carries it, when it was acknowledged."""
 
     def __init__(self, number: int, wanted: Json, open_: Open) -> None:
         self.number = number
         self.wanted = wanted
+        self.honoured: Any = None
         self.acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.task = asyncio.ensure_future(open_(wanted, self._acknowledge))
 
-    def _acknowledge(self) -> None:
+    def _acknowledge(self, honoured: Any = None) -> None:
         if not self.acknowledged.done():
+            self.honoured = honoured
             self.acknowledged.set_result(None)
 
 
@@ -79,6 +90,15 @@ class Subscription:
     def is_open(self) -> bool:
         """Whether the server has acknowledged what is wanted now, and no end of it is known."""
         return self._current is not None and self._current.number == self._number
+
+    def honours(self, uri: str) -> bool:
+        """Whether the server said that it watches this resource. One that says nothing of what it honours is believed
+        to honour everything."""
+        honoured = self._current.honoured if self._current is not None else None
+        if not isinstance(honoured, dict):
+            return True
+        uris = honoured.get("resourceSubscriptions")
+        return isinstance(uris, list) and uri in uris
 
     def want(self, wanted: Json) -> None:
         """Hear of this from now on: the `notifications` of a listen request; empty to hear of nothing."""
