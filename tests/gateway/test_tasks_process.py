@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from tests.gateway.rig import modern_request
 from tests.gateway.test_process import LIMIT_S, Process, wait
+from tests.gateway.test_workers_process import workers_in
 from tests.gateway.workshop import ABLE, ANN
 
 pytestmark = pytest.mark.slow
@@ -56,8 +58,15 @@ class Tasked(Process):
 
     def until(self, task_id: str, *statuses: str) -> Any:
         """The task once it has one of these statuses."""
-        wait(lambda: self.task(task_id).get("status") in (statuses or TERMINAL))
-        return self.task(task_id)
+        found: list[Any] = []
+
+        def has() -> bool:
+            with suppress(OSError, http.client.HTTPException):  # its worker was killed
+                found.append(self.task(task_id))
+            return bool(found) and found[-1].get("status") in (statuses or TERMINAL)
+
+        wait(has)
+        return found[-1]
 
     def noted(self) -> list[str]:
         return self.count.read_text().split() if self.count.exists() else []
@@ -72,10 +81,9 @@ class Tasked(Process):
         assert alive == []
 
 
-@pytest.fixture
-def gateway() -> Iterator[Tasked]:
-    directory = Path(tempfile.mkdtemp(prefix="ty-"))
-    process = Tasked(directory)
+@contextmanager
+def started(process: Tasked) -> Iterator[Tasked]:
+    """That gateway, killed at the end if it still runs."""
     process.start()
     try:
         yield process
@@ -83,7 +91,20 @@ def gateway() -> Iterator[Tasked]:
         if process.child is not None and process.child.poll() is None:
             process.child.kill()
             process.child.wait(LIMIT_S)
-        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="ty-"))
+    yield made
+    wait(lambda: not workers_in(made))
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def gateway(directory: Path) -> Iterator[Tasked]:
+    with started(Tasked(directory)) as process:
+        yield process
 
 
 def test_a_task_at_work_when_the_gateway_is_killed_says_that_nobody_knows_and_is_not_begun_again(
@@ -138,6 +159,25 @@ def test_a_task_whose_upstream_is_killed_fails_and_is_not_begun_again(gateway: T
     task = gateway.until(task_id)
     assert (task["status"], task["error"]["data"]["reason"]) == ("failed", "upstream_exited")
     assert gateway.noted() == ["begun"]
+
+
+def test_a_task_at_work_when_its_worker_is_killed_says_so_at_every_other_worker(directory: Path) -> None:
+    gateway = Tasked(directory)
+    gateway.config.write_text(json.dumps({**json.loads(gateway.config.read_text()), "gateway": {"workers": 3}}))
+    with started(gateway):
+        task_id = gateway.begin()
+        wait(lambda: gateway.noted() == ["begun"])
+        for worker in workers_in(directory):
+            worker.kill()
+        gateway.goes_on.touch()
+        wait(lambda: len(workers_in(directory)) == 3)
+        task = gateway.until(task_id)
+        assert (task["status"], task["error"]["data"]["reason"]) == ("failed", "call_lost")
+        assert {json.dumps(gateway.task(task_id), sort_keys=True) for _ in range(12)} == {
+            json.dumps(task, sort_keys=True)
+        }
+        assert gateway.noted().count("begun") == 1
+        assert gateway.stop() == 0
 
 
 def test_a_task_at_work_when_the_gateway_stops_in_order_says_that_it_was_given_up(gateway: Tasked) -> None:

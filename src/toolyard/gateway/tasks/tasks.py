@@ -180,25 +180,34 @@ class Tasks:
         responses = call.input_responses
         if call.method == "tasks/update" and responses is None:
             raise InvalidParams('"inputResponses" must be an object of objects')
-        extra: Json = {"inputResponses": responses} if responses is not None else {}
-        asked = replace(call, input_responses=None)
         relayed = self._ids.unwrap(task_id, call.principal.id, call.server)
         if relayed is not None:
-            return await self.relayed.relay(asked, relayed[0], relayed[1], extra)
+            extra: Json = {"inputResponses": responses} if responses is not None else {}
+            return await self.relayed.relay(replace(call, input_responses=None), relayed[0], relayed[1], extra)
         try:
-            record = await self._find(call, task_id)
+            return self._carried_out(call, await self._find(call, task_id))
         except TaskOwnedElsewhere as found:
-            if self.ask_elsewhere is None:
-                raise
-            return await self.ask_elsewhere(found.owner, call)
-        running = self._running.get(task_id)
+            return await self._asked_elsewhere(call, task_id, found)
+
+    def _carried_out(self, call: Call, record: TaskRecord) -> Json:
+        """The request of `call` about a task of this process, or one that has ended."""
         if call.method == "tasks/get":
             return record.detailed()
+        running = self._running.get(record.id)
         if running is not None and call.method == "tasks/cancel":
             running.cancel()
         elif running is not None:
-            running.answer(responses or {})
+            running.answer(call.input_responses or {})
         return {}
+
+    async def _asked_elsewhere(self, call: Call, task_id: str, found: TaskOwnedElsewhere) -> Json:
+        """What the process that works on a task answers; if it has ended, what is left of the task."""
+        if self.ask_elsewhere is None:
+            raise found
+        try:
+            return await self.ask_elsewhere(found.owner, call)
+        except CallLost:
+            return self._carried_out(call, await self._find(call, task_id, ended=found.owner))
 
     async def follow(self, call: Call, task_ids: Collection[str], tell: Tell) -> Following:
         """Tell the changes of these tasks of the caller's, and how each stands now, until the following is closed.
@@ -248,8 +257,9 @@ class Tasks:
         await self._runners.aclose()
         await self.relayed.aclose()
 
-    async def _find(self, call: Call, task_id: str) -> TaskRecord:
-        """How the caller's own task stands. Raises TaskUnknown, TaskOwnedElsewhere."""
+    async def _find(self, call: Call, task_id: str, *, ended: str = "") -> TaskRecord:
+        """How the caller's own task stands; the process named `ended` is known to be gone. Raises TaskUnknown,
+        TaskOwnedElsewhere."""
         running = self._running.get(task_id)
         now = self._clock.wall()
         try:
@@ -263,7 +273,7 @@ class Tasks:
             raise TaskUnknown
         if record.ended or running is not None:
             return record
-        if record.owner != self.owner and self.is_elsewhere(record.owner):
+        if record.owner not in (self.owner, ended) and self.is_elsewhere(record.owner):
             raise TaskOwnedElsewhere(record.owner)
         return await self._lost(record)
 
