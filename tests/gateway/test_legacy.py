@@ -92,10 +92,20 @@ def test_a_session_belongs_to_its_principal_and_its_server() -> None:
 def test_a_stream_of_the_newest_older_revision_opens_with_an_event_that_only_has_an_id() -> None:
     async def scene(rig: Rig) -> None:
         session = await rig.initialize()
-        reply = await rig.legacy(rpc("tools/list"), session)
+        params = {"name": "count", "arguments": {"to": 1, "interval_ms": 1}, "_meta": {"progressToken": "p"}}
+        reply = await rig.legacy(rpc("tools/call", params), session)
         assert reply.headers["content-type"] == "text/event-stream"
         assert reply.events[0].id == "1-1"
         assert reply.events[0].data == b""
+
+    play(scene)
+
+
+def test_an_answer_before_which_nothing_is_sent_needs_no_stream() -> None:
+    async def scene(rig: Rig) -> None:
+        reply = await rig.legacy(rpc("tools/list"), await rig.initialize())
+        assert reply.headers["content-type"] == "application/json"
+        assert reply.result["tools"]
 
     play(scene)
 

@@ -74,7 +74,7 @@ class EventStream:
             await self._deliver(self._keep(b""), RETRY_MS)
 
     def open_soon(self) -> None:
-        """Open the stream in a moment, unless the answer is there before: then all of it is written at once."""
+        """Open the stream in a moment, unless the answer is there before."""
         if self._opens_with_event:
             self._opening = asyncio.get_running_loop().call_later(OPEN_AFTER_S, self._open_now)
 
@@ -89,10 +89,11 @@ class EventStream:
         await self._deliver(self._keep(message))
 
     async def finish(self, answer: Answer) -> None:
-        """End the stream with its answer."""
+        """End the stream with its answer; one before which nothing was sent is a plain answer, without any stream."""
         if self._opening is not None:
             self._opening.cancel()
-        await self.open()
+        if self._opened is not None:
+            await self._opened
         self.finished = True
         if self._sink is not None and (self._last == 0 or not self._streams):
             self._sink.finish(answer)
