@@ -44,11 +44,9 @@ SERVER_RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "2026-07-28": ("conformance-0.2", ("--requirements", "2026-07-28")),
 }
 # Checks that pass at the least, in every cell. Two are about what a server may leave out: that answers come as streams
-# (ours are plain where they can be), and that a stream is ended before its answer (a modern upstream has no such thing).
+# (ours are plain where they can be), and that a stream ends before its answer (a modern upstream has no such thing).
 PASSED = {"0.1.16": 44, "2025-11-25": 82, "2026-07-28": 194}
-OPTIONAL = {
-    "server-sse-streams-functional"
-}  # looked at where answers come as streams; ours are plain where they can be
+OPTIONAL = {"server-sse-streams-functional"}
 CLIENT_SCENARIOS: dict[str, tuple[str, ...]] = {
     "2025-11-25": ("initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry"),
     "2026-07-28": (

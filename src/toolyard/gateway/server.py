@@ -8,11 +8,10 @@ has not by the limit is answered with an error.
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl as tls
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from socket import AF_UNIX, SOCK_STREAM, socket
+from socket import socket
 from time import monotonic
 
 from toolyard.gateway.edge import EdgeSettings, edge_rules
@@ -20,7 +19,7 @@ from toolyard.gateway.framing import WireLimits
 from toolyard.gateway.reception import Listener
 from toolyard.gateway.routes import RouteTable
 from toolyard.gateway.wire import WireProtocol, WireService
-from toolyard.kit.unix_path import socket_address
+from toolyard.kit.unix_path import bind_private
 
 _BACKLOG = 2048
 _TLS_HANDSHAKE_S = 10.0
@@ -82,7 +81,7 @@ class GatewayServer:
 
     async def start_unix(self, path: Path) -> None:
         """Listen on a Unix socket that only this user can open; its callers are operators. Raises OSError."""
-        listening = _bind_private(path)
+        listening = bind_private(path)
         self._paths.append((path, _inode(path)))
         listener = Listener(operator=True)
         server = await asyncio.get_running_loop().create_unix_server(
@@ -172,19 +171,3 @@ def _remove_own_socket(path: Path, inode: int) -> None:
             path.unlink()
     except OSError:
         return
-
-
-def _bind_private(path: Path) -> socket:
-    """A Unix socket that only this user can open from its first moment on; a file left at `path` is replaced."""
-    path.unlink(missing_ok=True)
-    listening = socket(AF_UNIX, SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        with socket_address(path) as address:
-            listening.bind(address)
-    except OSError:
-        listening.close()
-        raise
-    finally:
-        os.umask(before)
-    return listening

@@ -1,4 +1,4 @@
-"""Addresses of Unix sockets whose path is longer than the 107 bytes a socket address can hold."""
+"""Unix sockets at paths: private ones, and those whose path is longer than the 107 bytes an address can hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import AF_UNIX, SOCK_STREAM, socket
 
 MAX_BYTES = 100
 
@@ -22,3 +23,20 @@ def socket_address(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{directory}/{path.name}"
     finally:
         os.close(directory)
+
+
+def bind_private(path: Path) -> socket:
+    """A Unix socket that only this user can open from its first moment on; a file left at `path` is replaced. Raises
+    OSError."""
+    path.unlink(missing_ok=True)
+    listening = socket(AF_UNIX, SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        with socket_address(path) as address:
+            listening.bind(address)
+    except OSError:
+        listening.close()
+        raise
+    finally:
+        os.umask(before)
+    return listening

@@ -7,8 +7,6 @@ A connection begins with the talk `follow`: its first item is the other side's n
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +18,7 @@ from toolyard.gateway.workers.worker import Worker, index_in
 from toolyard.kit.files import make_private_directory
 from toolyard.kit.logs import get_logger
 from toolyard.kit.tasks import TaskOwner
-from toolyard.kit.unix_path import socket_address
+from toolyard.kit.unix_path import bind_private, socket_address
 
 log = get_logger(__name__)
 
@@ -97,7 +95,7 @@ class Peers:
     async def start(self) -> None:
         """Listen for the others and begin to connect to them. Raises OSError."""
         make_private_directory(self._directory)
-        listening = _bind_private(self.path)
+        listening = bind_private(self.path)
         self._inode = self.path.stat().st_ino
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(self._accepted, sock=listening)
@@ -172,19 +170,3 @@ class Peers:
         with socket_address(self._path(index)) as address:
             _, link = await loop.create_unix_connection(lambda: Link({}, lambda _link: None), address)
         return link
-
-
-def _bind_private(path: Path) -> socket.socket:
-    """A Unix socket that only this user can open; what an earlier process left at `path` is replaced."""
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        with socket_address(path) as address:
-            listening.bind(address)
-    except OSError:
-        listening.close()
-        raise
-    finally:
-        os.umask(before)
-    return listening
