@@ -106,6 +106,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S2-207", "Switch transport stdio/SSE/Streamable HTTP", f"{UPSTREAM_CLI}::test_the_transport_of_an_upstream_is_switched", f"{UPSTREAM_CLI}::test_an_upstream_is_switched_from_a_url_to_a_program_and_back", f"{OPERATE}::test_the_transport_of_an_upstream_is_switched_while_the_gateway_runs"),
     otherwise("S3-82", "Service mode switch: proxy mode, server mode", NO_MODES, f"{OPERATE}::test_own_tools_and_passed_on_ones_are_served_at_one_url_or_chosen_by_server"),
     # Configuration
+    met("S1-82", "Sessions, tool tags", f"{LEGACY}::test_a_session_belongs_to_its_principal_and_its_server", f"{G}/test_tags.py::test_what_is_tagged_is_listed_and_called_and_what_is_not_is_unknown", f"{G}/test_tags.py::test_an_upstream_brings_its_tools_into_a_server_only_where_the_operator_lets_it", "tests/unit/contract/test_tags.py::test_clients_see_all_tags_sorted_and_the_rest_of_meta_as_it_was", "tests/unit/cli/test_client.py::test_tools_are_listed_by_their_tags"),
     met("S1-84", "mcp.json as configuration file", "tests/unit/feed/test_file.py::test_a_clients_file_is_understood_as_upstreams_with_one_default_server"),
     met("S3-18", "Main YAML file config/app.yaml", "tests/unit/feed/test_file.py::test_the_founding_documents_file_is_found_where_there_is_no_toolyard_yaml"),
     met("S3-20", "${NAME:default} interpolation in YAML", "tests/unit/kit/test_interpolate.py::test_a_reference_becomes_its_value_or_its_default"),

@@ -30,9 +30,32 @@ def reach(config: ConfigOption) -> GatewayClient:
     return GatewayClient(Target(socket=need_place(config).socket))
 
 
-def tools(server: ServerOption = None, config: ConfigOption = None, output: OutputOption = Format.TABLE) -> None:
+def tools(
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", help="Only tools with this tag; given again, with both.", show_default=False),
+    ] = None,
+    server: ServerOption = None,
+    config: ConfigOption = None,
+    output: OutputOption = Format.TABLE,
+) -> None:
     """List the tools of a virtual server."""
-    show(reach(config).list_all(server, "tools/list", "tools"), output, columns=("name", "description"))
+    listed = reach(config).list_all(server, "tools/list", "tools")
+    rows = [one for one in listed if set(tag or ()) <= set(_tags_of(one))]
+    if listed and not rows:
+        known = sorted({name for one in listed for name in _tags_of(one)})
+        say(f"No tool is tagged so; there are: {printable(', '.join(known)) or 'no tags'}.")
+    if output is Format.TABLE:
+        rows = [{**one, "tags": _tags_of(one)} for one in rows]
+    show(rows, output, columns=("name", "tags", "description"))
+
+
+def _tags_of(tool: dict[str, Any]) -> list[str]:
+    from toolyard.contract.tags import TAGS_KEY
+
+    meta = tool.get("_meta")
+    found = meta.get(TAGS_KEY) if isinstance(meta, dict) else None
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def resources(

@@ -166,12 +166,12 @@ def _address(check: str, spec: UpstreamSpec) -> Finding:
 
 
 def _servers(loaded: Loaded) -> Iterator[Finding]:
-    from toolyard.contract.catalog import Patterns
+    from toolyard.contract.patterns import Patterns
 
     snapshot = loaded.snapshot
     shown = [Patterns(spec.tools) for spec in snapshot.servers.values()]
-    for upstream_id in snapshot.upstreams:
-        if not any(patterns.names_upstream(upstream_id) for patterns in shown):
+    for upstream_id, upstream in snapshot.upstreams.items():
+        if not any(patterns.may_offer(upstream) for patterns in shown):
             mend = f'add "{upstream_id}/*" to the tools of a server'
             yield Finding(f"upstream {upstream_id}", "warn", "no virtual server offers any of its tools", mend)
 

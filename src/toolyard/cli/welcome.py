@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolyard.cli.place import Place, server_path
-from toolyard.contract.catalog import Patterns
+from toolyard.contract.patterns import Patterns
 from toolyard.contract.snapshot import Snapshot
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.kit.errors import PlatformError
@@ -150,7 +150,7 @@ def _to_try(snapshot: Snapshot) -> Iterator[str]:
     server = snapshot.servers["default"]
     offered = Patterns(server.tools)
     for spec in snapshot.upstreams.values():
-        if spec.kind == "native" and spec.enabled and offered.names_tool(spec.id, "echo"):
+        if spec.kind == "native" and spec.enabled and offered.names_tool(spec, {"name": "echo"}):
             yield f"call {'echo' if server.names == 'plain' else f'{spec.id}__echo'} text=hello"
             return
     if not snapshot.upstreams:

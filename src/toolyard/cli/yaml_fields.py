@@ -20,7 +20,7 @@ Pair = tuple[Node, Node]
 ENTRY: Final = 2
 """How deep an entry of `upstreams` is."""
 
-_OF_A_TOOL: Final = re.compile(r"(tools)\.(.+)\.(enabled|timeout)")
+_OF_A_TOOL: Final = re.compile(r"(tools)\.(.+)\.(enabled|timeout|task|tags)")
 
 
 def field_path(name: str) -> Path:

@@ -7,21 +7,20 @@ upstream (resources), and reported.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from fnmatch import translate
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.naming import Names, NameTable, Origin
+from toolyard.contract.patterns import Patterns
 from toolyard.contract.snapshot import ServerSpec, Snapshot, TaskRule, ToolRule, UpstreamSpec
+from toolyard.contract.tags import operators_tags, own_tags, with_tags
 from toolyard.protocol.header_parameters import HeaderParameter, InvalidToolHeaders, header_parameters
 from toolyard.protocol.tasks import TASKS_EXTENSION, needs_old_tasks
 
 Kind = Literal["tool", "prompt"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 RELAYED_EXTENSIONS = frozenset({"io.modelcontextprotocol/ui", TASKS_EXTENSION})
 
 
@@ -120,44 +119,41 @@ def _build_server(
     names: dict[Origin, str],
 ) -> ServerCatalog:
     allowed = Patterns(spec.tools)
-    upstreams = [u for u in snapshot.upstreams.values() if u.enabled and allowed.names_upstream(u.id)]
-    seen = [(u, observations[u.id]) for u in upstreams if u.id in observations]
-    tools, prompts = (_name_table(spec, kind, stored, {u.id for u in upstreams}, allowed) for kind in KINDS)
+    upstreams = {u.id: u for u in snapshot.upstreams.values() if u.enabled and allowed.may_offer(u)}
+    whole = {u.id for u in upstreams.values() if allowed.offers_rest(u)}
+    seen = [(u, observations[u.id]) for u in upstreams.values() if u.id in observations]
+    rest = [(u, o) for u, o in seen if u.id in whole]
+    of_tools, of_prompts = (stored.get((spec.code, spec.names, kind), {}) for kind in ("tool", "prompt"))
+    tools = NameTable(
+        of_tools, lambda o: o.upstream_id in upstreams and allowed.may_name_tool(upstreams[o.upstream_id], o.name)
+    )
+    prompts = NameTable(of_prompts, lambda o: o.upstream_id in whole)
     tool_bindings, disabled = _bind_tools(spec, seen, allowed, tools, names)
-    prompt_bindings = _bind(spec, "prompt", [(u, p) for u, o in seen for p in _by_name(o.prompts)], prompts, names)
-    resources, clashes = _bind_resources("uri", [(u, o.resources) for u, o in seen])
-    templates, same_templates = _bind_resources("uriTemplate", [(u, o.resource_templates) for u, o in seen])
-    unobserved = tuple(u.id for u in upstreams if u.id not in observations)
+    prompt_bindings = _bind(spec, "prompt", [(u, p) for u, o in rest for p in _by_name(o.prompts)], prompts, names)
+    resources, clashes = _bind_resources("uri", [(u, o.resources) for u, o in rest])
+    templates, same_templates = _bind_resources("uriTemplate", [(u, o.resource_templates) for u, o in rest])
+    unobserved = tuple(upstream_id for upstream_id in upstreams if upstream_id not in observations)
+    here = whole.union(unobserved, (b.upstream_id for b in tool_bindings.values()))
     return ServerCatalog(
         spec=spec,
-        upstream_ids=tuple(u.id for u in upstreams),
+        upstream_ids=tuple(upstream_id for upstream_id in upstreams if upstream_id in here),
         tools=tool_bindings,
         prompts=prompt_bindings,
         resources=resources,
         templates=tuple(templates.values()),
         disabled_tools=disabled,
         capabilities=_with_tasks(
-            _merge_capabilities([o.capabilities for _, o in seen], pending=bool(unobserved)), tool_bindings
+            _merge_capabilities(
+                [o.capabilities if u.id in whole else _of_tools(o.capabilities) for u, o in seen if u.id in here],
+                pending=any(upstream_id in whole for upstream_id in unobserved),
+            ),
+            tool_bindings,
         ),
-        instructions=_merge_instructions(spec, seen),
+        instructions=_merge_instructions(spec, [(u, o) for u, o in seen if u.id in here]),
         collisions=(*tools.collisions, *prompts.collisions, *clashes, *same_templates),
         unobserved=unobserved,
         ttl_ms=0 if unobserved else min((o.ttl_ms for _, o in seen), default=0),
     )
-
-
-def _name_table(
-    spec: ServerSpec,
-    kind: Kind,
-    stored: Mapping[tuple[str, str, str], Names],
-    upstream_ids: Set[str],
-    allowed: Patterns,
-) -> NameTable:
-    def keeps(origin: Origin) -> bool:
-        offered = kind == "prompt" or allowed.names_tool(origin.upstream_id, origin.name)
-        return offered and origin.upstream_id in upstream_ids
-
-    return NameTable(stored.get((spec.code, spec.names, kind), {}), keeps)
 
 
 def _bind_tools(
@@ -168,10 +164,7 @@ def _bind_tools(
     names: dict[Origin, str],
 ) -> tuple[dict[str, Binding], frozenset[str]]:
     offered = [
-        (u, tool)
-        for u, observation in seen
-        for tool in _by_name(observation.tools)
-        if allowed.names_tool(u.id, tool["name"])
+        (u, tool) for u, observation in seen for tool in _by_name(observation.tools) if allowed.names_tool(u, tool)
     ]
     makers = frozenset(u.id for u, o in seen if o.era == "modern" and _offers_tasks(o.capabilities))
     bindings = _bind(spec, "tool", offered, table, names, makers)
@@ -200,10 +193,17 @@ def _bind(
         exposed = assigned[origin]
         rule = upstream.tools.get(definition["name"]) if kind == "tool" else None
         timeout_s = rule.timeout_s if rule is not None and rule.timeout_s is not None else upstream.timeout_s
-        shown = definition if exposed == definition["name"] else {**definition, "name": exposed}
+        shown = _tagged(upstream, definition) if kind == "tool" else definition
+        if exposed != definition["name"]:
+            shown = {**shown, "name": exposed}
         tasks = _tasks_of(upstream, definition, rule, task_makers) if kind == "tool" else None
         bindings[exposed] = Binding(exposed, upstream.id, definition["name"], shown, timeout_s, tasks)
     return bindings
+
+
+def _tagged(upstream: UpstreamSpec, definition: Json) -> Json:
+    given, own = operators_tags(upstream, definition["name"]), own_tags(definition)
+    return with_tags(definition, given | own)
 
 
 def _tasks_of(
@@ -246,6 +246,11 @@ def _by_name(definitions: tuple[Json, ...]) -> list[Json]:
     return [unique[name] for name in sorted(unique)]
 
 
+def _of_tools(capabilities: Mapping[str, Any]) -> Json:
+    """What an upstream declares for its tools, where nothing else of it is offered."""
+    return {name: value for name, value in capabilities.items() if name in ("logging", "extensions")}
+
+
 def _merge_capabilities(offered: list[Mapping[str, Any]], *, pending: bool) -> Json:
     """What at least one upstream offers and the gateway can honour. While an upstream has never been seen, the lists
     are declared: they are served, and a change of them is announced."""
@@ -279,41 +284,3 @@ def _merge_instructions(spec: ServerSpec, seen: list[tuple[UpstreamSpec, Observa
     if len(said) == 1:
         return said[0][1]
     return "\n\n".join(f"## {upstream_id}\n{text[:4096]}" for upstream_id, text in said if text)
-
-
-class Patterns:
-    """The `tools` list of a virtual server: `upstream/tool` globs, `*` for all, a leading `!` to leave out. What leaves
-    out every tool of an upstream leaves out its prompts and resources too."""
-
-    def __init__(self, patterns: tuple[str, ...]) -> None:
-        self._include = [_compile(p) for p in patterns if not p.startswith("!")]
-        self._exclude = [_compile(p[1:]) for p in patterns if p.startswith("!")]
-
-    def names_upstream(self, upstream_id: str) -> bool:
-        """Whether the server offers anything of this upstream."""
-        if any(p.whole and p.upstream(upstream_id) for p in self._exclude):
-            return False
-        return any(p.upstream(upstream_id) for p in self._include)
-
-    def names_tool(self, upstream_id: str, tool: str) -> bool:
-        """Whether the server offers this tool."""
-        if any(p.upstream(upstream_id) and p.tool(tool) for p in self._exclude):
-            return False
-        return any(p.upstream(upstream_id) and p.tool(tool) for p in self._include)
-
-
-Match = Callable[[str], Any]
-
-
-class Pattern(NamedTuple):
-    """One pattern; `whole` if it is about everything an upstream has."""
-
-    upstream: Match
-    tool: Match
-    whole: bool
-
-
-def _compile(pattern: str) -> Pattern:
-    upstream, _, tool = pattern.partition("/")
-    whole = tool in ("", "*")
-    return Pattern(re.compile(translate(upstream)).match, re.compile(translate(tool or "*")).match, whole)

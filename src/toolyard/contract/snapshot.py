@@ -30,11 +30,12 @@ class TaskRule:
 @dataclass(frozen=True, slots=True)
 class ToolRule:
     """What the operator says about one tool of an upstream: on or off, its own time limit in seconds, and when its
-    calls become tasks; None is what the upstream has."""
+    calls become tasks; None is what the upstream has. `tags` come to those of the upstream."""
 
     enabled: bool = True
     timeout_s: float | None = None
     task: TaskRule | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class UpstreamLimits:
 @dataclass(frozen=True, slots=True)
 class UpstreamSpec:
     """One upstream as configured. `kind` "mcp-http" probes the era; "native" names a built-in in `command[0]`.
-    `isolation` says who shares a session of a legacy upstream, and `idle_s` how long one lives that nobody uses."""
+    `isolation` says who shares a session of a legacy upstream, and `idle_s` how long one lives that nobody uses.
+    `tags` are those of all its tools; `own_tags`: patterns also go by the tags that it gives itself."""
 
     id: str
     kind: UpstreamKind
@@ -71,6 +73,8 @@ class UpstreamSpec:
     limits: UpstreamLimits = UpstreamLimits()
     tasks: TaskRule = TaskRule()
     tools: Mapping[str, ToolRule] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    own_tags: bool = False
 
 
 @dataclass(frozen=True, slots=True)

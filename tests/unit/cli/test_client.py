@@ -202,6 +202,58 @@ def test_a_refused_call_is_not_repeated(called, toolyard):
     assert "error [rate_limited]: slow" in toolyard.err
 
 
+TAGGED = reply(
+    result={
+        "tools": [
+            {"name": "pay", "description": "Pays", "_meta": {"toolyard/tags": ["finance", "writes"]}},
+            {"name": "show", "_meta": {"toolyard/tags": ["finance"], "vendor": 1}},
+            {"name": "strange", "_meta": {"toolyard/tags": "finance"}},
+            {"name": "plain"},
+        ]
+    }
+)
+
+
+@pytest.fixture
+def listed(gateway, toolyard, here, monkeypatch):
+    """Runs `toolyard tools` against the fake gateway with these words: what it printed."""
+    monkeypatch.setattr("toolyard.cli.ask.reach", lambda _: GatewayClient(Target(socket=Path(gateway.server_address))))
+
+    def run(*words, answer=TAGGED):
+        gateway.answers = [answer]
+        assert toolyard("tools", *words) == 0
+        return toolyard.out
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([], ["pay", "show", "strange", "plain"]),
+        (["--tag", "finance"], ["pay", "show"]),
+        (["--tag", "finance", "--tag", "writes"], ["pay"]),
+        (["--tag", "Finance"], []),
+    ],
+)
+def test_tools_are_listed_by_their_tags(listed, words, names):
+    assert [one["name"] for one in json.loads(listed(*words, "-o", "json"))] == names
+
+
+def test_tools_keep_their_form_for_programs_and_show_their_tags_to_people(listed):
+    assert json.loads(listed("--tag", "writes", "-o", "json")) == [json.loads(TAGGED[2])["result"]["tools"][0]]
+    heading, pay, *_ = listed().splitlines()
+    assert (heading.split(), pay.split()) == (["NAME", "TAGS", "DESCRIPTION"], ["pay", "finance,", "writes", "Pays"])
+    assert "TAGS" not in listed(answer=LIST)
+
+
+def test_a_tag_that_no_tool_has_is_told_with_those_there_are(listed, toolyard):
+    listed("--tag", "finnance")
+    assert "No tool is tagged so; there are: finance, writes." in toolyard.err
+    listed("--tag", "finance", answer=LIST)
+    assert "there are: no tags" in toolyard.err
+
+
 def test_a_socket_without_a_gateway_is_an_absent_gateway(tmp_path):
     with pytest.raises(GatewayAbsent):
         GatewayClient(Target(socket=tmp_path / "none.sock")).request(None, "ping", {})

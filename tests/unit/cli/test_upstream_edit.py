@@ -59,6 +59,13 @@ def spec(file, upstream_id="docs"):
         ),
         (["docs", "tools.search.timeout=5s"], "{timeout: 60s}", "{timeout: 5s}"),
         (["docs", "tools.search.enabled=false"], "{timeout: 60s}", "{timeout: 60s, enabled: false}"),
+        (
+            ["docs", "tools.search.tags=[read-only, 文档]"],
+            "{timeout: 60s}",
+            "{timeout: 60s, tags: [read-only, 文档]}",
+        ),
+        (["docs", "tools.search.task=5s"], "{timeout: 60s}", "{timeout: 60s, task: 5s}"),
+        (["docs", "tags=[finance]"], "delete_page: off\n", "delete_page: off\n    tags: [finance]\n"),
         (["docs", "tools.delete_page=on"], "delete_page: off\n", "delete_page: on\n"),
         (["docs", "transport=sse"], "delete_page: off\n", "delete_page: off\n    transport: sse\n"),
         (["docs", "tls.verify=false"], "delete_page: off\n", "delete_page: off\n    tls: {verify: false}\n"),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.contract.making import observed, served, snap, tool, upstream
-from toolyard.contract.catalog import Patterns, ServerCatalog, build_catalog
+from toolyard.contract.catalog import ServerCatalog, build_catalog
+from toolyard.contract.patterns import Patterns
 from toolyard.contract.snapshot import ServerSpec, ToolRule
 
 PATTERNS = [
@@ -57,8 +58,8 @@ def test_leaving_out_one_tool_leaves_the_rest_of_its_upstream():
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_any_text_is_a_pattern_that_names_at_most_itself_or_what_its_stars_say(pattern, name):
     rules = Patterns((pattern,))
-    if rules.names_tool("u", name):
-        assert rules.names_upstream("u")
+    if rules.names_tool(upstream("u"), tool(name)):
+        assert rules.may_offer(upstream("u"))
 
 
 def all_lists(server: ServerCatalog) -> list[list[object]]:

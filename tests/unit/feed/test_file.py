@@ -316,6 +316,69 @@ def test_a_pattern_that_names_nothing_is_named(tools, key, says):
     assert says in found[0][2]
 
 
+TAGGED = """\
+upstreams:
+  docs:
+    builtin: demo
+    tags: [read-only, 文档, read-only]
+    tools: {echo: {tags: text}, add: {enabled: off}}
+  bank: {builtin: demo, tools: {pay: {tags: [finance]}}}
+  fast: {builtin: demo, own_tags: true}
+servers:
+  default:
+    tools: PATTERNS
+"""
+
+
+def test_tags_of_upstreams_and_tools_are_read_each_once_and_in_order():
+    upstreams = read(TAGGED.replace("PATTERNS", "['*']")).snapshot.upstreams
+    assert (upstreams["docs"].tags, upstreams["docs"].own_tags) == (("read-only", "文档"), False)
+    assert upstreams["docs"].tools == {"echo": ToolRule(tags=("text",)), "add": ToolRule(enabled=False)}
+    assert (upstreams["fast"].tags, upstreams["fast"].own_tags) == ((), True)
+
+
+@pytest.mark.parametrize("tag", ["", " a", "a*", "a/b", "a,b", "[a]", "a\\nb", "a\\u202eb", "n" * 65])
+@pytest.mark.parametrize("entry", ["{{builtin: demo, tags: [{}]}}", "{{builtin: demo, tools: {{x: {{tags: [{}]}}}}}}"])
+def test_what_cannot_be_a_tag_is_named(entry, tag):
+    found = problems(f"upstreams:\n  a: {entry.format(chr(34) + tag + chr(34))}\n")
+    assert [(line, key.endswith(".tags")) for line, key, _ in found] == [(2, True)]
+    assert "tag" in found[0][2]
+
+
+def test_more_tags_than_anybody_reads_are_too_many():
+    assert "32 are the most" in problems(f"upstreams: {{a: {{builtin: demo, tags: {list(range(33))}}}}}\n")[0][2]
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    ["[tag:finance]", "['tag:text', '!tag:finance']", "[docs/tag:read-*]", "['*/tag:文档']", "[tag:whatever]"],
+)
+def test_patterns_may_choose_by_tag(patterns):
+    assert read(TAGGED.replace("PATTERNS", patterns)).snapshot.servers["default"].tools
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("bank/tag:finanse", "nothing is tagged 'finanse' here; did you mean 'finance'?"),
+        ("!bank/tag:text", "nothing is tagged 'text' here; those that an upstream gives count with its `own_tags"),
+        ("dcs/tag:text", "there is no upstream 'dcs'; did you mean 'docs'?"),
+        ("tag:", "is not a tool pattern"),
+        ("bank/tag:", "is not a tool pattern"),
+        ("tag:bank/finance", "is not a tool pattern"),
+    ],
+)
+def test_a_tag_that_nothing_can_have_is_named(pattern, says):
+    found = problems(TAGGED.replace("PATTERNS", json.dumps(["*", pattern])))
+    assert [one[:2] for one in found] == [(10, "servers.default.tools[1]")]
+    assert says in found[0][2]
+
+
+def test_other_tags_are_another_configuration():
+    digests = {read(TAGGED.replace("PATTERNS", "['*']").replace("[finance]", tags)).snapshot.digest for tags in "abb"}
+    assert len(digests) == 2
+
+
 def test_a_pattern_that_leaves_out_without_quotes_is_told_to_be_quoted():
     assert "needs quotes" in problems("servers: {default: {tools: ['*', !demo/ask_name ]}}\n")[0][2]
 

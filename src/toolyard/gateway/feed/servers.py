@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import cast
 
-from toolyard.contract.snapshot import Access, Naming, RateLimit, ServerSpec
+from toolyard.contract.patterns import BY_TAG, compile_pattern
+from toolyard.contract.snapshot import Access, Naming, RateLimit, ServerSpec, UpstreamSpec
 from toolyard.gateway.feed.document import Section
 from toolyard.gateway.feed.upstreams import ID_GRAMMAR
 from toolyard.kit.quantities import rate, switch
@@ -24,7 +25,7 @@ def server_code_problem(code: str) -> str | None:
     return None
 
 
-def read_server(code: str, entry: Section, upstreams: Collection[str], *, loopback: bool) -> ServerSpec:
+def read_server(code: str, entry: Section, upstreams: Mapping[str, UpstreamSpec], *, loopback: bool) -> ServerSpec:
     """The virtual server that a section describes; problems go to its document. `loopback`: the gateway listens for
     this machine only, so that `access: open` is allowed."""
     limits = entry.section("limits")
@@ -60,7 +61,7 @@ def _access(text: str) -> Access:
     return cast(Access, text)
 
 
-def _patterns(entry: Section, upstreams: Collection[str]) -> tuple[str, ...]:
+def _patterns(entry: Section, upstreams: Mapping[str, UpstreamSpec]) -> tuple[str, ...]:
     patterns = entry.texts("tools")
     if patterns is None:
         return ("*",)
@@ -76,19 +77,31 @@ def _patterns(entry: Section, upstreams: Collection[str]) -> tuple[str, ...]:
     return patterns
 
 
-def _pattern_problem(pattern: str, upstreams: Collection[str]) -> str | None:
+def _pattern_problem(pattern: str, upstreams: Mapping[str, UpstreamSpec]) -> str | None:
     if pattern == "*":
         return None
-    upstream, slash, tools = pattern.removeprefix("!").partition("/")
-    if not slash or not tools:
+    chosen = pattern.removeprefix("!")
+    upstream, slash, what = ("*", "/", chosen) if chosen.startswith(BY_TAG) else chosen.partition("/")
+    tag = what.removeprefix(BY_TAG) if what.startswith(BY_TAG) else None
+    if not slash or not what or tag == "" or "/" in (tag or ""):
         return (
-            f"'{pattern}' is not a tool pattern: write upstream/tool, upstream/* or *, or !upstream/tool to leave out"
+            f"'{pattern}' is not a tool pattern: write upstream/tool, upstream/*, tag:TAG, upstream/tag:TAG or *, "
+            "or !upstream/tool to leave out"
         )
-    if upstream == "*" or any(fnmatchcase(one, upstream) for one in upstreams):
+    if upstream != "*" and not any(fnmatchcase(one, upstream) for one in upstreams):
+        near = difflib.get_close_matches(upstream, sorted(upstreams), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(upstreams)) or 'none'}"
+        return f"there is no upstream '{upstream}'; {hint}"
+    if tag is None or any(compile_pattern(chosen).may_name_one_of(one) for one in upstreams.values()):
         return None
-    near = difflib.get_close_matches(upstream, sorted(upstreams), n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(upstreams)) or 'none'}"
-    return f"there is no upstream '{upstream}'; {hint}"
+    return _unknown_tag(tag, [one for one in upstreams.values() if fnmatchcase(one.id, upstream)])
+
+
+def _unknown_tag(tag: str, upstreams: list[UpstreamSpec]) -> str:
+    lists = [tags for one in upstreams for tags in (one.tags, *(rule.tags for rule in one.tools.values()))]
+    near = difflib.get_close_matches(tag, sorted({known for tags in lists for known in tags}), n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "those that an upstream gives count with its `own_tags: true`"
+    return f"nothing is tagged '{tag}' here; {hint}"
 
 
 def _limit(limits: Section, name: str) -> RateLimit | None:

@@ -1,8 +1,10 @@
-"""What an entry of `upstreams` says of its tools: on or off, how long a call may take, and when it becomes a task."""
+"""What an entry of `upstreams` says of its tools: on or off, how long a call may take, when it becomes a task, and how
+it is tagged."""
 
 from __future__ import annotations
 
 from toolyard.contract.snapshot import TaskRule, ToolRule, UpstreamSpec
+from toolyard.contract.tags import MAX_TAGS, tag_problem
 from toolyard.gateway.feed.document import Section
 from toolyard.kit.quantities import seconds, switch
 
@@ -32,9 +34,20 @@ def tool_rules(entry: Section, longest_s: float) -> dict[str, ToolRule]:
             enabled=rule.parsed("enabled", switch, default=True),
             timeout_s=limit_s,
             task=rule.document.parsed(task, rule.path("task"), task_rule) if task else None,
+            tags=tags(rule),
         )
         rule.close()
     return rules
+
+
+def tags(entry: Section) -> tuple[str, ...]:
+    """The list under `tags`, each once and in order; problems go to the section's document."""
+    found = sorted(set(entry.texts("tags") or ()))
+    for wrong in (problem for tag in found if (problem := tag_problem(tag)) is not None):
+        entry.complain("tags", wrong)
+    if len(found) > MAX_TAGS:
+        entry.complain("tags", f"has {len(found)} tags; {MAX_TAGS} are the most")
+    return tuple(found)
 
 
 def timeout(text: str, longest_s: float) -> float:

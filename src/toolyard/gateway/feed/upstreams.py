@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from toolyard.contract.snapshot import Isolation, TaskRule, UpstreamKind, UpstreamLimits, UpstreamSpec
 from toolyard.gateway.feed.document import Document, Section
-from toolyard.gateway.feed.tool_rules import check_task_times, task_rule, timeout, tool_rules
+from toolyard.gateway.feed.tool_rules import check_task_times, tags, task_rule, timeout, tool_rules
 from toolyard.gateway.upstream.environment import refused_names
 from toolyard.kit.quantities import seconds, switch, whole_number
 from toolyard.kit.secret import Secret
@@ -91,6 +91,8 @@ def read_upstream(upstream_id: str, entry: Section, bounds: Bounds) -> UpstreamS
         limits=bounds.limits,
         tasks=entry.parsed("tasks", task_rule, TaskRule()),
         tools=tool_rules(entry, bounds.longest_s),
+        tags=tags(entry),
+        own_tags=entry.parsed("own_tags", switch, default=False),
     )
     _check_fits(entry, spec)
     check_task_times(entry, spec)
