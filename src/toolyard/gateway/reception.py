@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from secrets import token_hex
 
 from toolyard.gateway import edge
 from toolyard.gateway.call import Answer, Head
@@ -22,6 +21,7 @@ from toolyard.gateway.refusals import (
     UpgradeNeeded,
 )
 from toolyard.gateway.routes import Match, MethodNotAllowed, RouteTable
+from toolyard.kit.ids import request_id
 
 _JSON_TYPE = "application/json"
 _MAX_REMEMBERED = 1024
@@ -94,7 +94,7 @@ def receive(
         passed.query,
         passed.match.params.get("server_code", "default"),
         edge.client_address(peer.client, headers, trusted) if trusted else peer.client,
-        token_hex(6),
+        request_id(),
         listener.operator,
     )
     if route.websocket:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from toolyard.kit.clock import ManualClock, SystemClock
-from toolyard.kit.ids import secret_id, short_id
+from toolyard.kit.ids import request_id, secret_id, short_id
 
 
 @pytest.mark.parametrize("make", [short_id, secret_id])
@@ -38,3 +38,10 @@ def test_a_manual_clock_moves_only_when_told_and_the_systems_goes_on():
     assert (clock.wall(), clock.monotonic()) == (102.5, 102.5)
     assert SystemClock.monotonic() <= SystemClock.monotonic()
     assert SystemClock.wall() > 1_700_000_000
+
+
+def test_request_ids_are_many_and_say_nothing_of_their_order():
+    ids = [request_id() for _ in range(2000)]
+    assert len(set(ids)) == len(ids)
+    assert all(len(one) == 12 and int(one, 16) >= 0 for one in ids)
+    assert ids != sorted(ids)
