@@ -14,10 +14,12 @@ from tests.unit.contract.making import observed
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
 from toolyard.gateway.assembly import Bounds
-from toolyard.gateway.call import Call
+from toolyard.gateway.call import AskRefused, Call
+from toolyard.gateway.held import MAX_AHEAD, MAX_ASKED
 from toolyard.gateway.parking import ParkingLimits, places_on
 from toolyard.gateway.upstream.errors import UpstreamExited
 from toolyard.kit.clock import ManualClock
+from toolyard.protocol.errors import RelayedError
 
 ELICIT = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 NAME = {
@@ -424,3 +426,95 @@ def test_a_modern_caller_is_not_told_what_its_revision_has_no_word_for() -> None
             assert [m["method"] for m in reply.messages[:-1]] == ["notifications/of/somebody"]
 
     asyncio.run(run())
+
+
+def test_a_retry_that_can_be_asked_less_is_refused_and_the_call_stays_parked() -> None:
+    async def scene(rig: Rig, shop: Shop) -> None:
+        asked = (await buy(rig)).result
+        answered = retry(asked, **{"elicitation-1": ANN})
+        for less in ({}, {"elicitation": {}, "sampling": {}, "roots": {}}, {"elicitation": {"form": {}, "url": {}}}):
+            refused = await buy(rig, params=answered, capabilities=less)
+            assert (refused.status, refused.error["code"]) == (400, -32021)
+            required = refused.error["data"]["requiredCapabilities"]
+            assert required.items() <= ELICIT.items()
+            assert required
+        more = {**ELICIT, "sampling": {"tools": {}}, "extensions": {}}
+        assert (await buy(rig, params=answered, capabilities=more)).result["resultType"] == "complete"
+        assert (shop.begun, shop.bought) == (1, [[ANN]])
+
+    in_shop(scene)
+
+
+def named(key: str, message: str) -> Json:
+    return {"method": "elicitation/create", "params": {"message": message, "_meta": {"toolyard/inputKey": key}}}
+
+
+def test_an_answer_is_never_that_of_a_later_question_of_the_same_name() -> None:
+    async def scene(rig: Rig, shop: Shop) -> None:
+        first = (await buy(rig)).result
+        second = (await buy(rig, params=retry(first, sure=ANN))).result
+        both = retry(second, sure=ANN, surely=ANN)
+        third = (await buy(rig, params=both)).result
+        assert third["inputRequests"] == {"sure": {"method": "elicitation/create", "params": {"message": "Again?"}}}
+        no = {"action": "decline"}
+        assert (await buy(rig, params=retry(third, sure=no))).result["resultType"] == "complete"
+        assert shop.bought == [[ANN, ANN, no]]
+
+    in_shop(scene, Shop(named("sure", "Sure?"), named("surely", "Surely?"), named("sure", "Again?")))
+
+
+PAGE: Json = {"mode": "url", "message": "Sign in", "url": "https://example.com/", "elicitationId": "e"}
+
+
+class SignedOut(Shop):
+    """Has its first caller visit a page before it begins."""
+
+    async def answer(self, call: Call, method: str, params: Json) -> Json:
+        if self.fails is not None:
+            failure, self.fails = self.fails, None
+            raise failure
+        return await super().answer(call, method, params)
+
+
+def test_who_agreed_to_visit_a_page_first_has_answered_no_question_of_the_call() -> None:
+    async def scene(rig: Rig, shop: Shop) -> None:
+        shop.fails = RelayedError(-32042, "Sign in first", {"elicitations": [PAGE]})
+        (key,) = (await buy(rig)).result["inputRequests"]
+        asked = (await buy(rig, params={"inputResponses": {key: {"action": "accept"}}})).result
+        assert list(asked["inputRequests"].values()) == [NAME]
+        assert (shop.begun, shop.bought) == (1, [])
+
+    in_shop(scene, SignedOut())
+
+
+def test_little_is_kept_of_what_is_sent_ahead() -> None:
+    async def scene(rig: Rig, shop: Shop) -> None:
+        asked = (await buy(rig)).result
+        for n in range(3):
+            many = {f"ahead-{n}-{i}": ANN for i in range(100)}
+            asked = (await buy(rig, params=retry(asked, **many))).result
+        (parked,) = rig.gateway.parking._parked.values()
+        assert len(parked.held._ahead) == MAX_AHEAD
+        assert (await buy(rig, params=retry(asked, **{"elicitation-1": ANN}))).result["resultType"] == "complete"
+
+    in_shop(scene)
+
+
+class Insistent(Shop):
+    """Asks again and again without waiting for the answer."""
+
+    async def answer(self, call: Call, method: str, params: Json) -> Json:
+        for _ in range(MAX_ASKED):
+            asking = asyncio.ensure_future(call.ask({"mine": NAME}, held=True))
+            await asyncio.sleep(0)
+            asking.cancel()
+        with pytest.raises(AskRefused):
+            await call.ask({"mine": NAME}, held=True)
+        return {"content": []}
+
+
+def test_an_upstream_cannot_ask_without_end_in_one_call() -> None:
+    async def scene(rig: Rig, shop: Shop) -> None:
+        assert (await buy(rig)).result["resultType"] == "complete"
+
+    in_shop(scene, Insistent())

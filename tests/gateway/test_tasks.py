@@ -304,3 +304,17 @@ def test_a_tool_that_only_knows_the_old_tasks_is_refused_with_the_reason() -> No
 
     definition = {"name": "build", "inputSchema": {"type": "object"}, "execution": {"taskSupport": "required"}}
     in_workshop(scene, rule=None, definition=definition)
+
+
+def test_a_parked_call_whose_retry_knows_tasks_becomes_one_and_is_not_begun_again() -> None:
+    async def scene(rig: Rig, shop: Workshop) -> None:
+        simple = {"elicitation": {"form": {}}, "sampling": {}, "roots": {}}
+        asked = (await rig.modern("tools/call", CALL, capabilities=simple)).result
+        (key,) = asked["inputRequests"]
+        retry = {**CALL, "inputResponses": {key: ANN}, "requestState": asked["requestState"]}
+        answer = (await rig.modern("tools/call", retry, capabilities=ABLE)).result
+        if answer["resultType"] == "task":
+            assert (await until(rig, answer["taskId"]))["status"] == "completed"
+        assert (shop.begun, shop.built) == (1, [[[ANN]]])
+
+    in_workshop(scene, Workshop([NAME]))

@@ -159,6 +159,19 @@ def test_a_call_that_cannot_be_kept_is_carried_out_as_any_other_and_once(rule: T
     in_workshop(scene, rule=rule)
 
 
+def test_a_call_that_cannot_be_kept_asks_as_any_other() -> None:
+    async def scene(rig: Rig, shop: Workshop) -> None:
+        with faults.armed("journal.perform", OSError("the disk is full")):
+            asked = (await rig.modern("tools/call", CALL, capabilities=ABLE)).result
+        (key,) = asked["inputRequests"]
+        retry = {**CALL, "inputResponses": {key: ANN}, "requestState": asked["requestState"]}
+        with faults.armed("journal.perform", OSError("the disk is full")):
+            assert (await rig.modern("tools/call", retry, capabilities=ABLE)).result["resultType"] == "complete"
+        assert (shop.begun, shop.built) == (1, [[[ANN]]])
+
+    in_workshop(scene, Workshop([NAME]))
+
+
 def test_a_result_that_cannot_be_kept_is_told_while_the_process_lives() -> None:
     async def scene(rig: Rig, shop: Workshop) -> None:
         shop.goes_on.clear()

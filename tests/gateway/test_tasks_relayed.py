@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.rig import BOTH, LIMIT_S, Rig, Stream, a_key, bearer, modern_request, running, snapshot
-from tests.gateway.workshop import ANN, CALL, NAME, TASKS, Workshop, ask_for, created, in_workshop, until
+from tests.gateway.workshop import ABLE, ANN, CALL, NAME, TASKS, Workshop, ask_for, created, in_workshop, until
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec, TaskRule, UpstreamSpec
 from toolyard.gateway.call import Call
@@ -307,3 +307,42 @@ def test_a_failed_task_is_the_error_of_the_call(failure: Exception, kind: str) -
             assert shop.begun == 1
 
     in_front(scene, kind=kind, modern_only=True)
+
+
+class Slow(Workshop):
+    """Does nothing before it is told to begin."""
+
+    def __init__(self, *rounds: list[Json]) -> None:
+        super().__init__(*rounds)
+        self.begins = asyncio.Event()
+
+    async def answer(self, call: Call, method: str, params: Json) -> Json:
+        await self.begins.wait()
+        return await super().answer(call, method, params)
+
+
+def test_an_upstreams_task_that_takes_longer_than_a_rules_time_is_one_task_with_its_result() -> None:
+    shop = Slow([NAME])
+
+    async def scene(rig: Rig, _behind: Rig, _shop: Workshop) -> None:
+        task_id = await created(rig)
+        shop.begins.set()
+        (key,) = (await until(rig, task_id, "input_required"))["inputRequests"]
+        await ask_for(rig, "update", task_id, params={"inputResponses": {key: ANN}})
+        done = await until(rig, task_id)
+        assert (done["status"], done["result"]["content"][0]["text"]) == ("completed", f"built for {[[ANN]]}")
+        assert shop.begun == 1
+
+    in_front(scene, shop, tasks=TaskRule(after_s=0.2))
+
+
+def test_an_upstreams_task_that_asks_before_a_rules_time_asks_its_caller_once() -> None:
+    async def scene(rig: Rig, _behind: Rig, shop: Workshop) -> None:
+        asked = (await rig.modern("tools/call", CALL, capabilities=ABLE)).result
+        (key,) = asked["inputRequests"]
+        retry = {**CALL, "inputResponses": {key: ANN}, "requestState": asked["requestState"]}
+        done = (await rig.modern("tools/call", retry, capabilities=ABLE)).result
+        assert done["content"][0]["text"] == f"built for {[[ANN]]}"
+        assert shop.begun == 1
+
+    in_front(scene, Workshop([NAME]), tasks=TaskRule(after_s=15.0))

@@ -159,13 +159,16 @@ class Dispatch:
             finally:
                 entry.in_flight -= 1
 
-        places, at_once = places_on(entry.spec), knows_tasks and rule.after_s == 0
-        work = waited if tasks.upstream_makes and (at_once or call.era == "legacy") else plain
-        if at_once:
-            return await self._tasks.begin(call, work if tasks.upstream_makes else taskless(work), places)
+        places, after_s = places_on(entry.spec), rule.after_s if knows_tasks else None
+        if after_s == 0 and call.ticket is None:
+            task = await self._tasks.begin(call, waited if tasks.upstream_makes else taskless(plain), places)
+            if task is not None:
+                return task
+            after_s = None
+        work = waited if tasks.upstream_makes and (after_s is not None or call.era == "legacy") else plain
         proceed: Proceed = HeldCall.proceed
-        if knows_tasks and rule.after_s is not None:
-            proceed = partial(self._tasks.proceed, call, after_s=rule.after_s, places=places)
+        if after_s is not None:
+            proceed = partial(self._tasks.proceed, call, after_s=after_s, places=places)
         if call.ticket is not None:
             return await self._parking.resume(call, places=places, proceed=proceed)
         if proceed is not HeldCall.proceed or (may_park(call) and entry.upstream.may_push(call)):

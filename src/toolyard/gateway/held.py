@@ -3,9 +3,10 @@
 Whoever carries it on (`parking` between the retries of a modern caller) attaches to it, waits for its result or its
 questions, and hands in answers. Nothing is executed twice: there is one request, however many exchanges it takes.
 
-Rules of questions. A question has a key that no other one of the call has; an upstream may choose it (`_meta` member
+Rules of questions. A question has a key that no other open one has; an upstream may choose it (`_meta` member
 `toolyard/inputKey` of what it asks). Questions that come within a moment of each other travel together. An answer that
-was given ahead, under the key of a question to come, is used once. What is no answer to the question leaves it open.
+was given ahead, under the key of a question to come, is used once; the answer to an earlier question is never that of
+a later one. What is no answer to the question leaves it open.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import Call, Emit, Suspended
+from toolyard.gateway.call import AskRefused, Call, Emit, Suspended
 from toolyard.kit.errors import PlatformError
 
 TOGETHER_S: Final = 0.025
 UNHURRIED_S: Final = 24 * 3600.0
 INPUT_KEY: Final = "toolyard/inputKey"
 MAX_KEY_CHARACTERS: Final = 128
+MAX_AHEAD: Final = 32
+MAX_ASKED: Final = 1000
 
 Work = Callable[[Call], Awaitable[Json]]
 
@@ -53,7 +57,7 @@ class HeldCall:
         self.left_s = left_s
         self._loop = asyncio.get_running_loop()
         self._emit: Emit | None = call.emit
-        self._ahead: dict[str, Json] = dict(call.input_responses or {})
+        self._ahead = _first_few(call.input_responses or {})
         self._open: dict[str, _Question] = {}
         self._used: set[str] = set()
         self._asked = 0
@@ -99,12 +103,14 @@ class HeldCall:
         self._patient = True
 
     def answer(self, responses: Mapping[str, Json]) -> None:
-        """Take answers: to open questions, and ahead of those to come. What does not fit leaves its question open."""
+        """Take answers: to open questions, and ahead of those to come, instead of what was ahead before. What does not
+        fit leaves its question open."""
+        ahead = {key: response for key, response in responses.items() if key not in self._used}
+        if ahead:
+            self._ahead = _first_few(ahead)
         for key, response in responses.items():
             question = self._open.get(key)
-            if question is None:
-                self._ahead[key] = response
-            elif _fits(question.request["method"], response):
+            if question is not None and _fits(question.request["method"], response):
                 del self._open[key]
                 question.answer.set_result(response)
                 self._news.set()
@@ -165,6 +171,8 @@ class HeldCall:
     ) -> dict[str, Json]:
         if not held and not self._patient:
             raise Suspended(requests, state)
+        if len(self._used) + len(requests) > MAX_ASKED:
+            raise AskRefused("one call asks too often")
         asked = {name: self._open_question(request, None if held else name) for name, request in requests.items()}
         try:
             return {name: await question.answer for name, (_, question) in asked.items()}
@@ -215,6 +223,11 @@ class HeldCall:
 
 async def _run(work: Work, call: Call) -> Json:
     return await work(call)
+
+
+def _first_few(answers: Mapping[str, Json]) -> dict[str, Json]:
+    """As many answers as are kept for questions to come."""
+    return dict(islice(answers.items(), MAX_AHEAD))
 
 
 def _for_the_caller(params: Json) -> Json:

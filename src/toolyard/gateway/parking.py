@@ -19,10 +19,12 @@ from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, Principal, Suspended
 from toolyard.gateway.errors import CallLost, StateRefused, TooManyParked
 from toolyard.gateway.held import HeldCall, Work
+from toolyard.gateway.upstream.asking import undeclared
 from toolyard.gateway.upstream.errors import UpstreamTimedOut
 from toolyard.kit.clock import Clock
 from toolyard.kit.ids import secret_id
 from toolyard.kit.tasks import TaskOwner
+from toolyard.protocol.errors import MissingClientCapability
 
 Proceed = Callable[[HeldCall], Awaitable[Json]]
 
@@ -94,13 +96,19 @@ class Parking:
         return await self._round(secret_id(), HeldCall(call, work, left_s=timeout_s), call, places, proceed)
 
     async def resume(self, call: Call, *, places: int | None = None, proceed: Proceed = HeldCall.proceed) -> Json:
-        """Go on with the parked call that `call.ticket` names. Raises CallLost, StateRefused, and as `begin`."""
+        """Go on with the parked call that `call.ticket` names, which may ask all that it could ask at first. Raises
+        CallLost, StateRefused, MissingClientCapability (the call stays parked), and as `begin`."""
         ticket = Ticket.of(call.ticket or "")
         parked = self._parked.get(ticket.call_id) if ticket.owner == self.owner else None
         if parked is None:
             raise CallLost
         if parked.round != ticket.round or parked.principal.id != call.principal.id or parked.server != call.server:
             raise StateRefused
+        missing = undeclared(call.client_capabilities, parked.held.call.client_capabilities)
+        if missing:
+            raise MissingClientCapability(
+                "The call was begun by a client that can be asked this.", data={"requiredCapabilities": missing}
+            )
         del self._parked[ticket.call_id]
         parked.held.attach(call.emit)
         parked.held.answer(call.input_responses or {})

@@ -118,3 +118,19 @@ def test_a_call_that_ends_while_its_turn_is_lent_gives_nothing_back_twice() -> N
         (await turns.take("c", soon())).end()
 
     asyncio.run(scene())
+
+
+def test_a_call_that_has_several_answers_at_once_takes_its_turn_once() -> None:
+    async def scene() -> None:
+        turns = Turns()
+        asked = await turns.take("a", soon())
+        asked.lend()
+        other = await turns.take("b", soon())
+        answers = [asyncio.create_task(asked.take_again(soon())) for _ in range(3)]
+        await asyncio.sleep(0)
+        other.end()
+        await asyncio.gather(*answers)
+        asked.end()
+        (await turns.take("c", soon(0.05))).end()
+
+    asyncio.run(scene())

@@ -81,15 +81,15 @@ class Tasks:
 
     # -- becoming a task -----------------------------------------------------------------------------------------------
 
-    async def begin(self, call: Call, work: Work, places: int | None = None) -> Json:
-        """Make a task of a call at once; nothing has been asked of the upstream before the task is kept. Where the
-        journal cannot keep it, the call is carried out as any other. `places`: how many tasks its upstream may have.
-        Raises TooManyTasks."""
+    async def begin(self, call: Call, work: Work, places: int | None = None) -> Json | None:
+        """Make a task of a call at once; nothing has been asked of the upstream before the task is kept. None where the
+        journal cannot keep it: the call is to be carried out as any other. `places`: how many tasks its upstream may
+        have. Raises TooManyTasks."""
         if self._is_full(call, places):
             raise TooManyTasks
         record = await self._kept(call)
         if record is None:
-            return await work(call)
+            return None
         quiet = replace(call, wants_progress=True, places=None)
         return self._start(record, HeldCall(quiet, work, left_s=self._limits.ttl_s))
 

@@ -78,12 +78,13 @@ class UpstreamTasks:
         asker = replace(asker, input_responses=None, upstream_state=None)
         try:
             return await _Waiting(asker, upstream, result).outcome()
-        except (asyncio.CancelledError, UpstreamError):
-            self._telling.start(_cancel(asker, upstream, result["taskId"]))
+        except RelayedError:
             raise
-        except AskRefused as refusal:
+        except BaseException as end:
             self._telling.start(_cancel(asker, upstream, result["taskId"]))
-            raise RelayedError(INTERNAL_ERROR, refusal.message) from refusal
+            if isinstance(end, AskRefused):
+                raise RelayedError(INTERNAL_ERROR, end.message) from end
+            raise
 
 
 class _Waiting:
@@ -150,7 +151,7 @@ class _Waiting:
             ):
                 raise UpstreamInvalid("The upstream asked for input that the caller did not offer to give.")
         self._asked |= new.keys()
-        answers = await self._call.ask(new)
+        answers = await self._call.ask(new, held=True)
         answered = {"taskId": self._task["taskId"], "inputResponses": answers}
         await self._upstream.request(self._call, "tasks/update", answered)
         return True

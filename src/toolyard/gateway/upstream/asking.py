@@ -31,6 +31,12 @@ _WITH_TOOLS = frozenset({"tools", "toolChoice"})
 """What sampling has only towards clients that declared `sampling.tools` (2025-11-25 and 2026-07-28, client/sampling):
 all others would leave it out without a word."""
 
+_VARIANTS: Mapping[str, tuple[Json, ...]] = {
+    "elicitation/create": ({"mode": "form"}, {"mode": "url"}),
+    "sampling/createMessage": ({}, {"tools": []}),
+    "roots/list": ({},),
+}
+
 LISTING_CAPABILITIES: Json = {"elicitation": {"form": {}, "url": {}}, "roots": {}, "sampling": {}}
 """What the gateway's own session declares to a legacy upstream: some servers list a tool only to clients that could be
 asked by it. Nobody is behind that session, so whatever the upstream asks on it is refused."""
@@ -52,6 +58,17 @@ def may_ask(client_capabilities: Mapping[str, Any], method: str, params: Any) ->
         return True
     mode = params.get("mode", "form") if isinstance(params, dict) else "form"
     return "url" in declared if mode == "url" else "form" in declared or "url" not in declared
+
+
+def undeclared(client_capabilities: Mapping[str, Any], needed: Mapping[str, Any]) -> Json:
+    """What of `needed` a caller that declared `client_capabilities` cannot be asked, as capabilities."""
+    missing = {
+        capability
+        for method, capability in _CAPABILITY.items()
+        for params in _VARIANTS[method]
+        if may_ask(needed, method, params) and not may_ask(client_capabilities, method, params)
+    }
+    return {name: needed[name] for name in sorted(missing)}
 
 
 def question(method: str, params: Any) -> Json:
@@ -81,7 +98,8 @@ def legacy_capabilities(call: Call) -> Json:
 def ask_for_urls(call: Call, error: RelayedError) -> None:
     """Raises Suspended where `error` is an older upstream's way to have a modern caller visit pages first (2025-11-25
     client/elicitation, URLElicitationRequiredError): nothing has run, so the caller visits them and calls again. One
-    that has declined gets the error."""
+    that has declined gets the error. The keys are none that a call's own questions have: who agreed to visit a page has
+    answered nothing else."""
     if error.rpc_code != URL_ELICITATION_REQUIRED or call.era != "modern" or not isinstance(error.data, dict):
         return
     wanted, answered = error.data.get("elicitations"), call.input_responses or {}
@@ -90,7 +108,7 @@ def ask_for_urls(call: Call, error: RelayedError) -> None:
         if not isinstance(one, dict) or not may_ask(call.client_capabilities, "elicitation/create", one):
             return
         params = {k: v for k, v in one.items() if k != "elicitationId"}
-        questions[f"elicitation-{number}"] = {"method": "elicitation/create", "params": params}
+        questions[f"url-{number}"] = {"method": "elicitation/create", "params": params}
     declined = any(answered[key].get("action") in ("decline", "cancel") for key in questions if key in answered)
     if questions and not declined:
         raise Suspended(questions, None)

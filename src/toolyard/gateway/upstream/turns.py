@@ -42,7 +42,7 @@ class Turn:
         """Wait until those who work now have ended. Raises UpstreamBusy at `deadline` (loop time)."""
         if not self._at_work and not self._ended:
             await self._turns.enter(self._owner, deadline, first=True)
-            if self._ended:
+            if self._ended or self._at_work:
                 self._turns.give_back()
             else:
                 self._at_work = True
