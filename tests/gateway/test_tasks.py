@@ -218,6 +218,19 @@ def test_what_the_upstream_says_of_its_progress_is_the_status_message() -> None:
     in_workshop(scene, shop)
 
 
+def test_numbers_that_nobody_can_read_are_no_status_message_and_do_no_harm() -> None:
+    async def scene(rig: Rig, shop: Workshop) -> None:
+        shop.says = [{"progress": 10**400}, {"progress": 1, "total": 10**400}]
+        shop.goes_on.clear()
+        task_id = await created(rig)
+        await shop.told.wait()
+        assert (await ask_for(rig, "get", task_id)).result["statusMessage"] == "1"
+        shop.goes_on.set()
+        assert (await until(rig, task_id))["status"] == "completed"
+
+    in_workshop(scene)
+
+
 def test_a_tools_own_failure_completes_the_task_and_a_protocol_error_fails_it() -> None:
     async def scene(rig: Rig, shop: Workshop) -> None:
         shop.fails = RelayedError(-32050, "no more wood", {"wood": 0})

@@ -27,7 +27,9 @@ from tests.gateway.workshop import (
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec, TaskRule
 from toolyard.gateway.assembly import Bounds
+from toolyard.gateway.call import Call
 from toolyard.gateway.journal import Journal
+from toolyard.gateway.tasks.record import TaskRecord
 from toolyard.gateway.tasks.tasks import TaskLimits
 from toolyard.kit import faults
 from toolyard.kit.clock import ManualClock
@@ -369,5 +371,31 @@ def test_a_listener_that_declared_no_tasks_is_refused() -> None:
                 "subscriptions/listen", {"notifications": {"taskIds": wrong}}, capabilities=TASKS
             )
             assert answered.error["code"] == -32602
+
+    in_workshop(scene)
+
+
+def test_a_listener_that_goes_while_its_tasks_are_looked_up_leaves_nothing_behind() -> None:
+    async def scene(rig: Rig, shop: Workshop) -> None:
+        tasks = rig.gateway.tasks
+        shop.goes_on.clear()
+        ids = [await created(rig) for _ in range(2)]
+        looked: list[Call] = []
+        find = tasks._find
+
+        async def find_two(call: Call, task_id: str) -> TaskRecord:
+            looked.append(call)
+            if len(looked) == 3:
+                await asyncio.Event().wait()
+            return await find(call, task_id)
+
+        tasks._find = find_two  # type: ignore[method-assign]
+        await ask_for(rig, "get", ids[0])
+        following = asyncio.ensure_future(tasks.follow(looked[0], ids, lambda _task: None))
+        await eventually(lambda: len(looked) == 3)
+        assert len(tasks._followers) == 1
+        following.cancel()
+        await asyncio.wait({following})
+        assert len(tasks._followers) == 0
 
     in_workshop(scene)

@@ -262,3 +262,20 @@ def test_watchers_are_watched_for_as_the_policy_of_the_upstreams_new_configurati
         await watching.aclose()
 
     scene(play)
+
+
+def test_a_watcher_that_ends_while_it_is_moved_is_watched_for_nowhere() -> None:
+    async def play() -> None:
+        upstreams = {"up": Recorder(), "new": Recorder()}
+        watching = Watching(upstreams.__getitem__)  # type: ignore[arg-type]
+        await watching.begin(call("a"), URI)
+        watching.reroute(lambda _server, _uri: replace(URI, upstream_id="new"))
+        await asyncio.sleep(0)
+        await watching.end(call("a"), "f://1")
+        async with asyncio.timeout(20):
+            while len(watching._tasks):
+                await asyncio.sleep(0)
+        assert upstreams["up"].heard == upstreams["new"].heard == [("watch", "f://1"), ("unwatch", "f://1")]
+        assert len(watching) == 0
+
+    asyncio.run(play())

@@ -12,7 +12,7 @@ from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import Call, Target
 from toolyard.gateway.errors import OldTaskRequired, ServerDisabled, ServerUnknown, ToolUnknown
-from toolyard.gateway.held import HeldCall
+from toolyard.gateway.held import HeldCall, Work
 from toolyard.gateway.isolation import isolation_of, isolation_of_session
 from toolyard.gateway.lists import Lists
 from toolyard.gateway.parking import Parking, Proceed, may_park, places_on
@@ -159,19 +159,25 @@ class Dispatch:
             finally:
                 entry.in_flight -= 1
 
-        places, after_s = places_on(entry.spec), rule.after_s if knows_tasks else None
+        after_s = rule.after_s if knows_tasks else None
         if after_s == 0 and call.ticket is None:
-            task = await self._tasks.begin(call, waited if tasks.upstream_makes else taskless(plain), places)
+            to_do = waited if tasks.upstream_makes else taskless(plain)
+            task = await self._tasks.begin(call, to_do, places_on(entry.spec))
             if task is not None:
                 return task
             after_s = None
         work = waited if tasks.upstream_makes and (after_s is not None or call.era == "legacy") else plain
+        return await self._in_time(entry, call, work, after_s)
+
+    async def _in_time(self, entry: Entry, call: Call, work: Work, after_s: float | None) -> Json:
+        """A call that becomes a task after `after_s`, if that is given and it has no result by then."""
+        places = places_on(entry.spec)
         proceed: Proceed = HeldCall.proceed
         if after_s is not None:
             proceed = partial(self._tasks.proceed, call, after_s=after_s, places=places)
         if call.ticket is not None:
             return await self._parking.resume(call, places=places, proceed=proceed)
-        if proceed is not HeldCall.proceed or (may_park(call) and entry.upstream.may_push(call)):
+        if after_s is not None or (may_park(call) and entry.upstream.may_push(call)):
             return await self._parking.begin(call, work, places=places, proceed=proceed)
         return await work(call)
 

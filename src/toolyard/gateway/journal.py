@@ -222,8 +222,9 @@ class Journal:
             log.warning("journal_write_failed", reason=str(error), lost=len(deeds))
             with suppress(sqlite3.Error):
                 self._connection.rollback()
+            failure = error if isinstance(error, sqlite3.Error | OSError) else sqlite3.DataError(str(error))
             for deed in deeds:
-                deed.done.set_exception(error)
+                deed.done.set_exception(failure)
         else:
             for deed, result in zip(deeds, results, strict=True):
                 deed.done.set_result(result)

@@ -62,8 +62,9 @@ class Watching:
     def __len__(self) -> int:
         return len(self._watchers)
 
-    async def begin(self, call: Call, target: Target) -> None:
-        """The call's watcher watches the call's URI from now on. Raises what the upstream raises."""
+    async def begin(self, call: Call, target: Target, *, moves: bool = False) -> None:
+        """The call's watcher watches the call's URI from now on; one that only `moves` to another upstream may have
+        ended meanwhile. Raises what the upstream raises."""
         watched = self._subscription(target.upstream_id, call, target.params["uri"])
         async with self._in_order(watched):
             if watched not in self._watchers:
@@ -73,7 +74,9 @@ class Watching:
             self._watchers[watched][call.watcher] = call
         before = self._watched.get((call.watcher, watched.uri))
         self._watched[call.watcher, watched.uri] = watched
-        if before is not None and before != watched:
+        if moves and before is None:
+            await self.end(call, watched.uri)
+        elif before is not None and before != watched:
             await self._leave(before, call)
 
     async def end(self, call: Call, uri: str) -> None:
@@ -116,7 +119,7 @@ class Watching:
 
     async def _move(self, call: Call, target: Target) -> None:
         try:
-            await self.begin(_with_time(call), target)
+            await self.begin(_with_time(call), target, moves=True)
         except PlatformError as error:
             log.info("subscription_not_moved", upstream=target.upstream_id, code=error.code)
             if isinstance(error, UpstreamError):

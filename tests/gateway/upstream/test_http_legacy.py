@@ -207,6 +207,46 @@ def test_a_ping_in_the_middle_of_a_call_is_answered():
     run(work)
 
 
+class AskingTooMuch(Asking):
+    """Asks one hundred questions at once, and one of them again, then answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = asyncio.Event()
+
+    async def ask(self, request: Request, reply: Reply) -> None:
+        await reply.stream()
+        for number in (*range(100), 0):
+            await reply.event({"jsonrpc": "2.0", "id": number, "method": self.method, "params": {"message": "?"}})
+        await self.goes_on.wait()
+        await reply.event(result(request, {"content": []}))
+        await reply.end()
+
+
+def test_a_server_that_asks_without_end_is_refused_and_nothing_of_it_is_left_after_the_call():
+    async def forever(requests: Mapping[str, Json], state: str | None) -> dict[str, Json]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def work() -> None:
+        server = AskingTooMuch()
+        async with rig(server) as r:
+            caller = Caller(forever)
+            calling = asyncio.ensure_future(r.echo(caller, **ELICITING))
+            await r.fake.wait_for("", 84)
+            refused = {answer.message["id"] for answer in r.fake.of("")}
+            assert refused == set(range(16, 100))
+            assert all(answer.message["error"]["code"] == -32603 for answer in r.fake.of(""))
+            assert len(caller.asked) == 16
+            server.goes_on.set()
+            await calling
+            await r.fake.wait_for("", 100)
+            sessions = [place.session for place in r.upstream._driver._places.values() if place.session]
+            assert not any(session._asks or session.running for session in sessions)
+
+    run(work)
+
+
 class AskingEach(Asking):
     """Asks each call a question of its own."""
 

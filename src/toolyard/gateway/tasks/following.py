@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.tasks.record import POLL_INTERVAL_MS, TaskRecord
+from toolyard.gateway.tasks.record import MOST_POLL_S, TaskRecord, pause_s
+from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol.tasks import TERMINAL
 
 Tell = Callable[[Json], None]
 Look = Callable[[str], Awaitable[Json]]
 
-LEAST_POLL_S, MOST_POLL_S = 0.5, 30.0
+LEAST_POLL_S = 0.5
 
 
 @dataclass(slots=True)
@@ -40,6 +40,9 @@ class Followers:
     def __init__(self) -> None:
         self._of: dict[str, set[Tell]] = {}
 
+    def __len__(self) -> int:
+        return len(self._of)
+
     def add(self, task_id: str, tell: Tell) -> None:
         self._of.setdefault(task_id, set()).add(tell)
 
@@ -57,19 +60,17 @@ class Followers:
 
 
 async def keep_looking(task_id: str, look: Look, tell: Tell, seen: Json) -> None:
-    """Tell every change of a task after `seen`, until it has ended or is there no more."""
+    """Tell every change of a task after `seen`, until it has ended or is there no more. An upstream that is away is
+    asked again later."""
     while seen["status"] not in TERMINAL:
-        await asyncio.sleep(_pause_s(seen))
+        await asyncio.sleep(pause_s(seen, least_s=LEAST_POLL_S))
         try:
             found = await look(task_id)
+        except UpstreamError:
+            await asyncio.sleep(MOST_POLL_S)
+            continue
         except PlatformError:
             return
         if found != seen:
             tell(found)
         seen = found
-
-
-def _pause_s(task: Json) -> float:
-    wanted: Any = task.get("pollIntervalMs", POLL_INTERVAL_MS)
-    pause_s = wanted / 1000 if isinstance(wanted, int | float) else 0.0
-    return min(max(pause_s, LEAST_POLL_S), MOST_POLL_S)

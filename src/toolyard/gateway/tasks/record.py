@@ -9,6 +9,7 @@ from toolyard.contract.definitions import Json
 from toolyard.protocol.tasks import COMPLETED, FAILED, INPUT_REQUIRED, TERMINAL, WORKING, timestamp
 
 POLL_INTERVAL_MS = 1000
+MOST_POLL_S = 30.0
 RESERVED_META = "io.modelcontextprotocol/related-task"
 
 
@@ -79,6 +80,14 @@ class TaskRecord:
             "ttlMs": max(1, round(self.ttl_s * 1000)),
             "pollIntervalMs": POLL_INTERVAL_MS,
         }
+
+
+def pause_s(task: Json, *, least_s: float) -> float:
+    """How long to wait before looking at a task again, as whoever carries it out wants it, within bounds."""
+    wanted: Any = task.get("pollIntervalMs")
+    if not isinstance(wanted, int | float) or wanted <= 0:
+        wanted = POLL_INTERVAL_MS
+    return max(least_s, float(min(wanted, MOST_POLL_S * 1000)) / 1000)
 
 
 def kept_result(result: Json) -> Json:

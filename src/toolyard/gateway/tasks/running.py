@@ -28,6 +28,7 @@ log = get_logger(__name__)
 
 LEAST_BETWEEN_MESSAGES_S = 1.0
 MAX_MESSAGE_CHARACTERS = 500
+MOST_PROGRESS = 1e15
 CANCELLED_MESSAGE = "Cancelled by the caller; the upstream was told to stop. What it had done by then is not undone."
 
 
@@ -71,6 +72,14 @@ class RunningTask:
         await asyncio.wait({self._runner})
 
     async def _run(self) -> None:
+        """Carry the task to its end. Whatever goes wrong on the way, it ends and says so."""
+        try:
+            await self._carry_out()
+        except Exception as failure:  # noqa: BLE001  (the supervisor of a task)
+            await self._held.cancel()
+            await self._end_with(failure)
+
+    async def _carry_out(self) -> None:
         try:
             async with asyncio.timeout(self._keep_s):
                 await self._until_news_of_the_end()
@@ -184,9 +193,14 @@ def _progress_message(params: Json) -> str | None:
     if isinstance(message, str) and message:
         return message[:MAX_MESSAGE_CHARACTERS]
     progress, total = params.get("progress"), params.get("total")
-    if not isinstance(progress, int | float):
+    if not _is_sensible(progress):
         return None
-    return f"{progress:g} of {total:g}" if isinstance(total, int | float) else f"{progress:g}"
+    return f"{progress:g} of {total:g}" if _is_sensible(total) else f"{progress:g}"
+
+
+def _is_sensible(number: Any) -> bool:
+    """An upstream may send integers of any size, also such as no float can hold."""
+    return isinstance(number, int | float) and abs(number) <= MOST_PROGRESS
 
 
 def _error_of(failure: BaseException) -> Json:

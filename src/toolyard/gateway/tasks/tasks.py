@@ -18,7 +18,7 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, Principal
 from toolyard.gateway.errors import CallLost, TaskOwnedElsewhere, TaskUnknown, TooManyTasks
 from toolyard.gateway.held import HeldCall, Work
-from toolyard.gateway.tasks.following import Followers, Following, Tell, keep_looking
+from toolyard.gateway.tasks.following import Followers, Following, Look, Tell, keep_looking
 from toolyard.gateway.tasks.ids import RelayedIds, own_id
 from toolyard.gateway.tasks.record import TaskRecord
 from toolyard.gateway.tasks.running import RunningTask
@@ -220,20 +220,27 @@ class Tasks:
             return await self.answer(replace(call, method="tasks/get", params={"taskId": task_id}, deadline=deadline))
 
         following = Following()
-        for task_id in task_ids:
-            try:
-                found = await look(task_id)
-            except PlatformError:
-                continue
-            tell(found)
-            following.ids.append(task_id)
-            if task_id in self._running:
-                self._followers.add(task_id, tell)
-                following.closing.append(partial(self._followers.remove, task_id, tell))
-            else:
-                looking = self._runners.start(keep_looking(task_id, look, tell, found))
-                following.closing.append(looking.cancel)
+        try:
+            for task_id in task_ids:
+                await self._follow(task_id, look, tell, following)
+        except asyncio.CancelledError:
+            following.close()
+            raise
         return following
+
+    async def _follow(self, task_id: str, look: Look, tell: Tell, following: Following) -> None:
+        try:
+            found = await look(task_id)
+        except PlatformError:
+            return
+        tell(found)
+        following.ids.append(task_id)
+        if task_id in self._running:
+            self._followers.add(task_id, tell)
+            following.closing.append(partial(self._followers.remove, task_id, tell))
+        else:
+            looking = self._runners.start(keep_looking(task_id, look, tell, found))
+            following.closing.append(looking.cancel)
 
     # -- as time goes by -----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import AskRefused, Call, Upstream
 from toolyard.gateway.tasks.ids import MAX_UPSTREAM_ID_BYTES, RelayedIds
+from toolyard.gateway.tasks.record import pause_s
 from toolyard.gateway.upstream.asking import MAX_QUESTIONS, may_ask
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamInvalid, UpstreamTimedOut
 from toolyard.kit.errors import PlatformError
@@ -30,7 +31,7 @@ from toolyard.protocol.tasks import (
 log = get_logger(__name__)
 
 INTERNAL_ERROR = -32603
-LEAST_POLL_S, USUAL_POLL_S, MOST_POLL_S = 0.1, 1.0, 30.0
+LEAST_POLL_S = 0.1
 MISSED_POLLS = 3
 TELL_S = 5.0
 
@@ -128,13 +129,10 @@ class _Waiting:
         self._task = found
 
     async def _pause(self) -> None:
-        wanted = self._task.get("pollIntervalMs")
-        pause_s = wanted / 1000 if isinstance(wanted, int | float) and wanted > 0 else USUAL_POLL_S
-        pause_s = min(max(pause_s, LEAST_POLL_S), MOST_POLL_S)
         left_s = self._call.deadline - asyncio.get_running_loop().time()
         if left_s <= 0:
             raise UpstreamTimedOut(upstream=self._upstream.spec.id)
-        await asyncio.sleep(min(pause_s, left_s))
+        await asyncio.sleep(min(pause_s(self._task, least_s=LEAST_POLL_S), left_s))
 
     async def _answered(self) -> bool:
         """Ask the caller what was not asked before, and hand the answers on; False if there was nothing new."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -254,8 +255,14 @@ class LegacyDriver:
             lost, place.session = place.session, session
             if lost is not None:
                 await lost.aclose()
-        except SessionLost:
-            raise UpstreamIncomplete(f"Upstream {self._endpoint.upstream_id!r} forgets its sessions at once.") from None
+        except BaseException as end:
+            if place.session is not session:
+                self._spawn(session.aclose())
+            if isinstance(end, SessionLost):
+                raise UpstreamIncomplete(
+                    f"Upstream {self._endpoint.upstream_id!r} forgets its sessions at once."
+                ) from None
+            raise
         finally:
             place.opening = None
         self.revision = session.revision
@@ -336,9 +343,7 @@ class LegacyDriver:
         if asyncio.get_running_loop().time() - place.opened_at_s >= STEADY_S:
             place.backoff.reset()
         place.reopens = True
-        task = asyncio.get_running_loop().create_task(self._reopen(place))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._reopen(place))
 
     async def _reopen(self, place: Place) -> None:
         """Try, with growing pauses, until the session is there or nobody listens any more. What the gateway's own
@@ -389,7 +394,10 @@ class LegacyDriver:
 
     def _retire(self, place: Place) -> None:
         del self._places[place.key]
-        task = asyncio.get_running_loop().create_task(_close(place))
+        self._spawn(_close(place))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -36,6 +36,8 @@ METHOD_NOT_FOUND: Final = -32601
 ABOUT_THE_REQUEST: Final = frozenset({METHOD_NOT_FOUND, -32602, -32002})
 INTERNAL_ERROR: Final = -32603
 CLEAN_UP_S: Final = 5.0
+MAX_ASKS: Final = 16
+MAX_TASKS: Final = 1_000
 MANY_OWNERS: Final = 2
 FIRST_RETRY_MS, LEAST_RETRY_MS, MOST_RETRY_MS = 1_000, 100, 60_000
 _SESSION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
@@ -62,6 +64,7 @@ class LegacySession:
         self._level: str | None = None
         self._owners: set[str] = set()
         self._ids = itertools.count(1)
+        self._asks: dict[int | str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Opening and closing
@@ -293,15 +296,24 @@ class LegacySession:
     # What the server asks
 
     def ask(self, request: Request, running: Running | None) -> None:
-        """Begin to answer a request of the server, on behalf of `running` if it is known whose it is."""
-        task = self.spawn(self._reply_to(request, running))
-        if running is not None:
-            running.asks[request.id] = task
+        """Begin to answer a request of the server, on behalf of `running` if it is known whose it is. One whose id is
+        in use gets no answer of its own, and one too many an error."""
+        asks = self._asks if running is None else running.asks
+        if request.id in asks or len(asks) >= MAX_ASKS:
+            self.announcer.counts["strays"] += 1
+            if request.id not in asks and len(self._tasks) < MAX_TASKS:
+                self.spawn(self._post_quietly(jsonrpc.error(request.id, INTERNAL_ERROR, "Too many requests at once.")))
+            return
+        task = asks[request.id] = self.spawn(self._reply_to(request, running))
+        task.add_done_callback(lambda _: _drop(asks, request.id, task))
 
     def withdraw(self, notification: Notification) -> None:
         """The server needs no answer any more."""
-        for running in self.running.values():
-            task = running.asks.pop(notification.params.get("requestId", ""), None)
+        ask_id = notification.params.get("requestId")
+        if not isinstance(ask_id, str | int):
+            return
+        for asks in (self._asks, *(running.asks for running in self.running.values())):
+            task = asks.pop(ask_id, None)
             if task is not None:
                 task.cancel()
 
@@ -403,6 +415,12 @@ class LegacySession:
 def clamped_s(retry_ms: int) -> float:
     """The pause a server asked for, from 0.1 to 60 seconds."""
     return min(max(retry_ms, LEAST_RETRY_MS), MOST_RETRY_MS) / 1000
+
+
+def _drop(asks: dict[int | str, asyncio.Task[None]], ask_id: int | str, task: asyncio.Task[None]) -> None:
+    """That request of the server is answered."""
+    if asks.get(ask_id) is task:
+        del asks[ask_id]
 
 
 def _discard(response: HttpResponse) -> None:
