@@ -17,6 +17,7 @@ MAY_OPEN_SOCKETS = {
 SUPERVISORS = {
     "gateway/wire.py",
     "gateway/feed/watch.py",
+    "gateway/tasks/running.py",
     "gateway/upstream/native.py",
     "gateway/workers/link.py",
 }

@@ -22,10 +22,10 @@ from toolyard.gateway.dispatch import Dispatch, Perform, capabilities_of, server
 from toolyard.gateway.events import Hub
 from toolyard.gateway.handles import take_handle
 from toolyard.gateway.listening import listen
-from toolyard.gateway.parking import INTERACTIVE_METHODS, Ticket
+from toolyard.gateway.parking import Ticket
 from toolyard.gateway.state import StateSeal, binding_of
 from toolyard.protocol import jsonrpc
-from toolyard.protocol.convert import discover_result, to_client
+from toolyard.protocol.convert import INTERACTIVE, discover_result, to_client
 from toolyard.protocol.envelope import Envelope, read_envelope
 from toolyard.protocol.errors import InvalidParams, MethodNotFound
 from toolyard.protocol.headers import check_request_headers
@@ -101,7 +101,7 @@ class ModernRequests:
             log_level=envelope.log_level,
             handle=take_handle(envelope.rest, head),
         )
-        if request.method in INTERACTIVE_METHODS or request.method == "tasks/update":
+        if request.method in INTERACTIVE or request.method == "tasks/update":
             self._take_answers(call, request)
         return call
 

@@ -24,12 +24,12 @@ from toolyard.gateway.upstream.errors import UpstreamTimedOut
 from toolyard.kit.clock import Clock
 from toolyard.kit.ids import secret_id
 from toolyard.kit.tasks import TaskOwner
+from toolyard.protocol.convert import INTERACTIVE
 from toolyard.protocol.errors import MissingClientCapability
 
 Proceed = Callable[[HeldCall], Awaitable[Json]]
 
 ASKABLE = frozenset({"elicitation", "sampling", "roots"})
-INTERACTIVE_METHODS = frozenset({"tools/call", "prompts/get", "resources/read"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +194,7 @@ class Parking:
 
 def may_park(call: Call) -> bool:
     """True if the caller can be asked only by ending its exchange, and has offered to be asked at all."""
-    return (
-        call.era == "modern" and call.method in INTERACTIVE_METHODS and not ASKABLE.isdisjoint(call.client_capabilities)
-    )
+    return call.era == "modern" and call.method in INTERACTIVE and not ASKABLE.isdisjoint(call.client_capabilities)
 
 
 def places_on(spec: UpstreamSpec) -> int | None:

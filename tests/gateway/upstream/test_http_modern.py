@@ -394,3 +394,15 @@ def test_a_stream_that_ends_before_its_result_is_incomplete():
                 await r.echo()
 
     run(work)
+
+
+def test_who_cannot_be_asked_hears_of_no_question():
+    async def work() -> None:
+        async with rig(Modern(handlers={"completion/complete": _asking, "tasks/get": _asking})) as r:
+            for method in ("completion/complete", "tasks/get"):
+                caller = Caller(_accept)
+                with pytest.raises(UpstreamInvalid):
+                    await r.request(method, {"taskId": "t"}, caller, client_capabilities={"elicitation": {}})
+                assert caller.asked == []
+
+    run(work)

@@ -175,3 +175,35 @@ def test_a_session_id_that_is_not_visible_ascii_is_invalid(session_id: str):
             assert r.fake.of("tools/call") == []
 
     run(work)
+
+
+def test_a_server_of_both_eras_without_room_for_a_session_is_busy_and_nobodys_state_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(http_legacy, "MAX_SESSIONS", 1)
+    go = asyncio.Event()
+
+    async def hang(request: Request, reply: Reply) -> None:
+        await go.wait()
+        await reply.json(result(request, text("ok")))
+
+    modern, legacy = Modern(), Legacy(handlers={"tools/call": hang})
+
+    async def both(request: Request, reply: Reply) -> None:
+        await (modern if request.headers.get("mcp-protocol-version") == "2026-07-28" else legacy)(request, reply)
+
+    async def work() -> None:
+        async with rig(both) as r:
+            await r.upstream.observe()
+            first = asyncio.ensure_future(r.echo(isolation="key:1", **LEGACY))
+            await r.fake.wait_for("tools/call")
+            with pytest.raises(UpstreamBusy) as caught:
+                await r.echo(isolation="key:2", **LEGACY)
+            assert caught.value.may_have_run is False
+            go.set()
+            await first
+            await r.echo(isolation="key:1", **LEGACY)
+            sessions = [request.headers.get("mcp-session-id") for request in r.fake.of("tools/call")]
+            assert sessions == ["session-1", "session-1"]
+
+    run(work)

@@ -13,6 +13,7 @@ from typing import Any
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, Suspended
 from toolyard.gateway.upstream.errors import UpstreamInvalid
+from toolyard.protocol.convert import INPUT_REQUIRED, INTERACTIVE
 from toolyard.protocol.error_rules import URL_ELICITATION_REQUIRED
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.revisions import PROGRESS_TOKEN
@@ -126,8 +127,10 @@ async def run_rounds(call: Call, send: SendRound) -> Json:
         kind = result.get("resultType", "complete")
         if kind == "complete":
             return result
-        if kind != "input_required":
+        if kind != INPUT_REQUIRED:
             return _extension_result(call, result)
+        if call.method not in INTERACTIVE:
+            raise UpstreamInvalid("The upstream asked for input where nobody can be asked.")
         questions, state = _questions(call, result)
         answers = await call.ask(questions, state=state)
     raise UpstreamInvalid(f"The upstream asked for input more than {MAX_ROUNDS} times for one call.")

@@ -16,7 +16,7 @@ from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, Upstream, UpstreamEvents
 from toolyard.gateway.upstream.era_probe import probe
-from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
+from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.http_era import EraContradicted, HttpSseExpected
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_legacy import LegacyDriver
@@ -156,7 +156,7 @@ class McpHttpUpstream:
 
     async def _in_callers_era(self, modern: ModernDriver, call: Call) -> Driver:
         """The driver for a legacy caller: a server that answers both eras is spoken to in the caller's, so that nothing
-        has to be bridged. That it refuses the handshake is believed for five minutes."""
+        has to be bridged. That it refuses the handshake is believed for five minutes. Raises UpstreamBusy."""
         if self._clock.monotonic() < self._no_legacy_until:
             return modern
         if self._legacy_twin is None:
@@ -164,6 +164,8 @@ class McpHttpUpstream:
             self._legacy_twin.tools = modern.tools
         try:
             await self._legacy_twin.open_for(call)
+        except UpstreamBusy:
+            raise
         except (EraContradicted, UpstreamError, RelayedError):
             self._no_legacy_until = self._clock.monotonic() + LEGACY_BELIEVED_S
             return modern
