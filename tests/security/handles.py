@@ -25,6 +25,7 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
 from toolyard.gateway.downstream.duplex import Duplex
 from toolyard.gateway.downstream.stdio import operator_head
+from toolyard.gateway.held import INPUT_KEY
 from toolyard.protocol.tasks import TASKS_EXTENSION
 
 ELICIT: Json = {"elicitation": {}}
@@ -149,7 +150,7 @@ async def _line(rig: Rig, carrier: str, headers: dict[str, str], server: str) ->
 class Handle:
     """`obtain` makes the owner get one; `use` brings it back; `works` says of the answer that it was taken. `reason`
     and `code` are what the use of a wrong one is refused with. `other_calls` are uses for what it was not given for.
-    `expires_after_s`: for how long it serves, if not for ever."""
+    `expires_after_s`: for how long it serves, if not for ever; `in_memory`: it serves in its own process only."""
 
     obtain: Callable[[Speaker], Awaitable[str]]
     use: Callable[[Speaker, str], Awaitable[Json]]
@@ -159,6 +160,7 @@ class Handle:
     eras: frozenset[str]
     other_calls: tuple[Callable[[Speaker, str], Awaitable[Json]], ...] = ()
     expires_after_s: float | None = None
+    in_memory: bool = False
 
 
 def _tool(name: str, state: str | None = None, **arguments: Any) -> Json:
@@ -169,6 +171,12 @@ def _tool(name: str, state: str | None = None, **arguments: Any) -> Json:
 async def _asked(speaker: Speaker) -> str:
     answer = await speaker.ask("tools/call", _tool("t0001", a=1))
     assert answer["result"]["resultType"] == "input_required"
+    return str(answer["result"]["requestState"])
+
+
+async def _held(speaker: Speaker) -> str:
+    answer = await speaker.ask("tools/call", _tool("t0003", a=1))
+    assert answer["result"]["inputRequests"] == {"k": ASKED}
     return str(answer["result"]["requestState"])
 
 
@@ -196,6 +204,21 @@ HANDLES: dict[str, Handle] = {
             lambda speaker, state: speaker.ask("prompts/get", {**_tool("t0001", state, a=1)}),
         ),
         expires_after_s=600.0,
+    ),
+    "requestState of a held call": Handle(
+        obtain=_held,
+        use=lambda speaker, state: speaker.ask("tools/call", _tool("t0003", state, a=1)),
+        works=lambda message: message["result"]["content"][0]["text"] == "done",
+        reason="state_refused",
+        code=-32602,
+        eras=frozenset({"modern"}),
+        other_calls=(
+            lambda speaker, state: speaker.ask("tools/call", _tool("t0003", state, a=2)),
+            lambda speaker, state: speaker.ask("tools/call", _tool("t0001", state, a=1)),
+            lambda speaker, state: speaker.ask("prompts/get", {**_tool("t0003", state, a=1)}),
+        ),
+        expires_after_s=600.0,
+        in_memory=True,
     ),
     "cursor": Handle(
         obtain=_next_page,
@@ -236,11 +259,16 @@ def forgeries(given: str) -> dict[str, str]:
 
 
 def upstreams() -> Fakes:
-    """One upstream with lists of two pages and a resource, whose first tool asks once and whose second makes tasks."""
+    """One upstream with lists of two pages and a resource, whose first tool asks once, whose second makes tasks and
+    whose third asks in mid-call."""
 
     async def answer(call: Call, method: str, params: Json) -> Json:
         if method == "tools/call" and params["name"] == "t0001" and call.upstream_state is None:
             await call.ask({"k": ASKED}, state=UPSTREAM_STATE)
+        if method == "tools/call" and params["name"] == "t0003":
+            params = {**ASKED["params"], "_meta": {INPUT_KEY: "k"}}
+            await call.ask({"q": {**ASKED, "params": params}}, held=True)
+            return {"content": [{"type": "text", "text": "done"}]}
         if method == "tools/call" and params["name"] == "t0002":
             return {"resultType": "task", **TASK}
         if method.startswith("tasks/"):
@@ -253,7 +281,7 @@ def upstreams() -> Fakes:
         return {"content": [{"type": "text", "text": "done"}]}
 
     def prepare(fake: FakeUpstream) -> None:
-        fake.answer = answer
+        fake.pushes, fake.answer = True, answer
 
     capabilities: Json = {"tools": {}, "prompts": {}, "resources": {"subscribe": True}}
     capabilities["extensions"] = {TASKS_EXTENSION: {}}
