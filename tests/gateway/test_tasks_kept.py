@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.rig import LIMIT_S, Rig, a_key, bearer, modern_request
+from tests.gateway.virtual_time import run_virtually
 from tests.gateway.workshop import (
     ABLE,
     ANN,
@@ -29,8 +30,10 @@ from toolyard.contract.snapshot import ServerSpec, TaskRule
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.call import Call
 from toolyard.gateway.journal import Journal
+from toolyard.gateway.tasks.following import keep_looking
 from toolyard.gateway.tasks.record import TaskRecord
 from toolyard.gateway.tasks.tasks import TaskLimits
+from toolyard.gateway.upstream.errors import UpstreamUnreachable
 from toolyard.kit import faults
 from toolyard.kit.clock import ManualClock
 
@@ -399,3 +402,20 @@ def test_a_listener_that_goes_while_its_tasks_are_looked_up_leaves_nothing_behin
         assert len(tasks._followers) == 0
 
     in_workshop(scene)
+
+
+def test_a_followed_task_of_an_upstream_that_is_away_for_a_while_is_told_of_when_it_is_back() -> None:
+    seen: Json = {"taskId": "t", "status": "working", "pollIntervalMs": 10**400}
+    done: Json = {**seen, "status": "completed"}
+    answers = [UpstreamUnreachable(), UpstreamUnreachable(), seen, done]
+    told: list[Json] = []
+
+    async def look(_task_id: str) -> Json:
+        answer = answers.pop(0)
+        if isinstance(answer, UpstreamUnreachable):
+            raise answer
+        return answer
+
+    run_virtually(keep_looking("t", look, told.append, seen))
+    assert told == [done]
+    assert answers == []

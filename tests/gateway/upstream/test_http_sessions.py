@@ -9,7 +9,7 @@ import pytest
 from tests.gateway.upstream.fake_http_upstream import Json, Legacy, Modern, Reply, Request, result, text
 from tests.gateway.upstream.http_rig import Caller, rig, run
 from toolyard.gateway.upstream import http_legacy
-from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamInvalid
+from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamInvalid
 from toolyard.gateway.upstream.http_legacy import LegacyDriver
 from toolyard.gateway.upstream.mcp_http import McpHttpUpstream
 from toolyard.kit.clock import ManualClock
@@ -205,5 +205,20 @@ def test_a_server_of_both_eras_without_room_for_a_session_is_busy_and_nobodys_st
             await r.echo(isolation="key:1", **LEGACY)
             sessions = [request.headers.get("mcp-session-id") for request in r.fake.of("tools/call")]
             assert sessions == ["session-1", "session-1"]
+
+    run(work)
+
+
+def test_a_session_whose_opening_fails_after_it_has_begun_is_ended_on_the_server():
+    async def refuse(request: Request, reply: Reply) -> None:
+        await reply.whole(500)
+
+    async def work() -> None:
+        async with rig(Legacy(handlers={"notifications/initialized": refuse}), era_hint="legacy") as r:
+            with pytest.raises(UpstreamError):
+                await r.echo(**LEGACY)
+            ended = await r.fake.wait_for("DELETE")
+            assert ended.headers["mcp-session-id"] == "session-1"
+            assert r.fake.of("tools/call") == []
 
     run(work)
