@@ -371,6 +371,31 @@ def test_while_a_person_thinks_other_clients_work_and_are_asked_on_the_same_sess
     drive(use, log)
 
 
+def test_an_answer_reaches_an_upstream_that_does_one_thing_at_a_time(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolyard.gateway.upstream.turns.PATIENCE_S", 0.05)
+    answered = asyncio.Event()
+
+    async def think(requests: Mapping[str, Json], state: str | None) -> dict[str, Json]:
+        await answered.wait()
+        return await accept(requests, state)
+
+    async def use(rig: Rig) -> None:
+        thinker = Caller(era="modern", capabilities=ELICIT, answer=think)
+        quick = Caller(era="modern", capabilities=ELICIT, answer=accept)
+        waiting = asyncio.ensure_future(rig.tool(thinker, "ask", method="elicitation/create"))
+        await rig.until("ask")
+        holding = asyncio.ensure_future(rig.tool(quick, "hold"))
+        await rig.until("hold")
+        answered.set()
+        assert (await waiting)["result"]["action"] == "accept"
+        assert not holding.done()
+        holding.cancel()
+
+    drive(use, log)
+
+
 def test_a_modern_upstream_may_not_push_requests(log: Path) -> None:
     async def use(rig: Rig) -> None:
         answer = await rig.tool(Caller(capabilities=ELICIT), "ask", method="elicitation/create")

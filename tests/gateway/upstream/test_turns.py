@@ -85,7 +85,7 @@ def test_a_call_that_waits_for_its_caller_lends_its_turn_and_comes_first_when_it
             turn.end()
 
         async def answered() -> None:
-            await asked.take_again(soon())
+            await asked.take_again()
             order.append("a")
 
         waiting = [asyncio.create_task(work("c")), asyncio.create_task(answered())]
@@ -112,7 +112,7 @@ def test_a_call_that_ends_while_its_turn_is_lent_gives_nothing_back_twice() -> N
         one = await turns.take("b", soon())
         with pytest.raises(UpstreamBusy):
             await turns.take("c", soon(0.01))
-        late = asyncio.create_task(asked.take_again(soon()))
+        late = asyncio.create_task(asked.take_again())
         await late
         one.end()
         (await turns.take("c", soon())).end()
@@ -126,11 +126,34 @@ def test_a_call_that_has_several_answers_at_once_takes_its_turn_once() -> None:
         asked = await turns.take("a", soon())
         asked.lend()
         other = await turns.take("b", soon())
-        answers = [asyncio.create_task(asked.take_again(soon())) for _ in range(3)]
+        answers = [asyncio.create_task(asked.take_again()) for _ in range(3)]
         await asyncio.sleep(0)
         other.end()
         await asyncio.gather(*answers)
         asked.end()
         (await turns.take("c", soon(0.05))).end()
+
+    asyncio.run(scene())
+
+
+def test_an_answer_goes_up_though_others_do_not_end_for_the_upstream_may_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("toolyard.gateway.upstream.turns.PATIENCE_S", 0.01)
+
+    async def scene() -> None:
+        turns = Turns()
+        asked = await turns.take("a", soon())
+        asked.lend()
+        other = await turns.take("b", soon())
+        await asked.take_again()
+        assert not asked.is_lent
+        third = asyncio.create_task(turns.take("c", soon()))
+        await asyncio.sleep(0)
+        other.end()
+        await asyncio.sleep(0)
+        assert not third.done()
+        asked.end()
+        (await third).end()
 
     asyncio.run(scene())

@@ -399,7 +399,7 @@ class Peer:
             finally:
                 lending.cancel()
             if pending.turn is not None:
-                await pending.turn.take_again(call.deadline)
+                await pending.turn.take_again()
             self.note(answer)
         except PlatformError as failure:
             if not pending.reply.done():

@@ -5,7 +5,9 @@ them a question is taken for, it reaches the client it is meant for. Calls of an
 
 A call whose question is open waits for a person, perhaps for minutes. It is not at work then: it lends its turn, and
 takes it again, before all who wait, when the answer is to go up. So a question is never taken for that of a call that
-waits for an answer already.
+waits for an answer already. An upstream that does one thing at a time does nothing for others before it has that
+answer: so after a moment's patience the answer goes up all the same, and while several clients' calls are at work no
+question can be asked of any.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import asyncio
 from collections import deque
 
 from toolyard.gateway.upstream.errors import UpstreamBusy
+
+PATIENCE_S = 2.0
 
 
 class Turn:
@@ -38,10 +42,14 @@ class Turn:
             self._at_work = False
             self._turns.give_back()
 
-    async def take_again(self, deadline: float) -> None:
-        """Wait until those who work now have ended. Raises UpstreamBusy at `deadline` (loop time)."""
+    async def take_again(self) -> None:
+        """Wait until those who work now have ended, or join them when that takes longer than PATIENCE_S."""
         if not self._at_work and not self._ended:
-            await self._turns.enter(self._owner, deadline, first=True)
+            try:
+                patience_ends = asyncio.get_running_loop().time() + PATIENCE_S
+                await self._turns.enter(self._owner, patience_ends, first=True)
+            except UpstreamBusy:
+                self._turns.join()
             if self._ended or self._at_work:
                 self._turns.give_back()
             else:
@@ -88,6 +96,10 @@ class Turns:
             if isinstance(end, TimeoutError):
                 raise UpstreamBusy("Calls of another client on this session did not end in time.") from None
             raise
+
+    def join(self) -> None:
+        """Count one more call at work, whoever's turn it is."""
+        self._running += 1
 
     def give_back(self) -> None:
         """One call less is at work."""

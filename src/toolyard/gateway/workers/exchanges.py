@@ -78,12 +78,21 @@ async def carry(link: Link, name: str, head: Head, body: bytes, sink: Sink | Eve
     """Have an exchange served at the other end of `link`, its answer written to `sink`. Raises WorkerLost and what is
     raised there; a client that goes, or a cancelled exchange, is given up there."""
     talk = link.open("exchange", [name, msgspec.to_builtins(head), body])
+    ended = False
     try:
         while (step := await talk.next()) is not None:
-            await _play(step, sink)
-        await talk.reply()
-    except ClientGone:
-        return
+            try:
+                await _play(step, sink)
+            except ClientGone:
+                return
+            ended = ended or step[0] in ("finish", "close")
+        try:
+            await talk.reply()
+        except ClientGone as lost:
+            if not ended:
+                raise WorkerLost from lost
+        if not ended:
+            raise WorkerLost
     finally:
         talk.cancel()
 
