@@ -15,14 +15,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import AskRefused, Call
-from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask, question
+from toolyard.gateway.call import Call
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
 from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announcer, Courier
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint, kind_of, let_end
 from toolyard.gateway.upstream.http_modern import POST_HEADERS
+from toolyard.gateway.upstream.http_questions import Questions
 from toolyard.gateway.upstream.http_running import Running, SessionLost
 from toolyard.kit.errors import PlatformError
 from toolyard.net.response import HttpResponse
@@ -34,10 +34,7 @@ from toolyard.protocol.revisions import LEGACY, LOG_LEVELS
 
 METHOD_NOT_FOUND: Final = -32601
 ABOUT_THE_REQUEST: Final = frozenset({METHOD_NOT_FOUND, -32602, -32002})
-INTERNAL_ERROR: Final = -32603
 CLEAN_UP_S: Final = 5.0
-MAX_ASKS: Final = 16
-MAX_TASKS: Final = 1_000
 MANY_OWNERS: Final = 2
 FIRST_RETRY_MS, LEAST_RETRY_MS, MOST_RETRY_MS = 1_000, 100, 60_000
 _SESSION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
@@ -64,7 +61,7 @@ class LegacySession:
         self._level: str | None = None
         self._owners: set[str] = set()
         self._ids = itertools.count(1)
-        self._asks: dict[int | str, asyncio.Task[None]] = {}
+        self.questions = Questions(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Opening and closing
@@ -286,64 +283,28 @@ class LegacySession:
                 return message
             self.announcer.counts["strays"] += 1
         elif isinstance(message, Request):
-            self.ask(message, running)
+            self.questions.take(message, running)
         elif message.method == CANCELLED:
-            self.withdraw(message)
+            self.questions.withdraw(message)
         elif courier is not None:
             await courier.deliver(message)
         return None
 
     # What the server asks
 
-    def ask(self, request: Request, running: Running | None) -> None:
-        """Begin to answer a request of the server, on behalf of `running` if it is known whose it is. One whose id is
-        in use gets no answer of its own, and one too many an error."""
-        asks = self._asks if running is None else running.asks
-        if request.id in asks or len(asks) >= MAX_ASKS:
-            self.announcer.counts["strays"] += 1
-            if request.id not in asks and len(self._tasks) < MAX_TASKS:
-                self.spawn(self._post_quietly(jsonrpc.error(request.id, INTERNAL_ERROR, "Too many requests at once.")))
-            return
-        task = asks[request.id] = self.spawn(self._reply_to(request, running))
-        task.add_done_callback(lambda _: _drop(asks, request.id, task))
+    async def answer(self, message: Json) -> None:
+        """Send the answer to a question. Raises SessionLost, UpstreamError."""
+        await self.post(message, asyncio.get_running_loop().time() + CLEAN_UP_S)
 
-    def withdraw(self, notification: Notification) -> None:
-        """The server needs no answer any more."""
-        ask_id = notification.params.get("requestId")
-        if not isinstance(ask_id, str | int):
-            return
-        for asks in (self._asks, *(running.asks for running in self.running.values())):
-            task = asks.pop(ask_id, None)
-            if task is not None:
-                task.cancel()
+    async def answer_quietly(self, message: Json) -> None:
+        """Send a message that nobody waits for, if it can be sent."""
+        with suppress(UpstreamError, SessionLost):
+            await self.answer(message)
 
-    async def _reply_to(self, request: Request, running: Running | None) -> None:
-        try:
-            answer = await self._answer_of(request, running.call if running is not None else None)
-            await self.post(answer, asyncio.get_running_loop().time() + CLEAN_UP_S)
-        except asyncio.CancelledError:
-            if running is not None and running.ended:
-                given_up = jsonrpc.error(request.id, INTERNAL_ERROR, "The call was given up.")
-                self.spawn(self._post_quietly(given_up))
-            raise
-        except (PlatformError, SessionLost) as failure:
-            if running is not None:
-                lost = UpstreamIncomplete(f"Upstream {self.endpoint.upstream_id!r} lost its session.")
-                running.fail(lost if isinstance(failure, SessionLost) else failure)
-
-    async def _answer_of(self, request: Request, call: Call | None) -> Json:
-        if request.method == "ping":
-            return jsonrpc.result(request.id, {})
-        if call is None and request.method == "roots/list" and "roots" in self.capabilities:
-            return jsonrpc.result(request.id, NO_ROOTS)
-        if call is None or not may_ask(self.capabilities, request.method, request.params):
-            return jsonrpc.error(request.id, METHOD_NOT_FOUND, "Method not found")
-        try:
-            answers = await call.ask({"k": question(request.method, request.params)}, held=True)
-        except AskRefused as refusal:
-            code = refusal.context.get("rpc_code")
-            return jsonrpc.error(request.id, code if isinstance(code, int) else METHOD_NOT_FOUND, refusal.message)
-        return jsonrpc.result(request.id, answers.get("k", {}))
+    @property
+    def busy_with(self) -> int:
+        """How many tasks the session has at work."""
+        return len(self._tasks)
 
     def owner_of(self, message: Notification) -> Running | None:
         """Whose a notification of the GET stream is: by its progress token, else the only running call's."""
@@ -396,13 +357,7 @@ class LegacySession:
 
     def _tell_cancelled(self, request_id: int) -> None:
         params = {"requestId": request_id, "reason": "The caller gave up."}
-        self.spawn(self._post_quietly(jsonrpc.notification(CANCELLED, params)))
-
-    async def _post_quietly(self, message: Json) -> None:
-        try:
-            await self.post(message, asyncio.get_running_loop().time() + CLEAN_UP_S)
-        except (UpstreamError, SessionLost):
-            pass
+        self.spawn(self.answer_quietly(jsonrpc.notification(CANCELLED, params)))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that ends with the session at the latest."""
@@ -415,12 +370,6 @@ class LegacySession:
 def clamped_s(retry_ms: int) -> float:
     """The pause a server asked for, from 0.1 to 60 seconds."""
     return min(max(retry_ms, LEAST_RETRY_MS), MOST_RETRY_MS) / 1000
-
-
-def _drop(asks: dict[int | str, asyncio.Task[None]], ask_id: int | str, task: asyncio.Task[None]) -> None:
-    """That request of the server is answered."""
-    if asks.get(ask_id) is task:
-        del asks[ask_id]
 
 
 def _discard(response: HttpResponse) -> None:
