@@ -35,8 +35,8 @@ Settings of the gateway itself. What it serves (`upstreams`, `servers`) is on th
 
 A setting is looked for in the environment (the variables of its row in their order; the first that is set wins), then
 in `toolyard.yaml` under its key, then its default holds. In the file a key is a nested mapping: `gateway.port` is
-`port` under `gateway`. The options `--host`, `--port`, `--public-url` and `--log-format` of `toolyard up` win over all
-of these.
+`port` under `gateway`. The options `--host`, `--port`, `--public-url`, `--log-format` and `--workers` of `toolyard up`
+win over all of these.
 
 Settings are read when the gateway starts. A change of them in the file is reported in the log and holds after a
 restart; upstreams, servers and keys are taken up while it runs.

@@ -28,7 +28,7 @@ def add(
         list[str], typer.Argument(help="A URL, a client's JSON file, or -- COMMAND ARGUMENTS…", show_default=False)
     ],
     name: Annotated[
-        str | None, typer.Option("--name", "-n", help="Id of the upstream [default: made of WHAT].", show_default=False)
+        str | None, typer.Option("--name", "-n", help="Id of the upstream (default: made of WHAT).", show_default=False)
     ] = None,
     header: Annotated[
         list[str] | None, typer.Option("--header", "-H", help="Header for a URL: 'Name: value'.", show_default=False)
@@ -93,7 +93,7 @@ def import_clients(
 
 
 def validate(
-    file: Annotated[Path | None, typer.Argument(help="The file [default: as --config].", show_default=False)] = None,
+    file: Annotated[Path | None, typer.Argument(help="The file (default: as --config).", show_default=False)] = None,
     config: ConfigOption = None,
     output: OutputOption = Format.TABLE,
 ) -> None:

@@ -33,7 +33,7 @@ def create(
     ] = "default",
     name: Annotated[str, typer.Option("--name", "-n", help="What you will know the key by.")] = "",
     expires: Annotated[
-        str | None, typer.Option(help="How long it is valid: 90d, 12h … [default: until revoked]", show_default=False)
+        str | None, typer.Option(help="How long it is valid: 90d, 12h … (default: until revoked)", show_default=False)
     ] = None,
     config: ConfigOption = None,
     output: OutputOption = Format.TABLE,

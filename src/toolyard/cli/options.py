@@ -12,11 +12,11 @@ from toolyard.cli.output import Format
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="The configuration file [default: TOOLYARD_CONFIG, ./toolyard.yaml].", show_default=False
+        "--config", "-c", help="The configuration file (default: TOOLYARD_CONFIG, ./toolyard.yaml).", show_default=False
     ),
 ]
 OutputOption = Annotated[Format, typer.Option("--output", "-o", help="How to print: table, json or yaml.")]
 ServerOption = Annotated[
     str | None,
-    typer.Option("--server", "-s", help="Code of the virtual server [default: default].", show_default=False),
+    typer.Option("--server", "-s", help="Code of the virtual server (default: default).", show_default=False),
 ]

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 def up(
     config: ConfigOption = None,
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].", show_default=False)
+        str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).", show_default=False)
     ] = None,
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Port to listen on; 0 takes a free one [default: 8000].", show_default=False
+            min=0, max=65535, help="Port to listen on; 0 takes a free one (default: 8000).", show_default=False
         ),
     ] = None,
     public_url: Annotated[
@@ -45,7 +45,7 @@ def up(
     log_format: Annotated[str | None, typer.Option(help="console, json or auto.", show_default=False)] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="Processes that serve the port together [default: 1].", show_default=False),
+        typer.Option(min=1, max=64, help="Processes that serve the port together (default: 1).", show_default=False),
     ] = None,
 ) -> None:
     """Run the gateway. Without a configuration file, makes one with a demonstration to try at once."""

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import typer.main
+from rich.text import Text
 
 from toolyard.cli.main import app
 from toolyard.cli.output import Format, show
@@ -41,6 +42,14 @@ def test_help_lists_every_command_in_its_order(toolyard):
     assert "rotate" in toolyard.out
     assert toolyard("upp") == 2
     assert "Did you mean 'up'" in toolyard.err
+
+
+@pytest.mark.parametrize("group", groups(), ids=lambda group: group.name)
+def test_the_help_of_a_command_shows_what_its_options_say_as_it_is_written(group):
+    for row in group.rows:
+        for param in group.commands[row.name].params if row.function else ():
+            text = getattr(param, "help", None) or ""
+            assert text == Text.from_markup(text).plain, f"{row.name} {param.name}"
 
 
 def test_help_and_completion_import_no_command():
