@@ -218,6 +218,20 @@ def test_what_the_upstream_says_of_its_progress_is_the_status_message() -> None:
     in_workshop(scene, shop)
 
 
+def test_a_call_that_becomes_a_task_later_asks_for_progress_that_its_caller_did_not_ask_for() -> None:
+    async def scene(rig: Rig, shop: Workshop) -> None:
+        shop.says = [{"progress": 1, "message": "begun"}]
+        shop.goes_on.clear()
+        answered = await rig.modern("tools/call", CALL, capabilities=TASKS)
+        assert answered.result["resultType"] == "task"
+        assert shop.wanted == [True]
+        assert answered.messages == [answered.message]
+        shop.goes_on.set()
+        assert (await until(rig, answered.result["taskId"]))["status"] == "completed"
+
+    in_workshop(scene, rule=TaskRule(after_s=0.2))
+
+
 def test_numbers_that_nobody_can_read_are_no_status_message_and_do_no_harm() -> None:
     async def scene(rig: Rig, shop: Workshop) -> None:
         shop.says = [{"progress": 10**400}, {"progress": 1, "total": 10**400}]

@@ -42,6 +42,7 @@ class Workshop:
         self.built: list[Any] = []
         self.given_up = 0
         self.seen: list[Json] = []
+        self.wanted: list[bool] = []
         self.fails: Exception | None = None
         self.says: list[Json] = []
         self.goes_on = asyncio.Event()
@@ -51,6 +52,7 @@ class Workshop:
     async def answer(self, call: Call, method: str, params: Json) -> Json:
         self.begun += 1
         self.seen.append(call.client_capabilities)
+        self.wanted.append(call.wants_progress)
         try:
             answers = [await self._ask(call, questions) for questions in self.rounds]
             for progress in self.says:

@@ -175,6 +175,7 @@ class Dispatch:
         proceed: Proceed = HeldCall.proceed
         if after_s is not None:
             proceed = partial(self._tasks.proceed, call, after_s=after_s, places=places)
+            call.wants_progress = True  # as the task's status; no notification reaches a caller that gave no token
         if call.ticket is not None:
             return await self._parking.resume(call, places=places, proceed=proceed)
         if after_s is not None or (may_park(call) and entry.upstream.may_push(call)):
