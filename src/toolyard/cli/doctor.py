@@ -102,7 +102,8 @@ def _data_dir(place: Place) -> Iterator[Finding]:
     except PlatformError as error:
         yield Finding("data directory", "fail", error.message, "restore the data directory from a backup")
         return
-    yield Finding("data directory", "ok", f"{place.data_dir}, {count} keys in use")
+    keys = "1 key" if count == 1 else f"{count} keys"
+    yield Finding("data directory", "ok", f"{place.data_dir}, {keys} in use")
 
 
 def _port(place: Place) -> Finding:

@@ -130,7 +130,7 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
 
 
 def _fields(value: Mapping[str, Any]) -> None:
-    cells = [[name.replace("_", " ").strip(), _cell(item)] for name, item in value.items()]
+    cells = [row for name, item in value.items() for row in _field_rows(name.replace("_", " ").strip(), item)]
     if not sys.stdout.isatty():
         _print_lines(cells)
         return
@@ -143,6 +143,19 @@ def _fields(value: Mapping[str, Any]) -> None:
     for name, text in cells:
         table.add_row(name, Text(text))
     console().print(table)
+
+
+def _field_rows(name: str, item: Any) -> list[list[str]]:
+    """One row for a field; one for each object of a list of objects, the name before the first."""
+    if isinstance(item, list) and any(isinstance(one, dict) for one in item):
+        return [[name if number == 0 else "", _words(one)] for number, one in enumerate(item)]
+    return [[name, _words(item)]]
+
+
+def _words(item: Any) -> str:
+    if isinstance(item, dict) and not any(isinstance(field, (dict, list)) for field in item.values()):
+        return ", ".join(f"{name} {_cell(field)}" for name, field in item.items())
+    return _cell(item)
 
 
 def _print_lines(lines: Sequence[Sequence[str]]) -> None:

@@ -99,6 +99,12 @@ def test_a_table_in_a_pipe_has_one_line_for_each_row_however_long(capsys, monkey
     assert capsys.readouterr().out.splitlines() == ["some name  " + "x" * 300, "b          1, 2"]
 
 
+def test_what_a_field_counts_and_lists_is_shown_in_words(capsys):
+    show({"upstreams": {"ready": 2}, "calls": {}, "workers": [{"index": 0, "pid": 7}, {"index": 1}]}, Format.TABLE)
+    shown = ["upstreams  ready 2", "calls", "workers    index 0, pid 7", "           index 1"]
+    assert capsys.readouterr().out.splitlines() == shown
+
+
 def test_keys_are_listed_in_whole_lines_in_a_pipe(toolyard, here):
     (here / "toolyard.yaml").write_text("upstreams: {demo: {builtin: demo}}\n")
     toolyard("key", "create", "--name", "n" * 200)
