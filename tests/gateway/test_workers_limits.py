@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
+
+import pytest
 
 from tests.gateway.fake_upstream import Fakes
 from tests.gateway.rig import OPEN, Reply, demo, modern_request, rpc, snapshot
@@ -96,6 +100,51 @@ def test_what_a_worker_had_is_free_again_when_it_ends_and_is_counted_again_by_a_
         kept.close()
 
     play(scene, 3, bounds=bounds)
+
+
+def test_a_place_that_is_given_while_its_client_goes_is_given_back() -> None:
+    bounds = Bounds(sessions=SessionLimits(total=2, per_principal=2))
+
+    async def scene(first: WorkerRig, second: WorkerRig) -> None:
+        tally = first.crew.places._tally
+        assert tally is not None
+        add = tally.add
+        for rig in (first, second, second):
+            taking = asyncio.ensure_future(rig.crew.places.take("session", "key:a"))
+
+            def add_and_go(*place: Any, taking: asyncio.Future[bool] = taking) -> None:
+                add(*place)
+                taking.cancel()
+
+            with patch.object(tally, "add", add_and_go), pytest.raises(asyncio.CancelledError):
+                await taking
+            await until(lambda: first.crew.places.free("session") == 2)
+
+    play(scene, 2, bounds=bounds)
+
+
+def test_the_place_of_a_session_that_ended_for_a_client_that_goes_is_free() -> None:
+    bounds = Bounds(sessions=SessionLimits(total=1, per_principal=1))
+
+    async def scene(first: WorkerRig, second: WorkerRig) -> None:
+        await second.initialize()
+        (session,) = second.gateway.sessions._sessions.values()
+        end_unused = second.gateway.sessions.end_unused
+        for rig in (first, second):
+            taking = asyncio.ensure_future(rig.crew.places.take("session", session.principal_id))
+
+            def end_and_go(principal_id: str, taking: asyncio.Future[bool] = taking) -> bool:
+                ended = end_unused(principal_id)
+                taking.cancel()
+                return ended
+
+            with patch.object(second.gateway.sessions, "end_unused", end_and_go):
+                with pytest.raises(asyncio.CancelledError):
+                    await taking
+                await until(lambda: first.crew.places.free("session") == 1)
+            await second.initialize()
+
+    play(scene, 2, bounds=bounds)
 
 
 def test_listen_streams_are_counted_at_all_workers_together() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +20,7 @@ from toolyard.gateway.workers.worker import index_in
 from toolyard.kit.tasks import TaskOwner
 
 FIRST: Final = 0
+PATIENCE_S: Final = 2.0
 Key = tuple[PlaceKind, str]
 
 
@@ -95,11 +98,23 @@ class Places:
         return self._tally.free(kind) if self._tally is not None else None
 
     async def take(self, kind: PlaceKind, principal_id: str) -> bool:
-        """Take a place here."""
+        """Take a place here. A place that is given while the caller is cancelled is given back."""
+        taking = self._tasks.start(self._take(kind, principal_id))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(partial(self._not_wanted, kind, principal_id))
+            raise
+
+    async def _take(self, kind: PlaceKind, principal_id: str) -> bool:
         if self._tally is not None:
             return await self._take_for(self._tally, self._me, kind, principal_id)
         answer = await self._ask_first("take", [kind, principal_id])
         return answer is not False
+
+    def _not_wanted(self, kind: PlaceKind, principal_id: str, taking: asyncio.Task[bool]) -> None:
+        if not taking.cancelled() and taking.exception() is None and taking.result():
+            self.give_back(kind, principal_id)
 
     def give_back(self, kind: PlaceKind, principal_id: str) -> None:
         """A place here is free again."""
@@ -132,13 +147,14 @@ class Places:
         await self._tasks.aclose()
 
     async def _ask_first(self, service: str, content: list[Any]) -> Any:
-        """What worker 0 says; None while it is away."""
+        """What worker 0 says; None while it is away or does not answer."""
         link = self._peers.peer(FIRST).link
         if link is None:
             return None
         try:
-            return await link.ask(service, content)
-        except (WorkerLost, WorkerFailed):
+            async with asyncio.timeout(PATIENCE_S):
+                return await link.ask(service, content)
+        except (TimeoutError, WorkerLost, WorkerFailed):
             return None
 
     async def _take_for(self, tally: Tally, index: int, kind: PlaceKind, principal_id: str) -> bool:
@@ -180,7 +196,11 @@ class Places:
         index = index_in(talk.link.peer)
         if self._tally is None or index is None:
             return False
-        return await self._take_for(self._tally, index, kind, principal_id)
+        talk.outlives = True  # a session may end for it meanwhile, and is to be counted out
+        taken = await self._take_for(self._tally, index, kind, principal_id)
+        if taken and talk.ended:
+            self._tally.remove(index, kind, principal_id)
+        return taken
 
     async def _serve_give_back(self, talk: Talk, content: Any) -> None:
         kind, principal_id = content
