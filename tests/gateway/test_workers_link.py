@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -215,3 +216,15 @@ def test_a_suspended_call_travels_with_its_questions_and_state() -> None:
     again = restored(carried(Suspended({"k": {"method": "roots/list"}}, "state")))
     assert isinstance(again, Suspended)
     assert (again.requests, again.state) == ({"k": {"method": "roots/list"}}, "state")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the modes of files decide")
+def test_a_socket_of_another_user_is_not_talked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolyard.gateway.workers.link.os.getuid", lambda: -1)
+
+    async def scene(dialling: Link, _serving: Link) -> None:
+        await dialling.lost.wait()
+        with pytest.raises(WorkerLost):
+            dialling.open("echo", 1)
+
+    play(scene)

@@ -116,11 +116,12 @@ class Talk:
 class Link(asyncio.Protocol):
     """One connection. `services` are what the other side may open; a link that was dialled has none."""
 
-    def __init__(self, services: Mapping[str, Service], on_lost: Callable[[Link], None]) -> None:
+    def __init__(self, services: Mapping[str, Service], on_over: Callable[[Link], None]) -> None:
+        """`on_over`: the connection broke, and all that was served on it has ended."""
         self.peer = ""
         """The owner's name of the worker at the other side, once it is known."""
         self._services = services
-        self._on_lost = on_lost
+        self._on_over = on_over
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._talks: dict[int, Talk] = {}
@@ -174,7 +175,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # a stream's, also where it is uvloop's own class
-        if self._services and not _is_own_user(transport.get_extra_info("socket")):
+        if not _is_own_user(transport.get_extra_info("socket")):
             log.warning("worker_link_refused", reason="another user")
             self._transport.abort()
 
@@ -206,7 +207,7 @@ class Link(asyncio.Protocol):
         for number, talk in tuple(self._talks.items()):
             self._give_up(number, talk)
         self._talks.clear()
-        self._on_lost(self)
+        self._see_whether_over()
 
     def _take(self, kind: int, number: int, payload: Any) -> None:
         if kind == _OPEN:
@@ -214,7 +215,7 @@ class Link(asyncio.Protocol):
             talk = self._talks[number] = Talk(self, number)
             task = asyncio.get_running_loop().create_task(self._serve(number, talk, service, content))
             self._tasks[number] = task
-            task.add_done_callback(lambda _: self._tasks.pop(number, None))
+            task.add_done_callback(lambda _: self._served(number))
             return
         found = self._talks.get(number)
         if found is None:
@@ -228,6 +229,14 @@ class Link(asyncio.Protocol):
         else:
             del self._talks[number]
             found.end(payload if kind == _REPLY else None, restored(payload) if kind == _ERROR else None)
+
+    def _served(self, number: int) -> None:
+        self._tasks.pop(number, None)
+        self._see_whether_over()
+
+    def _see_whether_over(self) -> None:
+        if self.lost.is_set() and not self._tasks:
+            self._on_over(self)
 
     def _give_up(self, number: int, talk: Talk) -> None:
         """The other side does not want the rest of a talk, or is gone."""

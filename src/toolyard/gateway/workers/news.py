@@ -17,8 +17,11 @@ import msgspec
 
 from toolyard.contract.naming import Names, Origin
 from toolyard.gateway.pool import Look
-from toolyard.gateway.workers.errors import WorkerLost
+from toolyard.gateway.workers.errors import FrameTooLarge, WorkerLost
 from toolyard.gateway.workers.link import Talk
+from toolyard.kit.logs import get_logger
+
+log = get_logger(__name__)
 
 MAX_WAITING: Final = 10_000
 
@@ -89,6 +92,8 @@ class Follower:
                     await self._talk.send(self._waiting.popleft())
                 except WorkerLost:
                     return
+                except FrameTooLarge:
+                    log.error("worker_news_too_large")
             self._news.clear()
             await self._news.wait()
 

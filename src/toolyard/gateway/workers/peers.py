@@ -26,6 +26,7 @@ DIRECTORY: Final = "workers"
 CONNECT_LIMIT_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.5
+STEADY_S: Final = 1.0
 
 Follow = Callable[["Peer", Any], Awaitable[None]]
 """Takes one item of another worker's news."""
@@ -126,23 +127,29 @@ class Peers:
         return link
 
     async def _keep(self, peer: Peer) -> None:
-        """Be connected to a worker for as long as this one lives."""
+        """Be connected to a worker for as long as this one lives. Whatever goes wrong, it is tried again."""
+        now = asyncio.get_running_loop().time
         pause_s = FIRST_PAUSE_S
         while True:
+            began = now()
             try:
-                link = await self._dial(peer.index)
-            except OSError:
-                await asyncio.sleep(pause_s)
-                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-                continue
-            try:
-                await self._be_with(peer, link)
+                await self._once(peer)
+            except (OSError, WorkerLost):
+                pass
+            except Exception:  # the supervisor of a connection: without it the worker would be alone for ever
+                log.exception("worker_link_failed", worker=peer.index)
+            if now() - began > STEADY_S:
                 pause_s = FIRST_PAUSE_S
-            except WorkerLost:
-                await asyncio.sleep(pause_s)
-                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-            finally:
-                link.close()
+            await asyncio.sleep(pause_s)
+            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+
+    async def _once(self, peer: Peer) -> None:
+        """Connect to a worker and be with it. Raises OSError, WorkerLost, and what `follow` raises."""
+        link = await self._dial(peer.index)
+        try:
+            await self._be_with(peer, link)
+        finally:
+            link.close()
 
     async def _be_with(self, peer: Peer, link: Link) -> None:
         """Follow a worker until the connection breaks. Raises WorkerLost if it never was there."""

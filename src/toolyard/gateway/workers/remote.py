@@ -30,6 +30,8 @@ from toolyard.kit.errors import PlatformError
 from toolyard.kit.tasks import TaskOwner
 
 LATE_S: Final = 5.0
+WATCHED: Final = "watched"
+"""A resource is watched from now on: the only step that is no list."""
 
 
 class RemoteUpstream:
@@ -73,16 +75,21 @@ class RemoteUpstream:
         """Have changes of a resource reported, until `unwatch`, `aclose`, or either worker's end."""
         key = (call.principal.id, call.isolation, uri)
         talk = await self._open("watch", call, [uri])
+        questions = Questions(talk, call)
         try:
-            if await talk.next() is None:
-                await talk.reply()
-                raise WorkerLost
+            while (step := await talk.next()) != WATCHED:
+                if step is None:
+                    await talk.reply()
+                    raise WorkerLost
+                await _carry_out(step, call, questions)
         except (WorkerLost, WorkerFailed) as error:
             talk.cancel()
             self._fail(error)
         except BaseException:
             talk.cancel()
             raise
+        finally:
+            await questions.aclose()
         before = self._watches.pop(key, None)
         self._watches[key] = talk
         if before is not None:

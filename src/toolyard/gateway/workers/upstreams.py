@@ -17,6 +17,7 @@ from toolyard.gateway.workers.calls import fingerprint, unpacked
 from toolyard.gateway.workers.carried import restored
 from toolyard.gateway.workers.errors import WorkerLost
 from toolyard.gateway.workers.link import Service, Talk
+from toolyard.gateway.workers.remote import WATCHED
 from toolyard.kit.errors import PlatformError
 
 AGREE_S: Final = 3.0
@@ -61,9 +62,10 @@ class UpstreamServices:
         back = WayBack(talk)
         call = unpacked(values, emit=back.emit, ask=back.ask, pause=back.pause)
         losses = self._losses[upstream_id]
-        await entry.upstream.watch(call, uri)
+        async with back.hearing():
+            await entry.upstream.watch(call, uri)
         try:
-            await talk.send("watched")
+            await talk.send(WATCHED)
             await talk.reply()
         finally:
             if self._losses[upstream_id] == losses:
