@@ -138,10 +138,10 @@ class Child:
         finally:
             theirs.close()
         self._control.settimeout(0)
-        self.began = time.monotonic()
         self.ready = asyncio.Event()
         self.quiet = asyncio.Event()
         self.ended = asyncio.Event()
+        self._drains = False
 
     @property
     def pid(self) -> int:
@@ -149,11 +149,13 @@ class Child:
 
     def tell(self, order: bytes) -> None:
         """Send an order; one that is gone does not hear it."""
+        self._drains = self._drains or order == b"d"
         with suppress(OSError):
             self._control.send(order)
 
     async def watch(self) -> int:
-        """Hear what it says until it has ended; its exit code."""
+        """Hear what it says until it has ended; its exit code. One that has drained without being told, since somebody
+        sent it a signal, needs to wait for no other: it may end."""
         loop = asyncio.get_running_loop()
         try:
             while said := await self._hear(loop):
@@ -161,6 +163,8 @@ class Child:
                     self.ready.set()
                 if b"q" in said:
                     self.quiet.set()
+                    if not self._drains:
+                        self.tell(b"e")
             return await asyncio.to_thread(self._reap)
         finally:
             self._control.close()
@@ -228,6 +232,8 @@ class Supervisor:
         """Wait until every worker listens; False if told to stop before. Raises WorkerStartFailed."""
         await asyncio.sleep(0)
         children = tuple(self._children.values())
+        if len(children) < self._count:
+            raise WorkerStartFailed
         ready = asyncio.ensure_future(_all(child.ready for child in children))
         ended = [asyncio.ensure_future(child.ended.wait()) for child in children]
         told = asyncio.ensure_future(signals.first.wait())
@@ -244,15 +250,20 @@ class Supervisor:
         return True
 
     async def _keep(self, index: int) -> None:
-        """Keep one worker running."""
+        """Keep one worker running, also through a time in which the system has no room for a process."""
         pause_s = FIRST_PAUSE_S
         while not self._stopping:
-            child = self._children[index] = Child(lambda control: self._orders(index, control), self._environ())
-            code = await child.watch()
-            if self._stopping:
-                return
-            pause_s = FIRST_PAUSE_S if time.monotonic() - child.began > STEADY_S else pause_s
-            log.error("worker_ended", worker=index, pid=child.pid, exit_code=code, again_in_s=round(pause_s, 1))
+            began = time.monotonic()
+            try:
+                child = self._children[index] = Child(lambda control: self._orders(index, control), self._environ())
+            except OSError as error:
+                log.error("worker_not_started", worker=index, reason=str(error), again_in_s=round(pause_s, 1))
+            else:
+                code = await child.watch()
+                if self._stopping:
+                    return
+                pause_s = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else pause_s
+                log.error("worker_ended", worker=index, pid=child.pid, exit_code=code, again_in_s=round(pause_s, 1))
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
@@ -260,7 +271,7 @@ class Supervisor:
         process = self._process
         orders = {
             "config": str(process.config),
-            "host": process.host,
+            "host": process.host or process.loaded.settings.gateway.host,
             "port": self._port,
             "log_format": self._log_format,
             "index": index,
@@ -271,7 +282,9 @@ class Supervisor:
         return msgspec.json.encode(orders)
 
     def _environ(self) -> dict[str, str]:
-        return dict(self._process.environ)
+        """A worker that is started again meets the others, also when the configuration names another data directory or
+        address by then."""
+        return {**self._process.environ, "TOOLYARD_DATA_DIR": str(self._process.loaded.settings.gateway.data_dir)}
 
     async def _drain(self, at_once: asyncio.Event) -> None:
         """Let every worker finish what its clients wait for, then let all end."""

@@ -70,6 +70,7 @@ def main(arguments: list[str]) -> int:
     """Run one worker until it is told to end; the exit code."""
     orders = msgspec.json.decode(arguments[0], type=Orders)
     control = socket.socket(fileno=orders.control)
+    control.set_inheritable(False)  # in a program that this one starts, it would hide that this one has ended
     try:
         process = Process.prepare(
             Path(orders.config),
@@ -99,9 +100,9 @@ async def serve(process: Process, orders: Orders, control: socket.socket) -> int
     server.on_drain.append(gateway.hub.end_streams)
     tasks = TaskOwner("worker")
     try:
-        await crew.start()
         await server.start(process.host or settings.host, orders.port, tls_of(process.loaded.settings), reuse_port=True)
         gateway.start()
+        await crew.start()
         if me.index == 0:
             await server.start_unix(settings.data_dir / SOCKET_NAME)
         tasks.start(process.feed(crew.sharing.offer).run())

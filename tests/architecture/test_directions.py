@@ -20,6 +20,7 @@ SUPERVISORS = {
     "gateway/tasks/running.py",
     "gateway/upstream/native.py",
     "gateway/workers/link.py",
+    "gateway/workers/peers.py",
 }
 
 

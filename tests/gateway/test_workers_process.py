@@ -175,6 +175,33 @@ def test_nothing_is_left_when_the_supervisor_is_killed(process: Process) -> None
     assert process.call("add", {"a": 1, "b": 2})[0] == 200
 
 
+def test_a_worker_that_is_sent_sigterm_finishes_and_comes_back(process: Process) -> None:
+    process.start("--workers", "2")
+    for index in (1, 0):
+        victim = next(one for one in workers_in(process.directory) if index_of(one) == index)
+        victim.terminate()
+        wait(
+            lambda victim=victim: (
+                victim not in workers_in(process.directory) and len(workers_in(process.directory)) == 2
+            )
+        )
+    wait(lambda: process.output().count("worker_listening") == 4)
+    assert {process.call("add", {"a": 1, "b": 2})[0] for _ in range(8)} == {200}
+    assert process.stop() == 0
+    assert not workers_in(process.directory)
+
+
+def test_a_worker_that_comes_back_after_settings_were_edited_is_one_of_the_others(process: Process) -> None:
+    process.start("--workers", "2")
+    edited = process.config.read_text().replace("gateway: {", "gateway: {data_dir: elsewhere, host: 127.0.0.9, ")
+    process.config.write_text(edited)
+    next(one for one in workers_in(process.directory) if index_of(one) == 1).kill()
+    wait(lambda: process.output().count("worker_listening") == 3)
+    sessions = [legacy(process, HELLO)[0].headers["mcp-session-id"] for _ in range(12)]
+    assert {add(process, session)[0] for session in sessions * 2} == {200}
+    assert not (process.directory / "elsewhere").exists()
+
+
 def test_edits_and_keys_are_in_force_at_all_workers(process: Process) -> None:
     process.start("--workers", "3")
     process.config.write_text(process.config.read_text().replace("servers:", "servers:\n  extra: {names: plain}"))
