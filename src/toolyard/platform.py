@@ -9,44 +9,37 @@ import json
 import os
 import secrets
 import signal
-import ssl
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from toolyard.contract.definitions import Era
 from toolyard.contract.snapshot import Snapshot, UpstreamSpec
-from toolyard.gateway.assembly import Bounds, Gateway, MakeUpstream
+from toolyard.from_settings import bounds_of, configure_logs, metrics_for, tls_of, wire_limits_of
+from toolyard.gateway.assembly import Gateway, MakeUpstream
 from toolyard.gateway.call import Upstream, UpstreamEvents
 from toolyard.gateway.downstream.duplex import Duplex
 from toolyard.gateway.edge import EdgeSettings
-from toolyard.gateway.events import StreamLimits
 from toolyard.gateway.feed.file import Loaded, load_all, settings_of
 from toolyard.gateway.feed.keys import KeyStore
 from toolyard.gateway.feed.last_good import load_last_good
 from toolyard.gateway.feed.watch import FileFeed, Watched
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
-from toolyard.gateway.framing import WireLimits
 from toolyard.gateway.identity import Identity, load_seal_key
-from toolyard.gateway.interceptors.in_flight import InFlightLimits
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.operations import operations_routes
-from toolyard.gateway.parking import ParkingLimits
 from toolyard.gateway.routes import RouteTable
 from toolyard.gateway.server import GatewayServer
-from toolyard.gateway.sessions import SessionLimits
-from toolyard.gateway.tasks.tasks import TaskLimits
 from toolyard.gateway.upstream.native import NativeUpstream
 from toolyard.gateway.upstream.processes import Processes
 from toolyard.kit.clock import Clock, SystemClock
 from toolyard.kit.files import write_atomically
-from toolyard.kit.logs import LogSettings, configure, get_logger
+from toolyard.kit.logs import get_logger
 from toolyard.kit.tasks import TaskOwner
-from toolyard.settings import Settings, is_loopback
 
 log = get_logger(__name__)
 
@@ -157,7 +150,7 @@ class Process:
             if kept is None:
                 raise
             loaded, rejected = kept, error
-        _configure_logs(loaded.settings, log_format, log_name)
+        configure_logs(loaded.settings, log_format, log_name)
         if rejected is not None:
             log.error("config_rejected_at_start", problems=str(rejected), serving="the last good configuration")
         return cls(config, loaded, keys, host, port, environ)
@@ -242,7 +235,7 @@ class Process:
         operations = operations_routes(
             lambda: not holder[0].draining,
             gateway.metrics,
-            metrics_for=_metrics_for(settings, self.host or settings.gateway.host),
+            metrics_for=metrics_for(settings, self.host or settings.gateway.host),
             metrics_token=settings.gateway.metrics_token,
         )
         server = GatewayServer(
@@ -325,74 +318,6 @@ class Stopping:
 def data_dir_of(config: Path, environ: Mapping[str, str]) -> Path:
     """Where a configuration's data lives, found without the configuration being right."""
     return settings_of(config, environ).gateway.data_dir
-
-
-def bounds_of(settings: Settings) -> Bounds:
-    """The gateway's bounds as the settings say."""
-    limits = settings.limits
-    return Bounds(
-        in_flight=InFlightLimits(
-            process=limits.in_flight,
-            server=limits.in_flight_per_server,
-            upstream=limits.in_flight_per_upstream,
-            principal=limits.in_flight_per_principal,
-            wait_s=limits.queue_wait_s,
-        ),
-        streams=StreamLimits(limits.subscriptions, limits.subscriptions_per_principal),
-        timeout_s=settings.defaults.timeout_s,
-        parking=ParkingLimits(limits.parked, limits.parked_per_principal, limits.parked_for_s),
-        sessions=SessionLimits(settings.sessions.max, settings.sessions.per_principal, settings.sessions.idle_s),
-        tasks=TaskLimits(
-            settings.tasks.running, settings.tasks.max, settings.tasks.per_principal, settings.tasks.ttl_s
-        ),
-    )
-
-
-def wire_limits_of(settings: Settings) -> WireLimits:
-    """The limits on the wire as the settings say."""
-    limits = settings.limits
-    return WireLimits(
-        body_bytes=limits.body_bytes,
-        head_bytes=limits.header_total_bytes,
-        fields=limits.header_count,
-        field_bytes=limits.header_field_bytes,
-        head_s=limits.header_read_s,
-        body_s=limits.body_read_s,
-        connections=limits.connections,
-        write_bytes=limits.stream_buffer_bytes,
-        message_bytes=limits.body_bytes,
-    )
-
-
-def _metrics_for(settings: Settings, host: str) -> Literal["anyone", "operator", "token"]:
-    """Who reads the metrics: with a token who shows it, else everybody on this machine, else the operator alone."""
-    if settings.gateway.metrics_token is not None:
-        return "token"
-    return "anyone" if is_loopback(host) else "operator"
-
-
-def _configure_logs(settings: Settings, log_format: str | None, log_name: str) -> None:
-    logs = settings.logging
-    configure(
-        LogSettings(
-            level=logs.level,
-            format=log_format or logs.format,
-            directory=logs.dir or settings.gateway.data_dir / "logs",
-            max_bytes=logs.max_file_bytes,
-            backups=logs.files,
-            name=log_name,
-        )
-    )
-
-
-def tls_of(settings: Settings) -> ssl.SSLContext | None:
-    """What HTTPS is served with; None for plain HTTP. Raises OSError, ssl.SSLError."""
-    if settings.gateway.tls_cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.gateway.tls_cert, settings.gateway.tls_key)
-    return context
 
 
 def write_facts(started: Started) -> None:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from toolyard.from_settings import tls_of
 from toolyard.gateway.identity import load_seal_key
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.workers.operations import forget_stopped
@@ -36,7 +37,6 @@ from toolyard.platform import (
     Stopping,
     remove_own_facts,
     run_loop,
-    tls_of,
     write_facts,
 )
 

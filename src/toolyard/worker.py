@@ -21,12 +21,13 @@ from typing import Final
 
 import msgspec
 
+from toolyard.from_settings import tls_of
 from toolyard.gateway.workers.crew import Crew
 from toolyard.gateway.workers.worker import Worker
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
 from toolyard.kit.tasks import TaskOwner
-from toolyard.platform import SOCKET_NAME, Process, run_loop, sweep, tls_of
+from toolyard.platform import SOCKET_NAME, Process, run_loop, sweep
 
 log = get_logger(__name__)
 

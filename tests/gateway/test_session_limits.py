@@ -8,11 +8,11 @@ import pytest
 
 from tests.gateway.rig import BOTH, Rig, a_key, bearer, demo, play, rpc, snapshot
 from toolyard.contract.snapshot import ServerSpec
+from toolyard.from_settings import bounds_of
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.feed.file import load_text
 from toolyard.gateway.sessions import SessionLimits
 from toolyard.kit.clock import ManualClock
-from toolyard.platform import bounds_of
 
 HELLO = rpc("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}})
 

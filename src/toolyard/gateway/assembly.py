@@ -39,7 +39,8 @@ from toolyard.gateway.operating import Operating
 from toolyard.gateway.operator import OperatorRoutes
 from toolyard.gateway.parking import Parking, ParkingLimits
 from toolyard.gateway.pipeline import compose
-from toolyard.gateway.pool import Pool, Presence
+from toolyard.gateway.pool import Pool
+from toolyard.gateway.pool_entry import Presence
 from toolyard.gateway.refusal_log import RefusalLog
 from toolyard.gateway.routes import Route
 from toolyard.gateway.sessions import SessionLimits, Sessions

@@ -16,7 +16,8 @@ from toolyard.gateway.held import HeldCall, Work
 from toolyard.gateway.isolation import isolation_of, isolation_of_session
 from toolyard.gateway.lists import Lists
 from toolyard.gateway.parking import Parking, Proceed, may_park, places_on
-from toolyard.gateway.pool import Entry, Pool
+from toolyard.gateway.pool import Pool
+from toolyard.gateway.pool_entry import Entry
 from toolyard.gateway.routing import ROUTERS, Router
 from toolyard.gateway.tasks.following import Following
 from toolyard.gateway.tasks.tasks import Tasks

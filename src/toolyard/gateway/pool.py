@@ -12,12 +12,13 @@ import os
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from toolyard.contract.definitions import Era, Observation
 from toolyard.contract.snapshot import Snapshot, UpstreamSpec
 from toolyard.gateway.call import Upstream
+from toolyard.gateway.pool_entry import Entry, Look, Presence, State
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamStopped, UpstreamTimedOut, UpstreamUnreachable
 from toolyard.kit.clock import Clock
 from toolyard.kit.errors import PlatformError
@@ -34,45 +35,8 @@ MAX_BACKOFF_S = 60.0
 STARTS_AT_ONCE = max(2, os.cpu_count() or 2)
 START_SLOT_S = 0.5
 CLOSE_LIMIT_S = 10.0
-LOOK_AGAIN_S = 0.1
 
-Presence = Literal["up", "down", "gone"]
-State = Literal["pending", "ready", "failing", "stopping", "stopped"]
 Make = Callable[[UpstreamSpec, Era | None], Upstream]
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How an upstream was found the last time it was looked at. `observation`: what it offers, where that is told."""
-
-    upstream_id: str
-    state: State
-    error: str | None = None
-    error_code: str | None = None
-    failures: int = 0
-    observed_at: float | None = None
-    observation: Observation | None = None
-
-
-@dataclass(slots=True)
-class Entry:
-    """One upstream as the pool keeps it. Times are seconds since 1970."""
-
-    spec: UpstreamSpec
-    upstream: Upstream
-    state: State = "pending"
-    error: str | None = None
-    error_code: str | None = None
-    failures: int = 0
-    in_flight: int = 0
-    observed_at: float | None = None
-    again: asyncio.Event = field(default_factory=asyncio.Event)
-    tried: asyncio.Event = field(default_factory=asyncio.Event)
-    looks_begun: int = 0
-    looks_ended: int = 0
-    keeper: asyncio.Task[Any] | None = None
-    hurries: bool = False
-    closing: asyncio.Task[None] | None = None
 
 
 class Pool:
@@ -243,7 +207,7 @@ class Pool:
 
     def looks(self) -> list[Look]:
         """How each upstream was found that has been looked at."""
-        return [_look_at(e) for e in self._entries.values() if e.state != "pending"]
+        return [e.look() for e in self._entries.values() if e.state != "pending"]
 
     async def tried(self, upstream_ids: Iterable[str], limit_s: float) -> None:
         """Wait until each of these upstreams has been tried once, at most `limit_s` seconds."""
@@ -280,12 +244,12 @@ class Pool:
 
     def status(self) -> list[dict[str, Any]]:
         """For the operator: how every upstream does."""
-        return [_status(entry) for entry in (*self._entries.values(), *self._stopped.values())]
+        return [entry.status() for entry in (*self._entries.values(), *self._stopped.values())]
 
     def status_of(self, upstream_id: str) -> dict[str, Any] | None:
         """For the operator: how one upstream does; None if there is none of that id."""
         entry = self._entries.get(upstream_id) or self._stopped.get(upstream_id)
-        return None if entry is None else _status(entry)
+        return None if entry is None else entry.status()
 
     def looked_at(self) -> list[str]:
         """The upstreams that this process looks at itself."""
@@ -382,7 +346,7 @@ class Pool:
         entry.observed_at = observation.observed_at
         self._on_state(entry.spec.id, "up")
         self._on_observation(observation)
-        self.on_look(replace(_look_at(entry), observation=observation))
+        self.on_look(replace(entry.look(), observation=observation))
 
     def _failed(self, entry: Entry, error: PlatformError) -> float:
         if entry.error != error.message:
@@ -390,7 +354,7 @@ class Pool:
         entry.state, entry.error, entry.error_code = "failing", error.message, error.code
         entry.failures += 1
         self._on_state(entry.spec.id, "down")
-        self.on_look(_look_at(entry))
+        self.on_look(entry.look())
         return random.uniform(0.5, 1.0) * min(MAX_BACKOFF_S, 2.0 ** min(entry.failures, 6))  # noqa: S311  (jitter)
 
     async def _retire(self, entry: Entry, *, at_once: bool = False) -> None:
@@ -399,7 +363,7 @@ class Pool:
             entry.keeper.cancel()
         try:
             if not at_once:
-                await _idle(entry)
+                await entry.idle()
         finally:
             try:
                 await self._close(entry)
@@ -415,32 +379,6 @@ class Pool:
             log.warning("upstream_close_failed", upstream=entry.spec.id, reason=str(error))
 
 
-def _look_at(entry: Entry) -> Look:
-    return Look(entry.spec.id, entry.state, entry.error, entry.error_code, entry.failures, entry.observed_at)
-
-
-def _status(entry: Entry) -> dict[str, Any]:
-    return {
-        **entry.upstream.status(),
-        "id": entry.spec.id,
-        "kind": entry.spec.kind,
-        "state": entry.state,
-        "error": entry.error,
-        "error_code": entry.error_code,
-        "failures": entry.failures,
-        "observed_at": entry.observed_at,
-    }
-
-
 async def _observe_in_time(entry: Entry) -> Observation:
     async with asyncio.timeout(OBSERVE_LIMIT_S):
         return await entry.upstream.observe()
-
-
-async def _idle(entry: Entry) -> None:
-    """Until no call is in flight, at most for as long as one may take, or until it `hurries`."""
-    longest_s = max([entry.spec.timeout_s, *(rule.timeout_s or 0.0 for rule in entry.spec.tools.values())])
-    now = asyncio.get_running_loop().time
-    give_up_at = now() + longest_s
-    while entry.in_flight and not entry.hurries and now() < give_up_at:  # noqa: ASYNC110  (an event would cost every call)
-        await asyncio.sleep(LOOK_AGAIN_S)

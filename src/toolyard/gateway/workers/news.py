@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from toolyard.contract.naming import Names, Origin
-from toolyard.gateway.pool import Look
+from toolyard.gateway.pool_entry import Look
 from toolyard.gateway.workers.errors import FrameTooLarge, WorkerLost
 from toolyard.gateway.workers.link import Talk
 from toolyard.kit.logs import get_logger

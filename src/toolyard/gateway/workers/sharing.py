@@ -16,7 +16,7 @@ from toolyard.contract.naming import Names
 from toolyard.contract.snapshot import Snapshot, UpstreamSpec
 from toolyard.gateway.assembly import Gateway
 from toolyard.gateway.call import UpstreamEvents
-from toolyard.gateway.pool import Look
+from toolyard.gateway.pool_entry import Look
 from toolyard.gateway.workers.news import Followers, look_in, look_item, names_in, names_item
 from toolyard.gateway.workers.peers import Peer
 from toolyard.gateway.workers.worker import Worker, keeper_of

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import AskRefused, ClientGone
-from toolyard.gateway.pool import Entry, Pool
+from toolyard.gateway.pool import Pool
+from toolyard.gateway.pool_entry import Entry
 from toolyard.gateway.upstream.errors import UpstreamUnreachable
 from toolyard.gateway.workers.calls import fingerprint, unpacked
 from toolyard.gateway.workers.carried import restored
