@@ -29,7 +29,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "initialize": ("`initialize`", "`initialize`"),
     "answered": ("answered", "应答"),
     "answered by the gateway": ("answered by the gateway", "由网关应答"),
-    "all, in pages": ("all, in pages", "全部,分页"),
+    "all, in pages": ("all, in pages", "全部，分页"),
     "links → text": ("links → text", "链接 → 文本"),
     "audio, links → text": ("audio and links → text", "音频和链接 → 文本"),
     "→ text": ("→ text", "→ 文本"),
@@ -37,7 +37,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "→ input_required": ("→ `input_required`", "→ `input_required`"),
     "task": ("a task", "任务"),
     "waited for": ("waited for", "等待结果"),
-    "used": ("used, nothing is asked", "直接使用,不再提问"),
+    "used": ("used, nothing is asked", "直接使用，不再提问"),
     "dropped": ("dropped", "丢弃"),
     "none": ("none", "无"),
     "all": ("what the upstream sends", "上游发送的全部"),
@@ -85,11 +85,13 @@ def _page(outcomes: Outcomes, language: int) -> str:
 
 def _transports(language: int) -> str:
     clients, upstreams = (("clients", "upstreams"), ("客户端", "上游"))[language]
+    of, comma = ((", ", ", "), ("，", "、"))[language]
     rows = [
-        [f"{clients}, {revision}", ", ".join(NAMES[t] for t in transports)] for revision, transports in CLIENTS.items()
+        [f"{clients}{of}{revision}", comma.join(NAMES[t] for t in transports)]
+        for revision, transports in CLIENTS.items()
     ]
     names = {"modern": MODERN, "legacy": OLD}
-    rows += [[f"{upstreams}, {names[era]}", ", ".join(NAMES[t] for t in used)] for era, used in UPSTREAMS.items()]
+    rows += [[f"{upstreams}{of}{names[era]}", comma.join(NAMES[t] for t in used)] for era, used in UPSTREAMS.items()]
     return _table(list((("who", "over"), ("谁", "传输方式"))[language]), rows)
 
 
