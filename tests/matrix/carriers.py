@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from tests.gateway.rig import LIMIT_S
 from tests.gateway.upstream.fake_http_upstream import Reply, Request, serving
@@ -228,7 +229,10 @@ async def _websocket(era: str, directory: Path, notes: Notes) -> AsyncIterator[U
 
     async def connected(connection: ServerConnection) -> None:
         async def send(message: Json) -> None:
-            await connection.send(json.dumps(message))
+            try:
+                await connection.send(json.dumps(message))
+            except ConnectionClosed as closed:
+                raise ConnectionResetError from closed
 
         conversation = Conversation(program, send)
         try:

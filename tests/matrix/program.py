@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,7 +236,7 @@ class Program:
             await caller.push(message)
         for listen in list(self.listens):
             if listen.wanted.get(LIST_FILTERS[kind]):
-                await listen.send({**message, "params": _about(listen)})
+                await _tell(listen, {**message, "params": _about(listen)})
 
     async def touch(self) -> None:
         """Change the watched resource."""
@@ -245,7 +246,13 @@ class Program:
                 await caller.push({**message, "params": {"uri": WATCHED}})
         for listen in list(self.listens):
             if WATCHED in listen.wanted.get("resourceSubscriptions", ()):
-                await listen.send({**message, "params": {"uri": WATCHED, **_about(listen)}})
+                await _tell(listen, {**message, "params": {"uri": WATCHED, **_about(listen)}})
+
+
+async def _tell(listen: Listen, message: Json) -> None:
+    """Tell one listener, who may have gone a moment ago: that is no reason not to tell the others."""
+    with suppress(OSError):
+        await listen.send(message)
 
 
 def _about(listen: Listen) -> Json:
