@@ -141,7 +141,8 @@ def everything(root: str) -> Facts:
                 page(
                     "https://modelcontextprotocol.io",
                     "Open this link to satisfy the prerequisite, then retry the request.",
-                )
+                ),
+                page("https://example.com/open", "Please open."),  # the call itself, once the first page is visited
             ],
         ),
         "sampling": said(
