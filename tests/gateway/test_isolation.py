@@ -25,6 +25,8 @@ from toolyard.gateway.handles import take_handle
 from toolyard.gateway.interceptors.in_flight import InFlightLimits
 from toolyard.gateway.isolation import isolation_of, owner_of
 
+pytestmark = pytest.mark.slow
+
 SERVER = str(Path(stateful_server.__file__))
 COMMAND = (sys.executable, "-S", "-E", SERVER)
 LIMIT_S = 120.0

@@ -31,6 +31,8 @@ from toolyard.gateway.identity import Identity
 from toolyard.gateway.sessions import SessionLimits
 from toolyard.kit.clock import ManualClock
 
+pytestmark = pytest.mark.slow
+
 KEY_A, RECORD_A = a_key("default")
 KEY_B, RECORD_B = a_key("default")
 KEY_C, RECORD_C = a_key("other")

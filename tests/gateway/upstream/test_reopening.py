@@ -30,6 +30,8 @@ from .http_rig import Caller as HttpCaller
 from .http_rig import Rig, rig, run
 from .leftovers import run_clean
 
+pytestmark = pytest.mark.slow
+
 FAKE = str(Path(__file__).with_name("fake_stdio_server.py"))
 LEGACY: dict[str, Any] = {"era": "legacy", "revision": "2025-11-25"}
 
