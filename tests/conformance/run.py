@@ -43,10 +43,7 @@ SERVER_RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "2025-11-25": ("conformance-0.2", ("--requirements", "2025-11-25")),
     "2026-07-28": ("conformance-0.2", ("--requirements", "2026-07-28")),
 }
-# Checks that pass at the least, in every cell. Two are about what a server may leave out: that answers come as streams
-# (ours are plain where they can be), and that a stream ends before its answer (a modern upstream has no such thing).
-PASSED = {"0.1.16": 44, "2025-11-25": 82, "2026-07-28": 194}
-OPTIONAL = {"server-sse-streams-functional"}
+PASSED = {"0.1.16": 44, "2025-11-25": 83, "2026-07-28": 194}  # checks that pass at the least, in every cell
 CLIENT_SCENARIOS: dict[str, tuple[str, ...]] = {
     "2025-11-25": ("initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry"),
     "2026-07-28": (
@@ -103,7 +100,6 @@ class Outcome:
         return [
             found.get(lost, Check(*lost, status="MISSING", message="passed when asked directly"))
             for lost in sorted(passed - here)
-            if lost[1] not in OPTIONAL
         ]
 
     def summary(self) -> dict[str, int]:

@@ -110,6 +110,18 @@ def test_an_answer_before_which_nothing_is_sent_needs_no_stream() -> None:
     play(scene)
 
 
+def test_a_client_that_names_streams_first_gets_every_answer_as_one() -> None:
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize()
+        first = {"accept": "text/event-stream, application/json"}
+        reply = await rig.legacy(rpc("tools/list"), session, headers=first)
+        assert reply.headers["content-type"] == "text/event-stream"
+        assert reply.events[0].data == b""
+        assert reply.result["tools"]
+
+    play(scene)
+
+
 def test_a_call_outlives_its_connection_and_the_answer_is_fetched_with_the_last_event_id() -> None:
     async def scene(rig: Rig) -> None:
         session = await rig.initialize()

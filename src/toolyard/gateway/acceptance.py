@@ -40,9 +40,10 @@ class QuietSink:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Whether event streams are accepted."""
+    """Whether event streams are accepted, and whether the client names them before plain JSON."""
 
     streams: bool
+    streams_first: bool = False
 
     def of(self, sink: Sink) -> Sink:
         """The sink as far as the client can take it."""
@@ -50,6 +51,7 @@ class Acceptance:
 
 
 _BOTH = Acceptance(streams=True)
+_STREAMS_FIRST = Acceptance(streams=True, streams_first=True)
 _JSON_ONLY = Acceptance(streams=False)
 
 
@@ -58,10 +60,10 @@ def accepted(head: Head) -> Acceptance:
     text = head.headers.get("accept")
     if text is None or text == "application/json, text/event-stream":
         return _BOTH
-    ranges = {name for part in text.split(",") if (name := _acceptable(part))}
-    if ranges & _STREAM:
-        return _BOTH
-    if ranges & _JSON:
+    ranges = [name for part in text.split(",") if (name := _acceptable(part))]
+    if not _STREAM.isdisjoint(ranges):
+        return _STREAMS_FIRST if ranges[0] == "text/event-stream" else _BOTH
+    if not _JSON.isdisjoint(ranges):
         return _JSON_ONLY
     raise NotAcceptable
 

@@ -188,7 +188,9 @@ class Exchange:
             sink.finish(Answer(202))
             return
         sink.outlive_client()
-        stream = session.new_stream(acceptance.of(sink), streams=acceptance.streams)
+        stream = session.new_stream(
+            acceptance.of(sink), streams=acceptance.streams, streams_first=acceptance.streams_first
+        )
         if isinstance(message, list):
             answer = await self._batch(session, message, stream.send, head, can_ask=stream.reaches_client)
             await stream.finish(answer)

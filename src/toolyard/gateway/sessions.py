@@ -101,10 +101,10 @@ class LegacySession:
         """Something runs, a client listens, or the session lives on a connection that ends it by itself."""
         return bool(self.running) or self.listeners > 0 or not self.resumable
 
-    def new_stream(self, sink: Sink, *, streams: bool) -> EventStream:
-        """The stream for the answer of one POST; `streams`: its client accepts event streams."""
+    def new_stream(self, sink: Sink, *, streams: bool, streams_first: bool = False) -> EventStream:
+        """The stream for the answer of one POST; `streams`: its client accepts event streams, and names them first."""
         opens = streams and at_least(self.revision, "2025-11-25")
-        stream = EventStream(self._next_stream, sink, opens_with_event=opens, streams=streams)
+        stream = EventStream(self._next_stream, sink, opens_with_event=opens, streams=streams, plain=not streams_first)
         self._next_stream += 1
         self._streams[stream.number] = stream
         self._make_room()

@@ -39,13 +39,16 @@ class EventStream:
         *,
         opens_with_event: bool,
         streams: bool = True,
+        plain: bool = True,
         more: Callable[[], bytes | None] | None = None,
     ) -> None:
-        """`streams`: the client takes event streams. `more` is asked for the next message whenever a client that came
-        to read the stream has all of it; `wake` says that there is one."""
+        """`streams`: the client takes event streams; `plain`: an answer before which nothing was sent needs none.
+        `more` is asked for the next message whenever a client that came to read the stream has all of it; `wake` says
+        that there is one."""
         self.number = number
         self._more = more or _nothing_more
         self._streams = streams
+        self._plain = plain
         self.finished = False
         self._sink = sink
         self._opens_with_event = opens_with_event
@@ -89,11 +92,14 @@ class EventStream:
         await self._deliver(self._keep(message))
 
     async def finish(self, answer: Answer) -> None:
-        """End the stream with its answer; one before which nothing was sent is a plain answer, without any stream."""
+        """End the stream with its answer; one before which nothing was sent is a plain answer, without any stream,
+        unless the client names streams first."""
         if self._opening is not None:
             self._opening.cancel()
         if self._opened is not None:
             await self._opened
+        if not self._plain:
+            await self.open()
         self.finished = True
         if self._sink is not None and (self._last == 0 or not self._streams):
             self._sink.finish(answer)
