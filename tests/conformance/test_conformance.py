@@ -28,9 +28,12 @@ def started(folder: Path) -> Iterator[Callable[[str], tuple[str, str]]]:
     with ExitStack() as stack:
 
         @functools.cache
-        def start(era: str) -> tuple[str, str]:
-            fixture = stack.enter_context(serving(run.fixture_command(era), folder / f"fixture-{era}.log"))
-            running = stack.enter_context(gateway(folder / f"gateway-{era}", run.gateway_configuration(fixture)))
+        def start(era: str, workers: int = 1) -> tuple[str, str]:
+            name = f"{era}-{workers}"
+            fixture = stack.enter_context(serving(run.fixture_command(era), folder / f"fixture-{name}.log"))
+            configuration = run.gateway_configuration(fixture)
+            environ = {"TOOLYARD_WORKERS": str(workers)}
+            running = stack.enter_context(gateway(folder / f"gateway-{name}", configuration, **environ))
             running.wait_for_tools("test_simple_text")
             return fixture, f"{running.url}/mcp"
 
@@ -51,6 +54,17 @@ def test_the_gateway_passes_every_set_whatever_its_upstream_speaks(
     assert not outcome.failures, lines(outcome.failures)
     unpassed = [check for check in outcome.checks if check.status in {"WARNING", "INFO", "SKIPPED"}]
     assert outcome.count("SUCCESS") >= run.PASSED[name], lines(unpassed)
+
+
+@pytest.mark.parametrize("name", ["2025-11-25", "2026-07-28"])
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_three_workers_pass_what_one_process_does(
+    name: str, era: str, started: Callable[..., tuple[str, str]], folder: Path
+) -> None:
+    _, url = started(era, 3)
+    outcome = run.run_server(name, url, folder / f"workers-{era}-{name}")
+    assert not outcome.failures, lines(outcome.failures)
+    assert outcome.count("SUCCESS") >= run.PASSED[name]
 
 
 @pytest.mark.parametrize("name", list(run.SERVER_RUNS))
