@@ -31,6 +31,7 @@ from toolyard.gateway.interceptors.rate_limit import RateLimit
 from toolyard.gateway.interceptors.record import Record
 from toolyard.gateway.isolation import isolation_of
 from toolyard.gateway.journal import Journal
+from toolyard.gateway.lag import LoopLag
 from toolyard.gateway.legacy import LegacyRequests
 from toolyard.gateway.lists import Lists
 from toolyard.gateway.metrics import Metrics
@@ -90,6 +91,8 @@ class Gateway:
         self.identity = identity = identity or Identity()
         self.journal = journal
         self.metrics = Metrics(MODERN_METHODS | LEGACY_METHODS)
+        self.lag = LoopLag()
+        self.metrics.watch_lag(self.lag.worst_s)
         observations, names = journal.observations(), journal.names()
         self.holder = CatalogHolder(snapshot, observations, names, assigns=identity.gives_names)
         self.hub = Hub(self._catalog, bounds.streams)
@@ -164,6 +167,7 @@ class Gateway:
 
     def start(self) -> None:
         """Begin to connect to the upstreams."""
+        self.lag.start()
         self.pool.reconcile(self.holder.current.snapshot)
 
     def offer(self, snapshot: Snapshot) -> None:
@@ -187,6 +191,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         """End all sessions and upstreams."""
+        self.lag.stop()
         self.hub.end_streams()
         await self.sessions.aclose()
         await self.parking.aclose()

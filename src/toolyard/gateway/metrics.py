@@ -18,6 +18,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _MAX_CODES = 200
 _MAX_UPSTREAMS = 2000
 _UP = "toolyard_upstream_up"
+_LAG = "toolyard_loop_lag_seconds"
 Family = list[Any]
 """A metric as plain values: name, documentation, type and samples."""
 
@@ -72,6 +73,7 @@ class Metrics:
         up = Gauge(_UP, "1 while the upstream answers.", ("upstream",), registry=self.registry)
         self._upstreams = _Children(up, _MAX_UPSTREAMS)
         self._levels = Gauge("toolyard_in_use", "What is open or at work now.", ("what",), registry=self.registry)
+        self._lag = Gauge(_LAG, "The longest that the event loop was kept busy lately.", registry=self.registry)
 
     def request(self, transport: str, method: str, outcome: str, seconds: float) -> None:
         """One request has been answered."""
@@ -119,6 +121,10 @@ class Metrics:
         """Show `count()` as `toolyard_in_use{what}` whenever the metrics are read."""
         self._levels.labels(what).set_function(count)
 
+    def watch_lag(self, worst_s: Callable[[], float]) -> None:
+        """Show `worst_s()` as the event loop's lag whenever the metrics are read."""
+        self._lag.set_function(worst_s)
+
     def render(self) -> bytes:
         """The text format."""
         return generate_latest(self.registry)
@@ -138,8 +144,8 @@ class Metrics:
 
 
 class _Merged(CollectorRegistry):
-    """The metrics of several processes as those of one: counts are added up, what began first began it all, and an
-    upstream is up if all processes that have it say so."""
+    """The metrics of several processes as those of one: counts are added up, what began first began it all, an
+    upstream is up if all processes that have it say so, and the lag is that of the loop that lags most."""
 
     def __init__(self, processes: list[list[Family]]) -> None:
         super().__init__()
@@ -152,9 +158,15 @@ class _Merged(CollectorRegistry):
             families.setdefault(name, Metric(name, documentation, kind))
             for sample, labels, value in samples:
                 key = (name, sample, tuple(sorted(labels.items())))
-                least = sample.endswith("_created") or name == _UP
                 before = values.get(key)
-                values[key] = value if before is None else min(before, value) if least else before + value
+                values[key] = value if before is None else _together(name, sample)((before, value))
         for (name, sample, labels), value in values.items():
             families[name].add_sample(sample, dict(labels), value)
         yield from families.values()
+
+
+def _together(name: str, sample: str) -> Callable[[tuple[float, float]], float]:
+    """What makes one value of those of two processes."""
+    if name == _LAG:
+        return max
+    return min if sample.endswith("_created") or name == _UP else sum
