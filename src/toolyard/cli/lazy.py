@@ -42,7 +42,9 @@ class LazyGroup(TyperGroup):
         """This group with commands that have no more than a name and a summary."""
         listing = copy.copy(self)
         listing.commands = {
-            row.name: TyperCommand(row.name, help=row.summary) if row.function else self.commands[row.name]
+            row.name: TyperCommand(row.name, help=row.summary, short_help=row.summary)
+            if row.function
+            else self.commands[row.name]
             for row in self.rows
         }
         return listing
@@ -78,6 +80,6 @@ class _Commands(MutableMapping[str, Any]):
 
 def _load(row: Row) -> Any:
     module, _, function = row.function.partition(":")
-    one = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    one = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
     one.command(row.name)(getattr(importlib.import_module(module), function))
     return get_command(one)

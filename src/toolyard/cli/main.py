@@ -12,7 +12,7 @@ import typer
 from toolyard.cli.lazy import LazyGroup, Row
 from toolyard.kit.errors import PlatformError
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+HELP_SHOWN = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
 class _Commands(LazyGroup):
@@ -141,7 +141,8 @@ app = typer.Typer(
     help="One URL for every team or agent; any client, any MCP server behind it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings=HELP_NAMES,
+    rich_markup_mode=None,  # importing rich for the frames around it makes help take twice as long: 128 ms, not 63
+    context_settings=HELP_SHOWN,
 )
 app.add_typer(
     typer.Typer(cls=_UpstreamCommands, help="One upstream: run it, change it, remove it.", no_args_is_help=True),
