@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -14,14 +15,16 @@ from hypothesis import strategies as st
 from tests.gateway.fake_upstream import Fakes
 from tests.gateway.rig import Rig, play, snapshot
 from tests.unit.contract.making import observed, served, snap, tool
-from toolyard.contract.catalog import ServerCatalog, build_catalog
+from toolyard.contract.catalog import Catalog, ServerCatalog, build_catalog
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
 from toolyard.gateway.errors import CursorInvalid
-from toolyard.gateway.lists import PAGE_SIZE, Lists
+from toolyard.gateway.lists import PAGE_BYTES, PAGE_SIZE, Lists
+from toolyard.policy.authorize import Allow
 from toolyard.protocol.convert import definition_for
 from toolyard.protocol.revisions import MODERN
 
+ALLOWED = Allow()
 MANY = [f"t{n:04}" for n in range(1250)]
 
 
@@ -61,7 +64,7 @@ LISTS = [
 def test_a_list_of_2500_comes_in_pages_each_entry_once_in_one_order(method, member, key):
     made, server, found, cursor, sizes = lists(), many(), [], None, []
     while True:
-        page = made.page(server, method, {"cursor": cursor} if cursor else {}, MODERN, "key:1")
+        page = made.page(server, ALLOWED, method, {"cursor": cursor} if cursor else {}, MODERN, "key:1")
         found += names(page, member, key)
         sizes.append(len(names(page, member, key)))
         cursor = page.get("nextCursor")
@@ -75,7 +78,7 @@ def test_a_list_of_2500_comes_in_pages_each_entry_once_in_one_order(method, memb
 @pytest.mark.parametrize("count", [0, 1, PAGE_SIZE - 1, PAGE_SIZE, PAGE_SIZE + 1])
 def test_there_is_a_cursor_only_where_there_is_more(count):
     server = served(observed("a", *(f"t{n:04}" for n in range(count))))
-    page = lists().page(server, "tools/list", {}, MODERN, "key:1")
+    page = lists().page(server, ALLOWED, "tools/list", {}, MODERN, "key:1")
     assert len(names(page)) == min(count, PAGE_SIZE)
     assert ("nextCursor" in page) == (count > PAGE_SIZE)
 
@@ -83,28 +86,123 @@ def test_there_is_a_cursor_only_where_there_is_more(count):
 def test_a_page_is_the_same_bytes_every_time_and_after_a_restart():
     first = lists()
     again = served(observed("a", *MANY), observed("b", *MANY))
-    pages = [first.page(many(), "tools/list", {}, MODERN, "key:1") for _ in range(3)]
-    pages.append(lists().page(again, "tools/list", {}, MODERN, "key:1"))
+    pages = [first.page(many(), ALLOWED, "tools/list", {}, MODERN, "key:1") for _ in range(3)]
+    pages.append(lists().page(again, ALLOWED, "tools/list", {}, MODERN, "key:1"))
     assert len({msgspec.json.encode(page) for page in pages}) == 1
 
 
 def test_what_is_added_to_one_answer_is_not_in_the_next():
     made, server = lists(), many()
-    made.page(server, "tools/list", {}, MODERN, "key:1")["_meta"] = {"mine": 1}
-    assert "_meta" not in made.page(server, "tools/list", {}, MODERN, "key:1")
+    made.page(server, ALLOWED, "tools/list", {}, MODERN, "key:1")["_meta"] = {"mine": 1}
+    assert "_meta" not in made.page(server, ALLOWED, "tools/list", {}, MODERN, "key:1")
+
+
+@dataclass(frozen=True)
+class AllowSome(Allow):
+    """A decision as a later policy may make it."""
+
+    view: str
+
+
+class Shaped(Lists):
+    """Lists that count the definitions they shape."""
+
+    def __init__(self, **more: Any) -> None:
+        self.count = 0
+        super().__init__(b"k" * 32, self._count, **more)
+
+    def _count(self, revision: str, method: str, definition: Json) -> Json:
+        self.count += 1
+        shaped: Json = definition_for(revision, method, definition)
+        return shaped
+
+    def shapes(self, server: ServerCatalog, allowed: Allow = ALLOWED, principal: str = "key:1") -> int:
+        """How many definitions were shaped for one answer."""
+        before = self.count
+        self.page(server, allowed, "tools/list", {}, MODERN, principal)
+        return self.count - before
+
+
+def test_a_list_is_made_once_for_everybody_who_is_allowed_the_same_and_anew_for_others():
+    made, server = Shaped(), served(observed("a", "x", "y"))
+    assert [made.shapes(server, principal=f"key:{n}") for n in range(3)] == [2, 0, 0]
+    assert [made.shapes(server, AllowSome("half")) for _ in range(2)] == [2, 0]
+    assert [made.shapes(server, AllowSome("none")), made.shapes(server)] == [2, 0]
+
+
+def test_a_cursor_of_another_class_of_callers_still_is_only_its_principals():
+    made, server = lists(), many()
+    page = made.page(server, AllowSome("half"), "tools/list", {}, MODERN, "key:1")
+    with pytest.raises(CursorInvalid):
+        made.page(server, ALLOWED, "tools/list", {"cursor": page["nextCursor"]}, MODERN, "key:2")
+
+
+def test_what_was_made_of_a_catalog_goes_with_it():
+    made, one, two = lists(), ServerSpec("one"), ServerSpec("two")
+    seen = {"a": observed("a", *MANY)}
+    catalog = build_catalog(snap("a", servers=(one, two)), seen, {})
+    for server in catalog.servers.values():
+        made.page(server, ALLOWED, "tools/list", {}, MODERN, "key:1")
+    both = made.bytes
+    made.keep_only(Catalog(catalog.snapshot, {"one": catalog.servers["one"]}))
+    assert 0 < made.bytes < both
+    made.keep_only(Catalog(catalog.snapshot, {}))
+    assert made.bytes == 0
+
+
+def test_a_catalog_that_changes_takes_its_lists_along():
+    fakes = Fakes(observed("a", *MANY))
+    open_to_all = snapshot(UpstreamSpec("a", "mcp-http"), servers=(ServerSpec("default", access="open"),))
+
+    async def scene(rig: Rig) -> None:
+        assert "a__new" not in [t["name"] for t in (await rig.modern("tools/list")).result["tools"]]
+        assert rig.gateway.lists.bytes > 0
+        rig.gateway.observed(observed("a", "new"))
+        assert rig.gateway.lists.bytes == 0
+        assert [t["name"] for t in (await rig.modern("tools/list")).result["tools"]] == ["a__new"]
+
+    play(scene, open_to_all, make=fakes.make)
+
+
+def test_no_more_bytes_are_kept_than_allowed_and_the_longest_unused_go_first():
+    one, two, three = (served(observed(u, "x" * 100)) for u in "abc")
+    by_code = [replace(s, spec=replace(s.spec, code=c)) for s, c in zip((one, two, three), "abc", strict=True)]
+    size = len(lists().page(one, ALLOWED, "tools/list", {}, MODERN, "key:1")["tools"])
+    made = Shaped(kept_bytes=2 * size)
+    assert [made.shapes(by_code[n]) for n in (0, 1, 0, 2, 0, 1)] == [1, 1, 0, 1, 0, 1]
+    assert made.bytes == 2 * size
+    tiny = Shaped(kept_bytes=size - 1)
+    assert [tiny.shapes(one), tiny.shapes(one), tiny.bytes] == [1, 1, 0]
+
+
+def test_a_page_ends_before_it_is_too_large_for_another_gateway_to_read():
+    large = [tool(f"t{n}", description="d" * 1_000_000) for n in range(7)]
+    made, server, found, params, sizes = lists(), served(observed("a", *large)), [], {}, []
+    while True:
+        page = made.page(server, ALLOWED, "tools/list", params, MODERN, "key:1")
+        sizes.append(len(page["tools"]))
+        found += names(page)
+        if "nextCursor" not in page:
+            break
+        params = {"cursor": page["nextCursor"]}
+    assert max(sizes) <= PAGE_BYTES
+    assert len(sizes) == 3
+    assert found == [f"a__t{n}" for n in range(7)]
+    huge = served(observed("a", tool("t", description="d" * (PAGE_BYTES + 1)), "u"))
+    assert names(made.page(huge, ALLOWED, "tools/list", {}, MODERN, "key:1")) == ["a__t"]
 
 
 def test_every_revision_gets_its_own_shape():
     shown = tool("x", icons=[{"src": "https://x"}], outputSchema={"type": "array"})
     made, server = lists(), served(observed("a", shown))
-    modern = msgspec.json.decode(made.page(server, "tools/list", {}, MODERN, "key:1")["tools"])
-    oldest = msgspec.json.decode(made.page(server, "tools/list", {}, "2024-11-05", "key:1")["tools"])
+    modern = msgspec.json.decode(made.page(server, ALLOWED, "tools/list", {}, MODERN, "key:1")["tools"])
+    oldest = msgspec.json.decode(made.page(server, ALLOWED, "tools/list", {}, "2024-11-05", "key:1")["tools"])
     assert modern == [{**shown, "name": "a__x"}]
     assert oldest == [{**tool("x"), "name": "a__x"}]
 
 
 def cursor_of(server: ServerCatalog, method: str = "tools/list", made: Lists | None = None) -> str:
-    cursor = (made or lists()).page(server, method, {}, MODERN, "key:1")["nextCursor"]
+    cursor = (made or lists()).page(server, ALLOWED, method, {}, MODERN, "key:1")["nextCursor"]
     assert isinstance(cursor, str)
     return cursor
 
@@ -114,12 +212,12 @@ def test_a_cursor_serves_again_and_after_definitions_changed_but_no_name_did():
     cursor = cursor_of(server, made=made)
     changed = served(observed("a", *(tool(n, title="new") for n in MANY)), observed("b", *MANY))
     for catalog in (server, server, changed):
-        assert names(made.page(catalog, "tools/list", {"cursor": cursor}, MODERN, "key:1"))[0] == "a__t1000"
+        assert names(made.page(catalog, ALLOWED, "tools/list", {"cursor": cursor}, MODERN, "key:1"))[0] == "a__t1000"
 
 
 def refused(server: ServerCatalog, cursor: Any, method: str = "tools/list", made: Lists | None = None) -> None:
     with pytest.raises(CursorInvalid):
-        (made or lists()).page(server, method, {"cursor": cursor}, MODERN, "key:1")
+        (made or lists()).page(server, ALLOWED, method, {"cursor": cursor}, MODERN, "key:1")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +232,7 @@ def test_a_cursor_of_another_list_server_key_or_changed_list_is_refused():
     cursor = cursor_of(server)
     refused(server, cursor, method="prompts/list")
     with pytest.raises(CursorInvalid):
-        lists().page(server, "tools/list", {"cursor": cursor}, MODERN, "key:2")
+        lists().page(server, ALLOWED, "tools/list", {"cursor": cursor}, MODERN, "key:2")
     refused(server, cursor, made=lists(b"o" * 32))
     refused(served(observed("a", *MANY), observed("b", *MANY[:-1])), cursor)
     refused(served(observed("a", *MANY), observed("b", *MANY, "new")), cursor)

@@ -112,7 +112,8 @@ class Gateway:
         self._watching = Watching(self.pool.get, self.hub.resource_updated)
         self.pool.on_replaced = self.hub.rewatch = self._watching.replaced
         self.parking = Parking(identity.owner, clock, bounds.parking)
-        lists = Lists(identity.key_for("cursors"), definition_for)
+        self.lists = lists = Lists(identity.key_for("cursors"), definition_for)
+        self.holder.on_swap = lists.keep_only
         relayed_ids = RelayedIds(identity.key_for("tasks"))
         self.tasks = Tasks(
             TaskStore(journal, total=bounds.tasks.total, per_principal=bounds.tasks.per_principal),

@@ -16,6 +16,7 @@ from toolyard.contract.catalog import ToolTasks
 from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.kit.errors import PlatformError
+from toolyard.policy.authorize import Allow
 
 Transport = Literal["http", "sse", "websocket", "stdio"]
 
@@ -188,6 +189,7 @@ class Call:
     `log_level` say which notifications the caller asked for; `log_level_chosen` is false for a legacy client that never
     set one and gets what the upstream sends by itself. `pause`, where the caller's transport has it: the upstream ended
     its stream and wants to be asked again in so many milliseconds, do the same to the caller (SSE polling, 2025-11-25).
+    `allowed` is what policy said of it once it was judged; whatever is kept for callers is kept apart by it.
     `watcher` is whose a resource subscription is: a session or a listen stream. `asking` questions are open at a legacy
     caller now; its answers took `asked_s` seconds so far.
     """
@@ -216,6 +218,7 @@ class Call:
     upstream_state: str | None = None
     ticket: str | None = None
     target: Target | None = None
+    allowed: Allow | None = None
     pause: Pause | None = None
     places: HeldPlaces | None = None
     asking: int = 0

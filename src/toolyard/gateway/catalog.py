@@ -1,6 +1,6 @@
 """The catalog in force. It swaps whole; a bad snapshot never replaces a good one.
 
-`Lists` keeps what is asked for most, the encoded list results, once for each catalog.
+`Lists` keeps what is asked for most, the encoded list results, as long as the catalog they were made of is in force.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class CatalogHolder:
         if assigns:
             self._names.update(self.current.names)
         self.on_change: Changed = lambda _code, _kinds: None
+        self.on_swap: Callable[[Catalog], None] = lambda _catalog: None
+        """Told of every catalog when it has come into force."""
         self._unsaved = {origin: name for origin, name in self.current.names.items() if names.get(origin) != name}
         self._save_names: Callable[[Names], None] | None = None
 
@@ -86,6 +88,7 @@ class CatalogHolder:
         if self._assigns:
             self._names.update(fresh)
         self.current = after
+        self.on_swap(after)
         self._save(fresh)
         for code, server in after.servers.items():
             kinds = _changed_lists(before.servers.get(code), server)

@@ -11,7 +11,7 @@ from toolyard.contract.catalog import Catalog, ServerCatalog, ToolTasks
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import Call, Target
-from toolyard.gateway.errors import OldTaskRequired, ServerDisabled, ServerUnknown, ToolUnknown
+from toolyard.gateway.errors import NotAllowed, OldTaskRequired, ServerDisabled, ServerUnknown, ToolUnknown
 from toolyard.gateway.held import HeldCall, Work
 from toolyard.gateway.isolation import isolation_of, isolation_of_session
 from toolyard.gateway.lists import Lists
@@ -248,8 +248,10 @@ class Dispatch:
                 upstream.forget(isolation_of_session(principal_id, session_id))
 
     async def _list(self, call: Call) -> Json:
+        if call.allowed is None:
+            raise NotAllowed(why="not_judged")
         server = self.server(call.server)
-        page = self._lists.page(server, call.method, call.params, call.revision, call.principal.id)
+        page = self._lists.page(server, call.allowed, call.method, call.params, call.revision, call.principal.id)
         stale = self._pool.stale(server.upstream_ids)
         if stale:
             page["_meta"] = {STALE_KEY: stale}

@@ -27,7 +27,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """Yes."""
+    """Yes. Callers with equal decisions may see the same of a server: what is kept for one is served to the other."""
 
 
 @dataclass(frozen=True, slots=True)

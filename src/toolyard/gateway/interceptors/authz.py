@@ -12,10 +12,11 @@ from toolyard.policy.authorize import Deny, Resource, authorize
 
 
 class Authorize:
-    """Refuses what policy does not allow."""
+    """Refuses what policy does not allow, and notes on the call what it allows."""
 
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Json]:
         decision = authorize(call.principal, "use", Resource(call.server))
         if isinstance(decision, Deny):
             raise NotAllowed(why=decision.reason)
+        call.allowed = decision
         return proceed(call)
