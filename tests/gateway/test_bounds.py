@@ -6,12 +6,15 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from tests.gateway.rig import BOTH, Rig, a_key, bearer, modern_request, play, rpc, snapshot
 from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.call import Call, Upstream, UpstreamEvents
+from toolyard.gateway.errors import TooManyCalls
 from toolyard.gateway.events import StreamLimits
-from toolyard.gateway.interceptors.in_flight import InFlightLimits
+from toolyard.gateway.interceptors.in_flight import Bulkhead, InFlightLimits
 from toolyard.gateway.upstream.native import NativeServer, NativeTool, NativeUpstream
 from toolyard.kit.clock import Clock
 
@@ -23,10 +26,12 @@ class Gate:
         self.go = asyncio.Event()
         self.running = 0
         self.most = 0
+        self.begun = 0
 
     def make(self, spec: UpstreamSpec, events: UpstreamEvents, clock: Clock, era: Any) -> Upstream:
         async def wait(call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
             self.running += 1
+            self.begun += 1
             self.most = max(self.most, self.running)
             try:
                 await self.go.wait()
@@ -63,6 +68,7 @@ def test_an_upstream_takes_its_limit_and_no_more_and_the_others_do_not_notice() 
         await until(lambda: gate.running == 3)
         refused = await rig.modern("tools/call", call)
         assert (refused.status, refused.error["data"]["reason"]) == (503, "overloaded")
+        assert refused.headers["retry-after"] == "1"
         quick = await rig.modern("tools/call", {"name": "fast__quick", "arguments": {}})
         assert quick.result["content"][0]["text"] == "now"
         gate.go.set()
@@ -93,6 +99,55 @@ def test_one_key_takes_its_limit_and_no_more_and_leaves_places_to_another_key() 
 
     snap = snapshot(*specs, servers=(ServerSpec("default"),), keys=(my_key, other_key))
     play(scene, snap, make=gate.make, bounds=bounds)
+
+
+def test_behind_an_upstream_that_frees_no_place_calls_soon_wait_no_more_and_wait_again_once_it_does() -> None:
+    bulkhead = Bulkhead(4, wait_s=0.05)
+
+    async def refused_at_once() -> bool:
+        entering = asyncio.ensure_future(bulkhead.enter())
+        await asyncio.sleep(0)
+        at_once = entering.done()
+        with pytest.raises(TooManyCalls):
+            await entering
+        return at_once
+
+    async def scene() -> None:
+        for _ in range(4):
+            await bulkhead.enter()
+        assert [await refused_at_once() for _ in range(5)] == [False, False, False, True, True]
+        bulkhead.leave()
+        await bulkhead.enter()
+        waiting = asyncio.ensure_future(bulkhead.enter())
+        await asyncio.sleep(0)
+        bulkhead.leave()
+        await waiting
+        assert bulkhead.running == 4
+
+    asyncio.run(scene())
+
+
+def test_a_call_whose_time_is_up_while_it_waits_for_a_place_never_reaches_its_upstream() -> None:
+    gate = Gate()
+    bounds = Bounds(in_flight=InFlightLimits(process=1, server=100, upstream=100, wait_s=30))
+    specs = (
+        UpstreamSpec("slow", "native", command=("x",)),
+        UpstreamSpec("fast", "native", command=("x",), timeout_s=0.05),
+    )
+
+    async def scene(rig: Rig) -> None:
+        first = asyncio.create_task(rig.modern("tools/call", {"name": "slow__wait", "arguments": {}}))
+        await until(lambda: gate.running == 1)
+        late = asyncio.create_task(rig.modern("tools/call", {"name": "fast__wait", "arguments": {}}))
+        await until(lambda: rig.server.running_count == 2)
+        await asyncio.sleep(0.1)  # its time is 50 ms
+        gate.go.set()
+        data = (await late).error["data"]
+        assert (data["reason"], data["may_have_run"]) == ("waited_too_long", False)
+        assert (await first).status == 200
+        assert gate.begun == 1
+
+    play(scene, snapshot(*specs, servers=(ServerSpec("default", access="open"),)), make=gate.make, bounds=bounds)
 
 
 def test_a_call_that_waits_its_turn_gets_it() -> None:

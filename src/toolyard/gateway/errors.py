@@ -90,6 +90,7 @@ class TooManyCalls(PlatformError):
 
     code = "overloaded"
     status = 503
+    retry_after_s = 1.0
 
 
 class SessionUnknown(PlatformError):
@@ -111,6 +112,7 @@ class TooManySessions(PlatformError):
 
     code = "too_many_sessions"
     status = 503
+    retry_after_s = 1.0
 
 
 class TimedOut(PlatformError):
@@ -140,6 +142,7 @@ class TooManyParked(PlatformError):
 
     code = "too_many_parked"
     status = 503
+    retry_after_s = 1.0
 
 
 class SealKeyUnusable(PlatformError):
@@ -161,6 +164,7 @@ class TooManyTasks(PlatformError):
 
     code = "too_many_tasks"
     status = 503
+    retry_after_s = 1.0
 
 
 class TaskOwnedElsewhere(PlatformError):

@@ -132,6 +132,7 @@ class TooManyConnections(WireRefusal):
 
     code = "too_many_connections"
     status = 503
+    headers = (("retry-after", "1"),)
 
 
 class ShuttingDown(PlatformError):

@@ -7,9 +7,11 @@ the caller learns which upstream and why, never its address.
 
 from __future__ import annotations
 
+import math
+
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Answer
-from toolyard.gateway.errors import RateLimited, Unauthenticated
+from toolyard.gateway.errors import Unauthenticated
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol import jsonrpc
@@ -70,8 +72,8 @@ def error_answer(error: PlatformError, request_id: RequestId | None, revision: s
     headers: tuple[tuple[str, str], ...] = ()
     if isinstance(error, Unauthenticated):
         headers = (("www-authenticate", 'Bearer realm="toolyard"'),)
-    elif isinstance(error, RateLimited):
-        headers = (("retry-after", str(max(1, round(error.retry_after_s + 0.5)))),)
+    elif error.retry_after_s > 0:
+        headers = (("retry-after", str(math.ceil(error.retry_after_s))),)
     status = _status(error, request_id, revision, shown["code"])
     return Answer(status, encode(jsonrpc.error(request_id, **shown)), headers)
 

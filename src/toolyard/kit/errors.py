@@ -14,6 +14,8 @@ class PlatformError(Exception):
 
     code: ClassVar[str] = "platform_error"
     status: ClassVar[int] = 500
+    retry_after_s: float = 0.0
+    """When it is worth trying again, of what passes by itself; 0.0 of all else."""
 
     def __init__(self, message: str | None = None, **context: object) -> None:
         self.message = message or " ".join((type(self).__doc__ or type(self).__name__).split())

@@ -10,6 +10,7 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
 from toolyard.gateway.errors import TooManyCalls
 from toolyard.gateway.pipeline import Proceed
+from toolyard.gateway.upstream.errors import WaitedTooLong
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,17 @@ class InFlightLimits:
 
 
 class Bulkhead:
-    """Lets `limit` calls in; as many again wait their turn for a short time, all others are refused at once."""
+    """Lets `limit` calls in; as many again wait their turn for a short time, all others are refused at once. Where
+    calls wait in vain, fewer may wait, down to none: behind a slow upstream a refusal comes at once."""
 
-    __slots__ = ("_waiting", "limit", "running", "wait_s")
+    __slots__ = ("_may_wait", "_waiting", "limit", "running", "wait_s")
 
     def __init__(self, limit: int, wait_s: float) -> None:
         self.limit = limit
         self.wait_s = wait_s
         self.running = 0
+        self._may_wait = limit
+        """Halved when a call waits in vain, one more with every place that comes free."""
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
@@ -39,7 +43,7 @@ class Bulkhead:
         if self.running < self.limit:
             self.running += 1
             return
-        if len(self._waiting) >= self.limit:
+        if len(self._waiting) >= self._may_wait:
             raise TooManyCalls
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -52,11 +56,14 @@ class Bulkhead:
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             if isinstance(end, TimeoutError):
+                self._may_wait //= 2
                 raise TooManyCalls from None
             raise
 
     def leave(self) -> None:
         """Give the place to the next in the queue."""
+        if self._may_wait < self.limit:
+            self._may_wait += 1
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -68,14 +75,17 @@ class Bulkhead:
 class Places:
     """The places one call holds. They are given back while people think, and taken again without waiting."""
 
-    __slots__ = ("_entered", "_left", "_outside")
+    __slots__ = ("_entered", "_left", "_outside", "waited")
 
     def __init__(self) -> None:
+        self.waited = False
+        """Some place was not free at once."""
         self._entered: list[Bulkhead] = []
         self._outside = 0
         self._left = False
 
     async def enter(self, bulkhead: Bulkhead) -> None:
+        self.waited = self.waited or bulkhead.running >= bulkhead.limit
         await bulkhead.enter()
         self._entered.append(bulkhead)
 
@@ -121,6 +131,8 @@ class InFlight:
                 await places.enter(self._of(self._principals, call.principal.id, self._limits.principal))
             await places.enter(self._of(self._servers, call.server, self._limits.server))
             await places.enter(self._process)
+            if places.waited and asyncio.get_running_loop().time() >= call.deadline:
+                raise WaitedTooLong(upstream=call.target.upstream_id)
             return await proceed(call)
         finally:
             places.leave()

@@ -37,6 +37,13 @@ class UpstreamTimedOut(UpstreamError):
     status = 504
 
 
+class WaitedTooLong(UpstreamTimedOut):
+    """The call's time was up while it waited for a place; the upstream was not asked."""
+
+    code = "waited_too_long"
+    may_have_run = False
+
+
 class UpstreamIncomplete(UpstreamError):
     """The upstream's answer broke off."""
 
