@@ -1,4 +1,4 @@
-"""What a thousand sessions, open streams and parked calls weigh in a running gateway, and that nothing of them stays.
+"""What a thousand clients, sessions, streams and parked calls weigh in a running gateway; nothing of them stays.
 
 Each kind is measured on a gateway of its own, which has had a few of the kind before. Memory is the growth of the
 resident set while they are open, divided by their number: what the allocator rounds up and keeps is in it. They are
@@ -76,13 +76,39 @@ Open = Callable[[Scene, int], Awaitable[End]]
 @dataclass(frozen=True, slots=True)
 class Kind:
     """Something of which there may be many. `shown_as` is what the gateway counts them as; `open` opens so many and
-    returns what ends them; `isolation` is the upstream's."""
+    returns what ends them; `isolation` is the upstream's; `aim_kib` is what each may weigh."""
 
     name: str
     title: str
     shown_as: str
     open: Open
     isolation: str = "per-principal"
+    aim_kib: float = 40
+
+
+async def _clients(scene: Scene, count: int) -> End:
+    """Clients that have connected and asked for nothing yet."""
+    return _closing(await scene.crowd.each(scene.crowd.client, range(count)))
+
+
+async def _clients_after_call(scene: Scene, count: int) -> End:
+    """2026-07-28 clients that keep their connections, each after one call."""
+    return _closing(
+        await scene.crowd.each(lambda number: scene.crowd.client_after_call(number, scene.echo), range(count))
+    )
+
+
+async def _listening(scene: Scene, count: int) -> End:
+    """2026-07-28 clients, each with an open `subscriptions/listen` stream."""
+    return _closing(await scene.crowd.each(scene.crowd.listen, range(count)))
+
+
+def _closing(opened: Sequence[asyncio.StreamWriter]) -> End:
+    async def end() -> None:
+        for writer in opened:
+            writer.close()
+
+    return end
 
 
 async def _sessions(scene: Scene, count: int) -> End:
@@ -121,6 +147,10 @@ async def _parked(scene: Scene, count: int) -> End:
 
 
 KINDS = (
+    Kind("clients", "idle clients that have asked for nothing yet", "connections", _clients, aim_kib=8),
+    Kind("called", "idle 2026-07-28 clients, each after one call", "connections", _clients_after_call, aim_kib=8),
+    Kind("listen", "2026-07-28 clients, each with an open `subscriptions/listen` stream", "connections", _listening,
+         aim_kib=20),
     Kind("sessions", "2025-11-25 sessions, after one call", "sessions", _sessions),
     Kind("streams", "2025-11-25 sessions, each with its GET stream open", "sessions", _streams),
     Kind("own", "such sessions, each with its own session and GET stream to the upstream", "sessions", _streams,
@@ -155,6 +185,7 @@ def _summary(kind: Kind, idle: State, rounds: Sequence[tuple[State, State]]) -> 
     found = {
         "name": kind.name,
         "title": kind.title,
+        "aim_kib": kind.aim_kib,
         "kib_each": (full.rss_mib - idle.rss_mib) * 1024 / COUNT,
         "second_round_mib": full_again.rss_mib - full.rss_mib,
         "left": {name: count - idle.counts()[name] for name, count in ended_again.counts().items()},
@@ -177,7 +208,8 @@ async def _settled(scene: Scene, kind: Kind, count: int, idle: State | None = No
     while True:
         await asyncio.sleep(LOOK_S)
         state = scene.state()
-        is_so = state.in_use.get(kind.shown_as) == count and (idle is None or _is_back(state, idle))
+        others = scene.crowd.connections + 1 if kind.shown_as == "connections" else 0  # one asks for the levels
+        is_so = state.in_use.get(kind.shown_as) == count + others and (idle is None or _is_back(state, idle))
         calm = calm + 1 if is_so and state.counts() == before.counts() else 0
         if calm * LOOK_S >= CALM_S or time.monotonic() > end:
             return state
@@ -224,7 +256,12 @@ def _configuration(port: int, isolation: str) -> dict[str, Any]:
     room = COUNT + WARM
     return {
         "sessions": {"max": room, "per_principal": room},
-        "limits": {"parked": room, "parked_per_principal": room},
+        "limits": {
+            "parked": room,
+            "parked_per_principal": room,
+            "subscriptions": room,
+            "subscriptions_per_principal": room,
+        },
         "upstreams": {"shop": {"url": Endpoint(port).url, "max_connections": 2 * room, "isolation": isolation}},
         "servers": {"default": {"tools": ["*"], "names": "prefixed"}},
     }

@@ -73,6 +73,37 @@ class Crowd:
             raise WrongAnswer(f"GET was answered with {status} {fields}")
         return writer
 
+    async def client(self, _number: int) -> asyncio.StreamWriter:
+        """A client that has connected and says nothing yet."""
+        return (await self._connect())[1]
+
+    async def client_after_call(self, number: int, tool: str) -> asyncio.StreamWriter:
+        """A 2026-07-28 client that keeps its connection after one call."""
+        reader, writer = await self._connect()
+        params = {"name": tool, "arguments": {"message": f"hello {number}"}, "_meta": META}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        body = json.dumps(message).encode()
+        writer.write(
+            _head("POST", self._endpoint, modern_headers(self._endpoint, "tools/call", tool), len(body)) + body
+        )
+        status, fields = await _answer_head(reader)
+        _check(result_in(status, fields, await _answer_body(reader, fields)), f"hello {number}")
+        return writer
+
+    async def listen(self, _number: int) -> asyncio.StreamWriter:
+        """A `subscriptions/listen` stream of a 2026-07-28 client, acknowledged."""
+        reader, writer = await self._connect()
+        params = {"notifications": {"toolsListChanged": True}, "_meta": META}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params}
+        body = json.dumps(message).encode()
+        headers = modern_headers(self._endpoint, "subscriptions/listen")
+        writer.write(_head("POST", self._endpoint, headers, len(body)) + body)
+        status, fields = await _answer_head(reader)
+        if status != 200 or "event-stream" not in fields.get("content-type", ""):
+            raise WrongAnswer(f"subscriptions/listen was answered with {status} {fields}")
+        await reader.readuntil(b"notifications/subscriptions/acknowledged")
+        return writer
+
     async def park(self, number: int, tool: str) -> Parked:
         """A call of `tool` that waits for its caller's answer."""
         params = {"name": tool, "arguments": {"message": f"call {number}"}}
@@ -86,6 +117,11 @@ class Crowd:
         given = {key: {"action": "accept", "content": {"name": "Ann"}} for key in parked.questions}
         result = await self._modern({**parked.params, "requestState": parked.state, "inputResponses": given})
         _check(result, f"Ann {parked.params['arguments']['message']}")
+
+    @property
+    def connections(self) -> int:
+        """Connections that are kept for requests."""
+        return len(self._idle)
 
     def close(self) -> None:
         """Close the connections for requests."""

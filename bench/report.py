@@ -15,9 +15,9 @@ from bench.measure import Reading
 
 DOUBTFUL_SHARE = 0.15
 AIM_SHARE_OF_NGINX = 0.15
-AIM_START_S = 1.5
+AIM_START_S = 0.5
 AIM_DELAY_S = 0.5
-AIM_MEMORY_MIB = 80
+AIM_MEMORY_MIB = 60
 AIM_KIB_EACH = 40
 SPREAD_OF = ("rps", "p50_ms", "p99_ms", "cpu_s_per_1000")
 
@@ -79,7 +79,11 @@ def promised(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _of_many(many: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Memory for each session, stream and parked call, and what was left of all of them."""
     found = [
-        _figure(f"memory for each of {many['count']:,}, KiB: {kind['title']}", kind["kib_each"], AIM_KIB_EACH)
+        _figure(
+            f"memory for each of {many['count']:,}, KiB: {kind['title']}",
+            kind["kib_each"],
+            kind.get("aim_kib", AIM_KIB_EACH),
+        )
         for kind in many["kinds"]
     ]
     left = sum(max(0, count) for kind in many["kinds"] for count in kind["left"].values())
