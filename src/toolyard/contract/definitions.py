@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
+
+import msgspec
 
 Era = Literal["modern", "legacy"]
 Json = dict[str, Any]
+_encode_sorted = msgspec.json.Encoder(order="deterministic").encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observation:
     """The definitions of one upstream at one moment. Dicts are as the upstream sent them, unknown fields kept; nobody
     changes them. `observed_at`: seconds since 1970. `ttl_ms`: how long the upstream said its lists stay fresh."""
@@ -32,10 +36,30 @@ class Observation:
     warnings: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        """SHA-256 of everything but the time, in hexadecimal: equal definitions have equal digests."""
-        content = [
-            self.era, self.revision, dict(self.server_info), dict(self.capabilities), self.instructions,
-            self.tools, self.resources, self.resource_templates, self.prompts,
-        ]  # fmt: skip
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        """SHA-256 of everything but the times, in hexadecimal: equal definitions have equal digests. Made once."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        return _digest_of(self)
+
+    def since(self, known: Observation | None) -> Observation:
+        """The same, with the very definitions of the one before where nothing but the times has changed: what was made
+        of them is good for these."""
+        if known is None or known.digest() != self.digest():
+            return self
+        same = replace(known, observed_at=self.observed_at, ttl_ms=self.ttl_ms, warnings=self.warnings)
+        same.__dict__["_digest"] = self._digest
+        return same
+
+
+def _digest_of(seen: Observation) -> str:
+    content = [
+        seen.era, seen.revision, seen.server_info, seen.capabilities, seen.instructions,
+        seen.tools, seen.resources, seen.resource_templates, seen.prompts,
+    ]  # fmt: skip
+    try:
+        text = _encode_sorted(content)
+    except UnicodeEncodeError:  # half a surrogate pair: nothing that came over a wire has one
+        text = json.dumps(content, sort_keys=True).encode("ascii")
+    return hashlib.sha256(text).hexdigest()

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Literal, NamedTuple
 
@@ -19,6 +20,7 @@ from toolyard.contract.snapshot import Naming
 
 SEPARATOR = "__"
 MAX_NAME_CHARS = 128
+Kind = Literal["tool", "prompt"]
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -27,7 +29,7 @@ class Origin(NamedTuple):
 
     server: str
     naming: Naming
-    kind: Literal["tool", "prompt"]
+    kind: Kind
     upstream_id: str
     name: str
 
@@ -35,31 +37,73 @@ class Origin(NamedTuple):
 Names = Mapping[Origin, str]
 
 
-class NameTable:
-    """The names of one kind at one server while a catalog is being made. `stored` are those given earlier; `keeps` says
-    of one whose tool is not there now whether nobody else may have it."""
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The names that one upstream's tools or prompts were given earlier, as long as nobody else takes them: worked out
+    once, and good as long as the upstream offers the same and the names are the same.
 
-    def __init__(self, stored: Names, keeps: Callable[[Origin], bool] = lambda _origin: False) -> None:
-        self._stored = stored
-        self._holders = {name: origin for origin, name in stored.items()}
+    `names`: by what the upstream calls them; `claimed`: the same by exposed name; `unclaimed`: those to be named;
+    `displaced`: those that have another name than they would get if nobody else was there."""
+
+    origins: tuple[Origin, ...]
+    given: Mapping[str, str]
+    names: Mapping[str, str]
+    claimed: dict[str, Origin]
+    unclaimed: tuple[Origin, ...]
+    displaced: tuple[Origin, ...]
+
+
+def claims(origins: Iterable[Origin], given: Mapping[str, str]) -> Claims:
+    """What these origins, all of one upstream, claim of the names `given` to it."""
+    origins, claimed, names = tuple(origins), {}, {}
+    for origin in origins:
+        exposed = given.get(origin.name)
+        if exposed is not None and exposed not in claimed:
+            claimed[exposed] = origin
+            names[origin.name] = exposed
+    unclaimed = tuple(o for o in origins if o.name not in names) if len(names) < len(origins) else ()
+    displaced = tuple(o for o in claimed.values() if names[o.name] != wanted_name(o))
+    return Claims(origins, given, names, claimed, unclaimed, displaced)
+
+
+class NameTable:
+    """The names of one kind at one server while a catalog is being made. `holders` says who was given a name last;
+    `keeps` says of one whose tool is not there now whether nobody else may have it."""
+
+    def __init__(self, holders: Mapping[str, Origin], keeps: Callable[[Origin], bool] = lambda _origin: False) -> None:
+        self._holders = holders
         self._keeps = keeps
         self.taken: dict[str, Origin] = {}
         self.collisions: list[str] = []
+        self.fresh: dict[Origin, str] = {}
+        """Names that were not given before."""
 
-    def assign(self, origins: list[Origin]) -> dict[Origin, str]:
-        """Give every origin its exposed name: stored ones first, then new ones in the order given."""
-        assigned: dict[Origin, str] = {}
-        for origin in origins:
-            name = self._stored.get(origin)
-            if name is not None and name not in self.taken:
+    def assign(self, claimants: Sequence[Claims]) -> list[Mapping[str, str]]:
+        """Give every origin its exposed name: claimed ones first, then new ones in the order given. For each of the
+        claimants: names by what its upstream calls them; its own `names` where that is all."""
+        left = [self._take_claimed(c) for c in claimants]
+        for origins in left:
+            for origin in origins:
+                self.fresh[origin] = name = self._new_name(origin)
                 self.taken[name] = origin
-                assigned[origin] = name
-        for origin in origins:
-            if origin not in assigned:
-                assigned[origin] = name = self._new_name(origin)
-                self.taken[name] = origin
-        self.collisions += [told for o in origins if (told := self._collision(o, assigned[o])) is not None]
+        assigned = [self._names(c, o) if o else c.names for c, o in zip(claimants, left, strict=True)]
+        for c, names in zip(claimants, assigned, strict=True):
+            concerned = c.displaced if names is c.names else c.origins
+            self.collisions += [told for o in concerned if (told := self._collision(o, names[o.name])) is not None]
         return assigned
+
+    def _take_claimed(self, c: Claims) -> Sequence[Origin]:
+        """Take what is claimed and free; who is left without a name."""
+        if self.taken.keys().isdisjoint(c.claimed):
+            self.taken.update(c.claimed)
+            return c.unclaimed
+        for name, origin in c.claimed.items():
+            self.taken.setdefault(name, origin)
+        return [o for o in c.origins if self.taken.get(c.names.get(o.name, "")) is not o]
+
+    def _names(self, c: Claims, left: Sequence[Origin]) -> dict[str, str]:
+        new = {o.name: self.fresh[o] for o in left}
+        return {o.name: new.get(o.name) or c.names[o.name] for o in c.origins}
 
     def _new_name(self, origin: Origin) -> str:
         return next(name for name in _candidates(origin) if self._holder(name, origin) is None)

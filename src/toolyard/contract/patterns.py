@@ -67,6 +67,12 @@ class Patterns:
             return False
         return any(p.tags_upstream(upstream) if p.by_tag else p.upstream(upstream.id) for p in self._include)
 
+    def names_all(self, upstream: UpstreamSpec) -> bool:
+        """Whether the server offers every tool of this upstream, as far as that is sure without looking at them."""
+        if any(p.upstream(upstream.id) for p in self._exclude):
+            return False
+        return any(p.whole and p.upstream(upstream.id) for p in self._include)
+
     def names_tool(self, upstream: UpstreamSpec, definition: Json) -> bool:
         """Whether the server offers this tool."""
         name = definition["name"]

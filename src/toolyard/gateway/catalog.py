@@ -10,6 +10,7 @@ from typing import Literal
 
 from toolyard.contract.catalog import Binding, Catalog, ResourceBinding, ServerCatalog, build_catalog
 from toolyard.contract.definitions import Json, Observation
+from toolyard.contract.given_names import GivenNames
 from toolyard.contract.naming import Names
 from toolyard.contract.snapshot import Snapshot
 
@@ -30,14 +31,14 @@ class CatalogHolder:
         that are given here meanwhile hold until then."""
         self._assigns = assigns
         self._observations = dict(observations)
-        self._names = dict(names)
+        self._names = GivenNames(names)
         self.current = build_catalog(snapshot, self._observations, self._names)
         if assigns:
-            self._names.update(self.current.names)
+            self._names = self._names.updated(self.current.fresh)
         self.on_change: Changed = lambda _code, _kinds: None
         self.on_swap: Callable[[Catalog], None] = lambda _catalog: None
         """Told of every catalog when it has come into force."""
-        self._unsaved = {origin: name for origin, name in self.current.names.items() if names.get(origin) != name}
+        self._unsaved = dict(self.current.fresh)
         self._save_names: Callable[[Names], None] | None = None
 
     @property
@@ -57,9 +58,8 @@ class CatalogHolder:
 
     def take_names(self, names: Names) -> None:
         """Take over names that another process has given."""
-        self._names.update(names)
-        given = self.current.names
-        if any(given.get(origin, name) != name for origin, name in names.items()):
+        self._names = self._names.updated(names)
+        if any(self.current.name_of(origin) not in (None, name) for origin, name in names.items()):
             self._swap(self.current.snapshot)
 
     def observation(self, upstream_id: str) -> Observation | None:
@@ -76,20 +76,19 @@ class CatalogHolder:
     def observe(self, observation: Observation) -> bool:
         """Take in what an upstream offers now; False if nothing but the time changed."""
         known = self._observations.get(observation.upstream_id)
-        self._observations[observation.upstream_id] = observation
-        if known is not None and known.digest() == observation.digest() and known.ttl_ms == observation.ttl_ms:
+        seen = self._observations[observation.upstream_id] = observation.since(known)
+        if known is not None and known.digest() == seen.digest() and known.ttl_ms == seen.ttl_ms:
             return False
         self._swap(self.current.snapshot)
         return True
 
     def _swap(self, snapshot: Snapshot) -> None:
-        before, after = self.current, build_catalog(snapshot, self._observations, self._names)
-        fresh = {origin: name for origin, name in after.names.items() if self._names.get(origin) != name}
+        before, after = self.current, build_catalog(snapshot, self._observations, self._names, self.current)
         if self._assigns:
-            self._names.update(fresh)
+            self._names = self._names.updated(after.fresh)
         self.current = after
         self.on_swap(after)
-        self._save(fresh)
+        self._save(after.fresh)
         for code, server in after.servers.items():
             kinds = _changed_lists(before.servers.get(code), server)
             if kinds:
@@ -104,10 +103,10 @@ class CatalogHolder:
 
 def _changed_lists(before: ServerCatalog | None, after: ServerCatalog) -> frozenset[ListKind]:
     """The lists that a client would find to be others. Where a call goes and how long it may take is not in them."""
-    if before is None:
+    if before is None or before is after:
         return frozenset()
     kinds: set[ListKind] = set()
-    if _shown(before.tools.values()) != _shown(after.tools.values()):
+    if before.tools is not after.tools and _shown(before.tools.values()) != _shown(after.tools.values()):
         kinds.add("tools")
     if _shown(before.prompts.values()) != _shown(after.prompts.values()):
         kinds.add("prompts")

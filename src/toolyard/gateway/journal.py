@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -86,9 +86,9 @@ class Journal:
 
     def keep_observation(self, observation: Observation) -> None:
         """Remember what an upstream offers now."""
-        body = msgspec.json.encode(asdict(observation))
-        row = (observation.upstream_id, observation.digest(), body)
-        self._put(lambda c: _execute(c, "insert or replace into observations values (?, ?, ?)", row))
+        upstream_id, digest = observation.upstream_id, observation.digest()
+        insert = "insert or replace into observations values (?, ?, ?)"
+        self._put(lambda c: _execute(c, insert, (upstream_id, digest, msgspec.json.encode(observation))))
 
     def keep_names(self, names: Names) -> None:
         """Remember exposed names, so that they never move."""

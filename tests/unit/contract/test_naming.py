@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.unit.contract.making import observed, snap
 from toolyard.contract.catalog import build_catalog
-from toolyard.contract.naming import MAX_NAME_CHARS, Names, NameTable, Origin, wanted_name
+from toolyard.contract.given_names import Book, GivenNames
+from toolyard.contract.naming import MAX_NAME_CHARS, Names, NameTable, Origin, claims, wanted_name
 from toolyard.contract.snapshot import Naming, ServerSpec
 
 VALID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -21,7 +22,18 @@ def origin(upstream_id: str, name: str, naming: Naming = "prefixed", server: str
 
 
 def assign(*origins: Origin, stored: Names | None = None) -> dict[Origin, str]:
-    return NameTable(stored or {}).assign(list(origins))
+    return settled(GivenNames(stored or {}), *origins)[0]
+
+
+def settled(given: GivenNames, *origins: Origin) -> tuple[dict[Origin, str], list[str]]:
+    """The names of these origins, all of one server and kind, and the collisions."""
+    book, of_upstream = Book(*origins[0][:3]), dict[str, dict[Origin, None]]()
+    for one in origins:
+        of_upstream.setdefault(one.upstream_id, {})[one] = None
+    claimants = [claims(own, given.of_upstream(book, upstream_id)) for upstream_id, own in of_upstream.items()]
+    table = NameTable(given.holders(book))
+    names = table.assign(claimants)
+    return {o: n[o.name] for c, n in zip(claimants, names, strict=True) for o in c.origins}, table.collisions
 
 
 def test_a_prefixed_name_is_upstream_and_tool_and_a_plain_one_is_the_tools_own():
@@ -62,10 +74,9 @@ def test_long_names_that_differ_at_their_end_only_stay_different():
 
 
 def test_of_two_plain_names_the_earlier_upstreams_stays_and_the_other_is_prefixed_and_reported():
-    table = NameTable({})
     first, second = origin("a", "echo", "plain"), origin("b", "echo", "plain")
-    assert table.assign([first, second]) == {first: "echo", second: "b__echo"}
-    (told,) = table.collisions
+    names, (told,) = settled(GivenNames({}), first, second)
+    assert names == {first: "echo", second: "b__echo"}
     assert told == "tool 'echo' of 'b' is exposed as 'b__echo': 'echo' belongs to 'a'"
 
 
@@ -110,9 +121,8 @@ def test_names_stay_when_upstreams_arrive_in_another_order_and_after_a_restart()
 
 def test_a_collision_is_still_reported_after_a_restart():
     a, b = origin("a", "echo", "plain"), origin("b", "echo", "plain")
-    table = NameTable({a: "echo", b: "b__echo"})
-    table.assign([a, b])
-    assert table.collisions == ["tool 'echo' of 'b' is exposed as 'b__echo': 'echo' belongs to 'a'"]
+    _, collisions = settled(GivenNames({a: "echo", b: "b__echo"}), a, b)
+    assert collisions == ["tool 'echo' of 'b' is exposed as 'b__echo': 'echo' belongs to 'a'"]
 
 
 def test_nobody_gets_the_name_of_a_tool_that_is_away_while_its_upstream_is_configured():
