@@ -196,9 +196,11 @@ async def serving(
     clock = ManualClock(1000.0)
     refused: list[str] = []
     wire = replace(WireLimits(tick_s=0.01 if ticking else 3600.0), **limits)
-    server = GatewayServer(
-        RouteTable(routes or STANDARD), limits=wire, edge=edge, refused=refused.append, now=clock.monotonic
-    )
+
+    def note(code: str, count: int = 1, /) -> None:
+        refused.extend([code] * count)
+
+    server = GatewayServer(RouteTable(routes or STANDARD), limits=wire, edge=edge, refused=note, now=clock.monotonic)
     port = await server.start("127.0.0.1", 0)
     rig = Rig(server, port, clock, refused)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from toolyard.gateway.admission import AdmissionLimits
 from toolyard.gateway.refusals import (
     BodyTooLarge,
     HeadersTooLarge,
@@ -48,6 +49,7 @@ class WireLimits:
     message_bytes: int = 4 * 1024 * 1024
     ping_s: float = 20.0
     tick_s: float = 0.5
+    admission: AdmissionLimits = AdmissionLimits()  # noqa: RUF009  (frozen)
 
 
 def skip_empty_lines(buffer: bytearray) -> None:

@@ -105,9 +105,9 @@ class Metrics:
         """A request was refused by the gateway; `reason` is an error's code."""
         self._refusals.get(reason).inc()
 
-    def wire_refused(self, code: str) -> None:
-        """A request was refused before any handler ran."""
-        self._wire_refusals.get(code).inc()
+    def wire_refused(self, code: str, count: int = 1, /) -> None:
+        """Requests were refused before any handler ran."""
+        self._wire_refusals.get(code).inc(count)
 
     def upstream_up(self, upstream_id: str, *, up: bool) -> None:
         """The upstream does or does not answer."""

@@ -76,6 +76,19 @@ class Reception:
     match: Match
     headers: Headers = ()
 
+    @property
+    def plain(self) -> bool:
+        """A call as programs make it, of which only the length matters to whoever refuses it."""
+        request = self.request
+        return (
+            self.match.route.limit == "call"
+            and request.method == "POST"
+            and request.keep_alive
+            and request.length is not None
+            and not self.headers
+            and "expect" not in request.headers
+        )
+
 
 def receive(
     request: RequestHead, listener: Listener, peer: Peer, routes: RouteTable, limits: WireLimits

@@ -135,6 +135,15 @@ class TooManyConnections(WireRefusal):
     headers = (("retry-after", "1"),)
 
 
+class Overloaded(WireRefusal):
+    """The gateway has more to do than it can."""
+
+    code = "overloaded"
+    status = 503
+    closes = False
+    headers = (("retry-after", "1"),)
+
+
 class ShuttingDown(PlatformError):
     """The gateway is shutting down; the call was given up."""
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from socket import socket
 from time import monotonic
 
+from toolyard.gateway.admission import Admission
 from toolyard.gateway.edge import EdgeSettings, edge_rules
 from toolyard.gateway.framing import WireLimits
 from toolyard.gateway.reception import Listener
 from toolyard.gateway.routes import RouteTable
-from toolyard.gateway.wire import WireProtocol, WireService
+from toolyard.gateway.wire import Refused, WireProtocol, WireService
 from toolyard.kit.unix_path import bind_private
 
 _BACKLOG = 2048
@@ -35,7 +36,7 @@ class GatewayServer:
         *,
         limits: WireLimits | None = None,
         edge: EdgeSettings | None = None,
-        refused: Callable[[str], None] = lambda code: None,
+        refused: Refused = lambda _code, _count=1: None,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self.on_drain: list[Callable[[], None]] = []
@@ -49,6 +50,11 @@ class GatewayServer:
     def draining(self) -> bool:
         """The server is on its way down."""
         return self._service.draining
+
+    @property
+    def admission(self) -> Admission:
+        """Which requests begin."""
+        return self._service.admission
 
     @property
     def connection_count(self) -> int:

@@ -4,8 +4,9 @@ States. HEAD: reading, or waiting for, a head. BODY: reading a body. BUSY: a han
 what the client sends meanwhile waits unparsed, about `pipelined_bytes` of it. SOCKET: a WebSocket has taken over.
 LINGER: refused; what still comes is thrown away for a moment, so that the client can read why. CLOSED: nothing more.
 
-Order for each request: limits on raw bytes, grammar, Host, Origin, path, route, what the head says of the body, the
-route's `admit`, 100-continue, the body, the handler. No timers of its own: the server calls `tick` every `tick_s`.
+Order for each request: admission (admission.py), limits on raw bytes, grammar, Host, Origin, path, route, what the head
+says of the body, the route's `admit`, 100-continue, the body, the handler. No timers of its own: the server calls
+`tick` every `tick_s`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from __future__ import annotations
 import asyncio
 import enum
 import math
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import cast
+from functools import lru_cache
+from typing import Final, Protocol, cast
 
 from toolyard.gateway import edge
-from toolyard.gateway.call import Answer, ClientGone
+from toolyard.gateway.admission import Admission
+from toolyard.gateway.call import Answer, ClientGone, Principal
 from toolyard.gateway.downstream.websocket import WebSocket
 from toolyard.gateway.framing import ChunkedBody, WireLimits, find_head, skip_empty_lines
 from toolyard.gateway.head_reader import HeadReader, RequestHead
@@ -27,6 +31,7 @@ from toolyard.gateway.outflow import Outflow
 from toolyard.gateway.reception import Listener, Peer, Reception, receive
 from toolyard.gateway.refusals import (
     Failed,
+    Overloaded,
     RequestTimedOut,
     ShuttingDown,
     TooManyConnections,
@@ -39,6 +44,7 @@ from toolyard.kit.logs import get_logger
 
 _log = get_logger(__name__)
 _CR = 0x0D
+_HEAD_END: Final = b"\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -51,6 +57,18 @@ class _State(enum.Enum):
     CLOSED = enum.auto()
 
 
+class Refused(Protocol):
+    """Is told the code of every refusal."""
+
+    def __call__(self, code: str, count: int = 1, /) -> None: ...
+
+
+@lru_cache(1)
+def _overloaded_answer(_second: int) -> bytes:
+    """The refusal of an overloaded gateway, which has the time in it."""
+    return b"".join(encode_answer(error_answer(Overloaded(), Overloaded.headers), (), close=False, bodyless=False))
+
+
 @dataclass(slots=True)
 class WireService:
     """What all connections of a server share. `now` is a monotonic clock, in seconds; `refused` is told the code of
@@ -59,12 +77,16 @@ class WireService:
     routes: RouteTable
     limits: WireLimits
     now: Callable[[], float]
-    refused: Callable[[str], None]
+    refused: Refused
+    admission: Admission = field(init=False)
     draining: bool = False
     connections: set[WireProtocol] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the last connection or handler has ended."""
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self.limits.admission, self.now, lambda count: self.refused(Overloaded.code, count))
 
     def connection_ended(self, connection: WireProtocol) -> None:
         self.connections.discard(connection)
@@ -101,6 +123,8 @@ class WireProtocol(asyncio.Protocol):
         self._endless = False
         self._socket: WebSocket | None = None
         self._task: asyncio.Task[None] | None = None
+        self._principal: Principal | None = None
+        self._held_until = -math.inf
 
     @property
     def closing(self) -> bool:
@@ -153,12 +177,14 @@ class WireProtocol(asyncio.Protocol):
         sink, task = self._sink, self._task
         self._sink = self._task = None
         self._state = _State.CLOSED
+        self._service.admission.forget(self)
         self._deadline = self._service.now() + self._limits.write_stall_s
         self._buffer.clear()
         self._out.lose()
         if self._socket is not None:
             self._socket.lost()
         if sink is not None:
+            self._service.admission.running -= 1
             sink.gone = True
             if task is not None and not sink.outlives:
                 task.cancel()
@@ -167,6 +193,11 @@ class WireProtocol(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Begin the next request, if enough of it is here."""
+        admission = self._service.admission
+        if admission.running < admission.few or self._state is not _State.HEAD or admission.admits(self):
+            self._read()
+
+    def _read(self) -> None:
         try:
             if self._state is _State.HEAD and self._buffer:
                 self._read_head()
@@ -246,6 +277,8 @@ class WireProtocol(asyncio.Protocol):
         self._state = _State.BUSY
         self._deadline = math.inf
         self._sink = sink
+        self._principal = reception.head.principal
+        self._service.admission.running += 1
         self._endless = reception.match.route.limit == "stream"
         self._task = self._spawn(self._run(reception, body, sink))
 
@@ -326,6 +359,7 @@ class WireProtocol(asyncio.Protocol):
         if sink is not self._sink:
             return
         self._sink = self._task = None
+        self._service.admission.running -= 1
         self._out.then(self._close if close else self._next)
 
     def _next(self) -> None:
@@ -338,6 +372,71 @@ class WireProtocol(asyncio.Protocol):
             self._transport.resume_reading()
         if self._buffer:
             self._advance()
+
+    # --- called by admission (see admission.Comer)
+
+    @property
+    def caller(self) -> str:
+        """Who called last on this connection, else where it comes from."""
+        return self._principal.id if self._principal is not None else self._peer.client
+
+    def hold(self) -> None:
+        """Read no more until the turn comes."""
+        self._reading_paused = True
+        self._transport.pause_reading()
+
+    def was_held(self) -> bool:
+        """Whether what has come now may have come while reading was held; True once."""
+        held, self._held_until = self._service.now() < self._held_until, -math.inf
+        return held
+
+    def begin(self) -> None:
+        """Serve the request that waited for its turn."""
+        self._read_on()
+        self._read()
+
+    def refuse(self) -> int:
+        """Refuse what has come; how many requests that was. Whoever does not read the refusals is cut off."""
+        if self._state is not _State.HEAD:
+            return 0
+        if self._out.backed_up:
+            self._transport.abort()
+            return 0
+        self._read_on()
+        count = 0 if self.closing else self._service.admission.take_known(self._buffer)
+        if count:
+            self._out.write(_overloaded_answer(int(time.time())) * count)
+        self._deadline = self._service.now() + (self._limits.head_s if self._buffer else self._limits.idle_s)
+        return count + (self._refuse_unknown() if _HEAD_END in self._buffer else 0)
+
+    def _refuse_unknown(self) -> int:
+        """Refuse one request whose head has to be read for that. Probes are served all the same."""
+        try:
+            end = find_head(self._buffer, 0, self._limits)
+            raw = bytes(self._buffer[:end])
+            del self._buffer[:end]
+            request = self._reader.read(raw)
+            self._request = request
+            self._keep_alive = request.keep_alive
+            reception = receive(request, self._listener, self._peer, self._service.routes, self._limits)
+            if isinstance(reception, Answer) or reception.match.route.limit == "probe":
+                self._begin(request, raw)
+                return 0
+            self._answer_now(error_answer(Overloaded(), Overloaded.headers), reception.headers)
+            if reception.plain:
+                self._service.admission.learn(raw, request.length or 0)
+        except WireRefusal as refusal:
+            self._refuse(refusal)
+            return 0
+        if self._buffer:
+            self._held_until = self._service.now() + self._limits.admission.wait_s
+        return 1
+
+    def _read_on(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+            self._held_until = self._service.now() + self._limits.admission.wait_s
 
     # --- WebSocket
 

@@ -1,0 +1,261 @@
+"""Requests by the clock, whether or not answers come: `open_loop.py PLAN` drives one port and prints what came of it.
+
+PLAN is a JSON file: `port`, `seconds`, `rate` (requests a second, of all callers together), `core`, `tick_ms`, and
+`callers`: each with its request's `bytes`, its `weight` in the rate and how many `connections` it may open. An arrival
+takes a connection that waits for nothing, else a new one, else it is written behind another request (pipelining). The
+time of an answer counts from when its request was due, so that a generator that falls behind makes itself look worse,
+never the gateway better.
+
+One thread, no framework: at 100,000 requests a second the sockets' system calls are most of what it costs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import select
+import socket
+import sys
+import time
+from collections import Counter, deque
+from pathlib import Path
+from typing import Any
+
+_STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
+_ENDS = (b"}", b"]")
+_TABLE = 256
+_BUCKETS_PER_S = 2000
+_MAX_BUCKETS = 40_000
+_DRAIN_S = 2.0
+_GO = select.EPOLLIN
+_BOTH = select.EPOLLIN | select.EPOLLOUT
+
+
+class Caller:
+    """Whoever sends: its request, its connections, and what it got."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        request = plan["bytes"].encode("latin-1")
+        self.times = [request * count for count in range(_TABLE)]
+        self.most = plan["connections"]
+        self.connections: list[Connection] = []
+        self.idle: deque[Connection] = deque()
+        self.turn = 0
+        self.answers: Counter[int] = Counter()
+
+
+class Connection:
+    """One kept-alive connection; `due` are the times of the requests on it that have no answer yet."""
+
+    __slots__ = ("caller", "due", "rest", "socket", "tail", "to_send")
+
+    def __init__(self, caller: Caller, opened: socket.socket) -> None:
+        self.caller = caller
+        self.socket = opened
+        self.due: deque[float] = deque()
+        self.rest = b""
+        self.tail = b""
+        self.to_send = 0
+
+
+class OpenLoop:
+    """One run."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.callers = [Caller(one) for one in plan["callers"]]
+        order = [c for c, one in zip(self.callers, plan["callers"], strict=True) for _ in range(one["weight"])]
+        random.Random(1).shuffle(order)
+        self.order = order
+        self.epoll = select.epoll()
+        self.by_fd: dict[int, Connection] = {}
+        self.buckets: dict[int, list[int]] = {}
+        self.by_second: dict[int, Counter[int]] = {}
+        self.no_retry_after = self.offered = self.lost = self.refused_connections = 0
+        self.late_s = 0.0
+        self.began = 0.0
+
+    def run(self) -> dict[str, Any]:
+        """Send for the planned time, then wait a little for what is still to come."""
+        rate, end_s, tick_s = self.plan["rate"], self.plan["seconds"], self.plan.get("tick_ms", 2) / 1000
+        total, size = int(rate * end_s), len(self.order)
+        self.began = began = time.perf_counter()
+        next_tick = began
+        while self.offered < total:
+            now = time.perf_counter()
+            if now >= next_tick:
+                next_tick += tick_s
+                wanted = min(total, int((now - began) * rate))
+                touched: list[Connection] = []
+                for number in range(self.offered, wanted):
+                    connection = self._connection(self.order[number % size])
+                    if connection is None:
+                        self.refused_connections += 1
+                        continue
+                    connection.due.append(began + number / rate)
+                    if connection.to_send == 0:
+                        touched.append(connection)
+                    connection.to_send += 1
+                self.offered = wanted
+                for connection in touched:
+                    self._send(connection)
+                self.late_s = max(self.late_s, now - next_tick)
+            self._receive(max(0.0, next_tick - time.perf_counter()))
+        stop = time.perf_counter() + _DRAIN_S
+        while time.perf_counter() < stop and any(c.due for c in self.by_fd.values()):
+            self._receive(0.05)
+        return self._told(time.perf_counter())
+
+    def _connection(self, caller: Caller) -> Connection | None:
+        idle = caller.idle
+        while idle:
+            connection = idle.popleft()
+            if not connection.due and connection.socket.fileno() >= 0:
+                return connection
+        if len(caller.connections) < caller.most:
+            return self._open(caller)
+        if not caller.connections:
+            return None
+        caller.turn += 1
+        return caller.connections[caller.turn % len(caller.connections)]
+
+    def _open(self, caller: Caller) -> Connection | None:
+        opened = socket.socket()
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            opened.connect(("127.0.0.1", self.plan["port"]))
+        except OSError:
+            opened.close()
+            return None
+        opened.setblocking(False)
+        connection = Connection(caller, opened)
+        caller.connections.append(connection)
+        self.by_fd[opened.fileno()] = connection
+        self.epoll.register(opened.fileno(), _GO)
+        return connection
+
+    def _send(self, connection: Connection) -> None:
+        count, connection.to_send = connection.to_send, 0
+        table = connection.caller.times
+        data = table[count] if count < _TABLE else table[1] * count
+        if connection.rest:
+            connection.rest += data
+            return
+        try:
+            sent = connection.socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._close(connection)
+            return
+        if sent < len(data):
+            connection.rest = data[sent:]
+            self.epoll.modify(connection.socket.fileno(), _BOTH)
+
+    def _receive(self, wait_s: float) -> None:
+        for fd, event in self.epoll.poll(wait_s, 1024):
+            connection = self.by_fd.get(fd)
+            if connection is None:
+                continue
+            if event & select.EPOLLOUT:
+                self._send_rest(connection)
+            if event & ~select.EPOLLOUT:
+                self._read(connection)
+
+    def _send_rest(self, connection: Connection) -> None:
+        try:
+            sent = connection.socket.send(connection.rest)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._close(connection)
+            return
+        connection.rest = connection.rest[sent:]
+        if not connection.rest:
+            self.epoll.modify(connection.socket.fileno(), _GO)
+
+    def _read(self, connection: Connection) -> None:
+        try:
+            data = connection.socket.recv(262_144)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close(connection)
+            return
+        if connection.tail:
+            data = connection.tail + data
+        connection.tail = b""
+        statuses = _STATUS.findall(data)
+        if not data.endswith(_ENDS):
+            statuses.pop()
+            connection.tail = data[data.rindex(b"HTTP/1.1 ") :]
+        self._count(connection, statuses, data)
+
+    def _count(self, connection: Connection, statuses: list[bytes], data: bytes) -> None:
+        now = time.perf_counter()
+        second = self.by_second.setdefault(int(now - self.began), Counter())
+        due = connection.due
+        if not due and statuses:
+            raise SystemExit(f"an answer to nothing: {data[:500]!r}")
+        for text in statuses:
+            status = int(text)
+            bucket = min(_MAX_BUCKETS, int((now - due.popleft()) * _BUCKETS_PER_S))
+            counts = self.buckets.get(status)
+            if counts is None:
+                counts = self.buckets[status] = [0] * (_MAX_BUCKETS + 1)
+            counts[bucket] += 1
+            second[status] += 1
+            connection.caller.answers[status] += 1
+        shed = sum(text in (b"429", b"503") for text in statuses)
+        if shed:
+            self.no_retry_after += shed - data.lower().count(b"\r\nretry-after: ")
+        if not due:
+            connection.caller.idle.append(connection)
+
+    def _close(self, connection: Connection) -> None:
+        self.lost += len(connection.due)
+        connection.due.clear()
+        self.by_fd.pop(connection.socket.fileno(), None)
+        connection.caller.connections.remove(connection)
+        connection.socket.close()
+
+    def _told(self, now: float) -> dict[str, Any]:
+        return {
+            "offered": self.offered,
+            "seconds": now - self.began,
+            "no_connection": self.refused_connections,
+            "lost": self.lost,
+            "unanswered": sum(len(c.due) for c in self.by_fd.values()),
+            "no_retry_after": self.no_retry_after,
+            "generator_late_ms": self.late_s * 1000,
+            "connections": sum(len(c.connections) for c in self.callers),
+            "answers": {str(status): _figures(counts) for status, counts in self.buckets.items()},
+            "by_second": {second: dict(counts) for second, counts in sorted(self.by_second.items())},
+            "by_caller": [dict(caller.answers) for caller in self.callers],
+            "cpu_s": time.process_time(),
+        }
+
+
+def _figures(counts: list[int]) -> dict[str, float]:
+    """How many, and their times in milliseconds."""
+    total = sum(counts)
+    found = {"count": float(total)}
+    for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99), ("p999_ms", 0.999), ("max_ms", 1.0)):
+        left = total * share
+        for bucket, count in enumerate(counts):
+            left -= count
+            if left <= 0:
+                found[name] = (bucket + 1) * 1000 / _BUCKETS_PER_S
+                break
+    return found
+
+
+if __name__ == "__main__":
+    the_plan = json.loads(Path(sys.argv[1]).read_text())
+    if the_plan.get("core") is not None:
+        os.sched_setaffinity(0, {the_plan["core"]})
+    print(json.dumps(OpenLoop(the_plan).run()))

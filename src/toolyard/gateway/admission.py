@@ -1,0 +1,197 @@
+"""Which requests begin at once, which wait a moment, and which are refused, when more come than can be served.
+
+Theory of operation. A gateway that begins everything it reads serves nothing in the end: all it can do goes into
+beginnings (decision 0014 has the figures). So a request is begun only when the loop has room for it, which is decided
+before a byte of it is parsed. While few requests run, nothing is decided at all: the connection compares two numbers.
+Beyond that each turn of the loop begins at most `per_turn` requests; the rest wait on their connections, unread. Turns
+stay short, whatever comes, and the loop never idles while something waits. Those who wait are begun in the order in
+which they came, one of each caller in turn, so that a caller who sends much waits behind itself. Whoever has waited
+`wait_s` is refused with what else has come on its connection meanwhile: a client is told soon, and a connection that
+sends without end costs a few wake-ups a second instead of one for each request.
+
+Refusing has to be much cheaper than serving. The heads of refused requests are remembered with the length of their
+bodies, learnt by the strict reader, so that the same head again is recognised and skipped without being read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+_HEAD_END: Final = b"\r\n\r\n"
+_MAX_KNOWN: Final = 1024
+_MAX_KNOWN_BYTES: Final = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """`few`: so many requests may run before anything is decided. `per_turn`: so many more are begun in one turn of the
+    loop. `wait_s`: how long the others wait before they are refused."""
+
+    few: int = 16
+    per_turn: int = 16
+    wait_s: float = 0.03
+
+
+class Comer(Protocol):
+    """A connection on which a request has come, as admission sees it. `caller` says whose it is, as far as is known."""
+
+    @property
+    def caller(self) -> str: ...
+    def hold(self) -> None:
+        """Read no more until the turn comes."""
+        ...
+
+    def was_held(self) -> bool:
+        """Whether what has come now came while it was held; True once."""
+        ...
+
+    def begin(self) -> None:
+        """Read the request and serve it."""
+        ...
+
+    def refuse(self) -> int:
+        """Refuse everything that has come; how many requests that was."""
+        ...
+
+
+class Admission:
+    """The door of one server. `refused` is told how many requests were refused."""
+
+    __slots__ = (
+        "_few",
+        "_known",
+        "_left",
+        "_limits",
+        "_now",
+        "_queues",
+        "_refused",
+        "_turning",
+        "_waiting",
+        "closed",
+        "few",
+        "running",
+    )
+
+    def __init__(self, limits: AdmissionLimits, now: Callable[[], float], refused: Callable[[int], None]) -> None:
+        self.running = 0
+        """Requests that have begun and not ended. A connection asks no more than whether these are few."""
+        self.few = limits.few
+        self.closed = False
+        self._limits = limits
+        self._now = now
+        self._refused = refused
+        self._left = 0
+        self._turning = False
+        self._waiting: OrderedDict[Comer, tuple[float, str]] = OrderedDict()
+        """Since when, and in whose queue; the oldest first."""
+        self._queues: OrderedDict[str, deque[Comer]] = OrderedDict()
+        """Whose turn is next first."""
+        self._known: dict[bytes, int] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Connections that wait for their turn."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        self.closed = True
+        self.few = 0
+
+    def open(self) -> None:
+        """Admit again."""
+        self.closed = False
+        self.few = self._limits.few
+
+    def admits(self, comer: Comer) -> bool:
+        """Whether a request may begin now, when more than a few run; otherwise it waits, or has been refused."""
+        if comer in self._waiting:
+            comer.hold()
+            return False
+        if comer.was_held() or self.closed:
+            self._refused(comer.refuse())
+            return False
+        if not self._turning:
+            self._turning = True
+            self._left = self._limits.per_turn
+            asyncio.get_running_loop().call_soon(self._turn)
+        if self._left > 0 and not self._waiting:
+            self._left -= 1
+            return True
+        caller = comer.caller
+        self._waiting[comer] = (self._now(), caller)
+        queue = self._queues.get(caller)
+        if queue is None:
+            queue = self._queues[caller] = deque()
+        queue.append(comer)
+        return False
+
+    def forget(self, comer: Comer) -> None:
+        """The connection has gone."""
+        ticket = self._waiting.pop(comer, None)
+        if ticket is not None:
+            self._leave_queue(comer, ticket[1])
+
+    def _turn(self) -> None:
+        """Once in each turn of the loop while something waits: refuse who waited long, begin the next."""
+        try:
+            self._refuse_overdue()
+            self._left = self._limits.per_turn
+            while self._left and self._queues:
+                self._left -= 1
+                caller, queue = self._queues.popitem(last=False)
+                comer = queue.popleft()
+                if queue:
+                    self._queues[caller] = queue
+                del self._waiting[comer]
+                comer.begin()
+        finally:
+            self._turning = bool(self._waiting)
+            if self._turning:
+                asyncio.get_running_loop().call_soon(self._turn)
+
+    def _refuse_overdue(self) -> None:
+        since_then = self._now() - (0.0 if self.closed else self._limits.wait_s)
+        refused = 0
+        while self._waiting:
+            comer, (since, caller) = next(iter(self._waiting.items()))
+            if since > since_then:
+                break
+            del self._waiting[comer]
+            self._leave_queue(comer, caller)
+            refused += comer.refuse()
+        if refused:
+            self._refused(refused)
+
+    def _leave_queue(self, comer: Comer, caller: str) -> None:
+        """Mostly it is the first: queues and `_waiting` have the same order."""
+        queue = self._queues[caller]
+        queue.remove(comer)
+        if not queue:
+            del self._queues[caller]
+
+    def learn(self, raw: bytes, length: int) -> None:
+        """Remember a whole head, which may be refused unread when it comes again, and the length of its body."""
+        if len(raw) > _MAX_KNOWN_BYTES:
+            return
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[raw] = length
+
+    def take_known(self, buffer: bytearray) -> int:
+        """Take whole requests with known heads from the front of what was received; how many."""
+        known, taken, at = self._known, 0, 0
+        while (end := buffer.find(_HEAD_END, at)) >= 0:
+            end += 4
+            length = known.get(bytes(buffer[at:end]))
+            if length is None or len(buffer) < end + length:
+                break
+            at = end + length
+            taken += 1
+        if at:
+            del buffer[:at]
+        return taken

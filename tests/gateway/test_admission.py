@@ -1,0 +1,222 @@
+"""Admission: what begins, what waits, what is refused, and that refusing keeps to the framing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.gateway.wire_rig import MCP, Client, Reply, Rig, echo, get, post, replies, route, serving, until, within
+from toolyard.gateway.admission import Admission, AdmissionLimits
+from toolyard.gateway.call import Answer, Head
+from toolyard.gateway.http_sink import HttpSink
+from toolyard.kit.clock import ManualClock
+
+NOBODY = AdmissionLimits(few=0, per_turn=0, wait_s=0.03)
+PROBE = route("/health", echo, "GET", limit="probe")
+
+
+async def reply(rig: Rig, client: Client) -> Reply:
+    """The client's next answer, while time passes."""
+    coming = asyncio.ensure_future(client.reply())
+    while not coming.done():
+        rig.pass_time(0.1)
+        await asyncio.sleep(0.001)
+    return await coming
+
+
+async def refused(rig: Rig, client: Client) -> None:
+    """The client's request is refused when it has waited."""
+    got = await reply(rig, client)
+    assert (got.status, got.code, got.headers["retry-after"]) == (503, "overloaded", "1")
+
+
+def test_a_request_for_which_there_is_no_room_is_refused_and_its_connection_lives_on() -> None:
+    async def scene() -> None:
+        async with serving(admission=NOBODY) as rig, await rig.client() as client:
+            for _ in range(3):
+                await client.send(post())
+                await refused(rig, client)
+            rig.server.admission.few = 1
+            assert (await client.ask(post(b'{"a":1}'))).json()["body"] == '{"a":1}'
+            assert rig.refused == ["overloaded"] * 3
+
+    asyncio.run(scene())
+
+
+def test_probes_are_answered_and_bad_requests_are_told_what_is_wrong_with_them() -> None:
+    async def scene() -> None:
+        async with serving(MCP, PROBE, admission=NOBODY) as rig:
+            answers = asyncio.ensure_future(
+                replies(rig, [get(b"/health"), get(b"/nothing"), b"POST / HTTP/1.1\r\nHost: elsewhere\r\n\r\n"])
+            )
+            while not answers.done():
+                rig.pass_time(0.1)
+                await asyncio.sleep(0.001)
+            assert [one.status for one in await answers] == [200, 404, 421]
+
+    asyncio.run(scene())
+
+
+def test_everything_pipelined_is_refused_in_order_and_nothing_of_a_body_is_taken_for_a_request() -> None:
+    bodies = [b"{}", b"POST /mcp/alpha HTTP/1.1\r\nHost: localhost\r\n\r\n", b"", b"\r\n\r\n" * 9, b"{}"] * 20
+
+    async def scene() -> None:
+        async with serving(admission=NOBODY) as rig, await rig.client() as client:
+            data = b"".join(post(body) for body in bodies)
+            await client.send(data[:-1])
+            for _ in bodies[1:]:
+                await refused(rig, client)
+            await client.send(data[-1:])
+            await refused(rig, client)
+            assert rig.refused == ["overloaded"] * len(bodies)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("cut", range(1, len(post(b"{}")), 7))
+def test_a_request_that_comes_in_two_parts_is_refused_once(cut: int) -> None:
+    async def scene() -> None:
+        async with serving(admission=NOBODY) as rig, await rig.client() as client:
+            await client.send(post(b"{}"))
+            await refused(rig, client)
+            await client.send(post(b"{}")[:cut])
+            await until(lambda: rig.server.admission.waiting > 0)
+            rig.pass_time(0.1)
+            await until(lambda: rig.server.admission.waiting == 0)
+            await client.send(post(b"{}")[cut:])
+            await refused(rig, client)
+            assert rig.refused == ["overloaded"] * 2
+
+    asyncio.run(scene())
+
+
+def test_a_refused_request_whose_end_is_not_known_costs_its_connection() -> None:
+    async def scene() -> None:
+        async with serving(admission=NOBODY) as rig, await rig.client() as client:
+            chunked = post().replace(b"Content-Length: 2", b"Transfer-Encoding: chunked")
+            await client.send(chunked)
+            await refused(rig, client)
+            assert await client.at_end()
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_goes_while_it_waits_leaves_nothing_and_the_next_gets_its_turn() -> None:
+    async def scene() -> None:
+        async with serving(admission=NOBODY) as rig:
+            gone, other = await rig.client(), await rig.client()
+            await gone.send(post())
+            await other.send(post())
+            await until(lambda: rig.server.admission.waiting == 2)
+            gone.close()
+            await until(lambda: rig.server.admission.waiting == 1)
+            await refused(rig, other)
+            assert rig.server.admission.waiting == 0
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_does_not_read_its_refusals_is_cut_off() -> None:
+    async def scene() -> None:
+        async with serving(admission=NOBODY, write_bytes=1024) as rig, await rig.client() as client:
+            client.writer.transport.pause_reading()
+            async with asyncio.timeout(20):
+                while rig.server.connection_count:
+                    client.writer.write(post() * 200)
+                    rig.pass_time(0.1)
+                    await asyncio.sleep(0.001)
+
+    asyncio.run(scene())
+
+
+def test_closed_nothing_begins_and_open_again_everything_does() -> None:
+    async def scene() -> None:
+        async with serving(MCP, PROBE) as rig, await rig.client() as client:
+            rig.server.admission.close()
+            assert (await client.ask(post())).status == 503
+            assert (await client.ask(get(b"/health"))).status == 200
+            rig.server.admission.open()
+            assert (await client.ask(post())).status == 200
+
+    asyncio.run(scene())
+
+
+def test_running_counts_back_to_nothing_whether_calls_end_or_their_clients_do() -> None:
+    go = asyncio.Event()
+
+    async def slow(head: Head, body: bytes, sink: HttpSink) -> None:
+        await go.wait()
+        sink.finish(Answer(200, b"{}"))
+
+    async def scene() -> None:
+        async with serving(route("/slow", slow)) as rig:
+            clients = [await rig.client() for _ in range(40)]
+            for client in clients:
+                await client.send(post(path=b"/slow"))
+            await until(lambda: rig.server.admission.running == 40)
+            for client in clients[::2]:
+                client.close()
+            await until(lambda: rig.server.admission.running == 20)
+            go.set()
+            assert [(await client.reply()).status for client in clients[1::2]] == [200] * 20
+            assert rig.server.admission.running == 0
+
+    asyncio.run(scene())
+
+
+@dataclass(eq=False)
+class Comer:
+    """A connection that only notes what becomes of it."""
+
+    caller: str
+    note: Callable[[str], None]
+    held: list[bool] = field(default_factory=list)
+
+    def hold(self) -> None:
+        self.held.append(True)
+
+    def was_held(self) -> bool:
+        return False
+
+    def begin(self) -> None:
+        self.note(self.caller)
+
+    def refuse(self) -> int:
+        self.note(f"{self.caller} refused")
+        return 1
+
+
+def test_callers_take_turns_however_much_one_of_them_sends() -> None:
+    clock, begun = ManualClock(0.0), list[str]()
+
+    async def scene() -> None:
+        admission = Admission(AdmissionLimits(few=0, per_turn=2, wait_s=1.0), clock.monotonic, lambda _count: None)
+        comers = [Comer("greedy", begun.append) for _ in range(6)] + [Comer(name, begun.append) for name in "abc"]
+        assert [admission.admits(comer) for comer in comers] == [True, True] + [False] * 7
+        await within(until(lambda: admission.waiting == 0))
+        assert begun == ["greedy", "a", "b", "c", "greedy", "greedy", "greedy"]
+
+    asyncio.run(scene())
+
+
+def test_who_waited_too_long_is_refused_and_the_later_ones_are_begun() -> None:
+    clock, noted = ManualClock(0.0), list[str]()
+
+    async def scene() -> None:
+        admission = Admission(AdmissionLimits(few=0, per_turn=0, wait_s=1.0), clock.monotonic, lambda _count: None)
+        early, late = Comer("early", noted.append), Comer("late", noted.append)
+        assert not admission.admits(early)
+        clock.advance(0.9)
+        assert not admission.admits(late)
+        assert not admission.admits(late)
+        assert late.held
+        clock.advance(0.2)
+        await within(until(lambda: bool(noted)))
+        assert (noted, admission.waiting) == (["early refused"], 1)
+        admission.forget(late)
+        assert admission.waiting == 0
+
+    asyncio.run(scene())
