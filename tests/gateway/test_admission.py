@@ -174,9 +174,13 @@ class Comer:
     caller: str
     note: Callable[[str], None]
     held: list[bool] = field(default_factory=list)
+    """True and False as reading was held and went on."""
 
     def hold(self) -> None:
         self.held.append(True)
+
+    def read_on(self) -> None:
+        self.held.append(False)
 
     def was_held(self) -> bool:
         return False
@@ -212,10 +216,10 @@ def test_who_waited_too_long_is_refused_and_the_later_ones_are_begun() -> None:
         clock.advance(0.9)
         assert not admission.admits(late)
         assert not admission.admits(late)
-        assert late.held
         clock.advance(0.2)
         await within(until(lambda: bool(noted)))
         assert (noted, admission.waiting) == (["early refused"], 1)
+        assert (early.held, late.held) == ([False], [True])
         admission.forget(late)
         assert admission.waiting == 0
 

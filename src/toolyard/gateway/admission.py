@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 _HEAD_END: Final = b"\r\n\r\n"
+_NO_HEAD: Final = b"\0"
 _MAX_KNOWN: Final = 1024
 _MAX_KNOWN_BYTES: Final = 2048
 
@@ -45,8 +46,12 @@ class Comer(Protocol):
         """Read no more until the turn comes."""
         ...
 
+    def read_on(self) -> None:
+        """Read again, if reading was held."""
+        ...
+
     def was_held(self) -> bool:
-        """Whether what has come now came while it was held; True once."""
+        """Whether what has come now waited already, behind a request that was begun or refused; True once."""
         ...
 
     def begin(self) -> None:
@@ -67,6 +72,7 @@ class Admission:
         "_left",
         "_limits",
         "_now",
+        "_overdue",
         "_queues",
         "_refused",
         "_turning",
@@ -90,12 +96,14 @@ class Admission:
         """Since when, and in whose queue; the oldest first."""
         self._queues: OrderedDict[str, deque[Comer]] = OrderedDict()
         """Whose turn is next first."""
+        self._overdue: dict[Comer, None] = {}
+        """To be refused in the next turn."""
         self._known: dict[bytes, int] = {}
 
     @property
     def waiting(self) -> int:
-        """Connections that wait for their turn."""
-        return len(self._waiting)
+        """Connections that wait for their turn or their refusal."""
+        return len(self._waiting) + len(self._overdue)
 
     def close(self) -> None:
         """Refuse everything from now on."""
@@ -112,13 +120,15 @@ class Admission:
         if comer in self._waiting:
             comer.hold()
             return False
-        if comer.was_held() or self.closed:
-            self._refused(comer.refuse())
+        if comer in self._overdue:
             return False
         if not self._turning:
             self._turning = True
             self._left = self._limits.per_turn
             asyncio.get_running_loop().call_soon(self._turn)
+        if self.closed or comer.was_held():
+            self._overdue[comer] = None
+            return False
         if self._left > 0 and not self._waiting:
             self._left -= 1
             return True
@@ -132,6 +142,7 @@ class Admission:
 
     def forget(self, comer: Comer) -> None:
         """The connection has gone."""
+        self._overdue.pop(comer, None)
         ticket = self._waiting.pop(comer, None)
         if ticket is not None:
             self._leave_queue(comer, ticket[1])
@@ -150,22 +161,26 @@ class Admission:
                 del self._waiting[comer]
                 comer.begin()
         finally:
-            self._turning = bool(self._waiting)
+            self._turning = bool(self._waiting or self._overdue)
             if self._turning:
                 asyncio.get_running_loop().call_soon(self._turn)
 
     def _refuse_overdue(self) -> None:
+        """Refuse those whose time was up in the last turn. Those whose time is up now are read once more until the
+        next, so that all that has come on a connection is refused in one piece."""
+        overdue, self._overdue = self._overdue, {}
+        refused = sum([comer.refuse() for comer in overdue])
+        if refused:
+            self._refused(refused)
         since_then = self._now() - (0.0 if self.closed else self._limits.wait_s)
-        refused = 0
         while self._waiting:
             comer, (since, caller) = next(iter(self._waiting.items()))
             if since > since_then:
                 break
             del self._waiting[comer]
             self._leave_queue(comer, caller)
-            refused += comer.refuse()
-        if refused:
-            self._refused(refused)
+            self._overdue[comer] = None
+            comer.read_on()
 
     def _leave_queue(self, comer: Comer, caller: str) -> None:
         """Mostly it is the first: queues and `_waiting` have the same order."""
@@ -184,11 +199,19 @@ class Admission:
 
     def take_known(self, buffer: bytearray) -> int:
         """Take whole requests with known heads from the front of what was received; how many."""
-        known, taken, at = self._known, 0, 0
-        while (end := buffer.find(_HEAD_END, at)) >= 0:
-            end += 4
-            length = known.get(bytes(buffer[at:end]))
-            if length is None or len(buffer) < end + length:
+        taken, at, size = 0, 0, len(buffer)
+        head, length = _NO_HEAD, 0
+        while True:
+            if buffer.startswith(head, at):  # most clients repeat themselves: this spares 0.3 µs of 0.5
+                end = at + len(head)
+            else:
+                end = buffer.find(_HEAD_END, at) + 4
+                head = bytes(buffer[at:end])
+                found = self._known.get(head)
+                if found is None:
+                    break
+                length = found
+            if size < end + length:
                 break
             at = end + length
             taken += 1

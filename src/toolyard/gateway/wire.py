@@ -385,14 +385,22 @@ class WireProtocol(asyncio.Protocol):
         self._reading_paused = True
         self._transport.pause_reading()
 
+    def read_on(self) -> None:
+        """Read again, if reading was held."""
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
     def was_held(self) -> bool:
-        """Whether what has come now may have come while reading was held; True once."""
+        """Whether what has come now waited behind a request that was begun or refused; True once."""
         held, self._held_until = self._service.now() < self._held_until, -math.inf
         return held
 
     def begin(self) -> None:
         """Serve the request that waited for its turn."""
-        self._read_on()
+        if self._reading_paused:
+            self._held_until = self._service.now() + self._limits.admission.wait_s
+            self.read_on()
         self._read()
 
     def refuse(self) -> int:
@@ -402,7 +410,6 @@ class WireProtocol(asyncio.Protocol):
         if self._out.backed_up:
             self._transport.abort()
             return 0
-        self._read_on()
         count = 0 if self.closing else self._service.admission.take_known(self._buffer)
         if count:
             self._out.write(_overloaded_answer(int(time.time())) * count)
@@ -431,12 +438,6 @@ class WireProtocol(asyncio.Protocol):
         if self._buffer:
             self._held_until = self._service.now() + self._limits.admission.wait_s
         return 1
-
-    def _read_on(self) -> None:
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
-            self._held_until = self._service.now() + self._limits.admission.wait_s
 
     # --- WebSocket
 
