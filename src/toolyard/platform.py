@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import ipaddress
 import json
 import os
@@ -38,6 +37,7 @@ from toolyard.gateway.upstream.native import NativeUpstream
 from toolyard.gateway.upstream.processes import Processes
 from toolyard.kit.clock import Clock, SystemClock
 from toolyard.kit.files import write_atomically
+from toolyard.kit.garbage import Garbage
 from toolyard.kit.logs import get_logger
 from toolyard.kit.tasks import TaskOwner
 
@@ -172,7 +172,6 @@ class Process:
             tasks.start(self.feed(gateway.offer).run())
             tasks.start(sweep(gateway))
             log.info("listening", url=started.url, servers=sorted(self.loaded.snapshot.servers))
-            gc.freeze()
             on_started(started)
             await stopping.first.wait()
             await self.drain(server, stopping.second)
@@ -336,10 +335,13 @@ def remove_own_facts(path: Path) -> None:
 
 
 async def sweep(gateway: Gateway) -> None:
-    """Have a data plane look at what ends by itself, once a second."""
+    """Have a data plane look at what ends by itself, once a second, and garbage at what is new."""
+    garbage = Garbage()
+    garbage.begin(gateway.holder.current)
     while True:
         await asyncio.sleep(SWEEP_S)
         gateway.sweep()
+        garbage.look(gateway.holder.current, gateway.record.totals.total())
 
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:

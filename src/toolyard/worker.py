@@ -8,7 +8,6 @@ gone, however it went, the worker goes too, and is out of patience with itself a
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -109,7 +108,6 @@ async def serve(process: Process, orders: Orders, control: socket.socket) -> int
         tasks.start(process.feed(crew.sharing.offer).run())
         tasks.start(sweep(gateway))
         log.info("worker_listening", worker=me.owner, port=orders.port)
-        gc.freeze()
         control.send(READY)
         await told.drain.wait()
         await process.drain(server, told.stop)

@@ -20,6 +20,7 @@ import typer
 
 from toolyard.cli.options import ConfigOption, OutputOption
 from toolyard.cli.output import Format, say, show
+from toolyard.kit.garbage import hold_back
 
 if TYPE_CHECKING:
     from toolyard.cli.place import Place
@@ -82,6 +83,7 @@ def _runner(workers: int) -> Callable[..., int]:
         from toolyard.supervisor import run as run_workers
 
         return partial(run_workers, workers=workers)
+    hold_back()
     from toolyard.platform import run
 
     return run

@@ -124,7 +124,7 @@ class Gateway:
             limits=bounds.tasks,
         )
         self._dispatch = dispatch = Dispatch(self._catalog, self.pool, lists, self._watching, self.parking, self.tasks)
-        record = Record(self.metrics)
+        self.record = record = Record(self.metrics)
         self.rate_limit = RateLimit(self._catalog, clock)
         perform = compose(
             [
