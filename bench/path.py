@@ -1,4 +1,7 @@
-"""One whole `tools/call` through the real gateway, without sockets: `python -m bench.path` prints its µs.
+"""One whole request through the real gateway, without sockets: `python -m bench.path` prints the µs of a `tools/call`.
+
+`--tools N --upstreams M` sets another gateway beside the smallest one, with N tools of M upstreams that are called in
+turn; batches of the two alternate, so their ratio holds on a busy machine. `--method tools/list` lists instead.
 
 Client and upstream are transports in memory, so what is timed is the program's own work and the event loop's, and not
 the kernel's. The best of many short batches hardly moves when the machine is busy, unlike throughput.
@@ -6,7 +9,10 @@ the kernel's. The best of many short batches hardly moves when the machine is bu
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import gc
+import itertools
 import json
 import re
 import time
@@ -34,13 +40,10 @@ from toolyard.policy.keys import Pepper, issue
 PORT = 8000
 BATCHES = 60
 CALLS = 300
-TOOL = "web__echo"
 _ID = re.compile(rb'"id":(\d+)')
+_OFFERS = re.compile(rb"POST /(\d+) ")
 _SCHEMA = {"type": "object", "properties": {"message": {"type": "string"}}, "required": ["message"]}
-_RESULTS: dict[str, dict[str, Any]] = {
-    "server/discover": {"supportedVersions": [MODERN], "capabilities": {"tools": {}}},
-    "tools/list": {"tools": [{"name": "echo", "description": "Return the message", "inputSchema": _SCHEMA}]},
-}
+_DISCOVERED = {"supportedVersions": [MODERN], "capabilities": {"tools": {}}}
 _CALLED = (
     b'{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"call 1 of the bench"}],"isError":false,'
     b'"resultType":"complete"}}'
@@ -97,29 +100,44 @@ def _answer(request: bytes) -> bytes:
     if b'"tools/call"' in request:
         body = _CALLED % request_id
     else:
-        result = _RESULTS[json.loads(request.partition(b"\r\n\r\n")[2])["method"]]
+        method = json.loads(request.partition(b"\r\n\r\n")[2])["method"]
+        result = _DISCOVERED if method == "server/discover" else {"tools": _tools(request)}
         more = {"resultType": "complete", "ttlMs": 60000, "cacheScope": "public"}
         body = b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (request_id, json.dumps({**result, **more}).encode())
     return _HEAD % len(body) + body
 
 
-class Caller:
-    """A client connection that sends the same request again as soon as it was answered."""
+def _tools(request: bytes) -> list[dict[str, Any]]:
+    """As many tools as the path of the upstream's URL says."""
+    found = _OFFERS.match(request)
+    count = int(found[1]) if found else 1
+    return [{"name": _name(n), "description": "Return the message", "inputSchema": _SCHEMA} for n in range(count)]
 
-    def __init__(self, protocol: WireProtocol, request: bytes) -> None:
+
+def _name(number: int) -> str:
+    return f"echo{number}" if number else "echo"
+
+
+class Caller:
+    """A client connection that sends the next request as soon as the one before was answered."""
+
+    def __init__(self, protocol: WireProtocol, requests: list[bytes]) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol = protocol
-        self._request = request
+        self._requests = itertools.cycle(requests)
         self._left = 0
         self._done: asyncio.Future[None] | None = None
         self.last = b""
         protocol.connection_made(MemoryTransport(self._answered))
 
     def _answered(self, data: bytes) -> None:
+        """One answer, or its head; a large body comes by itself."""
         self.last = data
+        if data.startswith(b"HTTP/1.1") and data.endswith(b"\r\n\r\n"):
+            return
         self._left -= 1
         if self._left > 0:
-            self._loop.call_soon(self._protocol.data_received, self._request)
+            self._loop.call_soon(self._protocol.data_received, next(self._requests))
         elif self._done is not None:
             self._done.set_result(None)
 
@@ -127,30 +145,36 @@ class Caller:
         """`count` calls, one after another."""
         self._left = count
         self._done = self._loop.create_future()
-        self._protocol.data_received(self._request)
+        self._protocol.data_received(next(self._requests))
         await self._done
 
 
-def request_bytes(key: str) -> bytes:
+def request_bytes(key: str, method: str, tool: str) -> bytes:
     """The request as the load of `bench` sends it."""
-    params = {"name": TOOL, "arguments": {"message": "call 1 of the bench"}, "_meta": META}
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    of_call = {"name": tool, "arguments": {"message": "call 1 of the bench"}} if method == "tools/call" else {}
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**of_call, "_meta": META}}
     body = json.dumps(message, separators=(",", ":")).encode()
+    name = f"Mcp-Name: {tool}\r\n" if of_call else ""
     head = (
-        f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nMcp-Name: {TOOL}\r\nContent-Type: application/json\r\n"
-        f"Mcp-Method: tools/call\r\nMCP-Protocol-Version: {MODERN}\r\nAccept: application/json, text/event-stream\r\n"
+        f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\n{name}Content-Type: application/json\r\n"
+        f"Mcp-Method: {method}\r\nMCP-Protocol-Version: {MODERN}\r\nAccept: application/json, text/event-stream\r\n"
         f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
-async def prepared() -> tuple[Caller, Callable[[], Awaitable[None]]]:
-    """A caller of a gateway that knows its upstream, and what closes the gateway."""
+async def prepared(
+    method: str = "tools/call", tools: int = 1, upstreams: int = 1
+) -> tuple[Caller, Callable[[], Awaitable[None]]]:
+    """A caller of a gateway that knows its upstreams, and what closes the gateway. Tools are called in turn, those of
+    one upstream far apart."""
     vars(client_module)["dial"] = dial_memory
     pepper = Pepper(1, bytes(range(32)))
     key, record = issue("default", "bench", pepper, now=0.0)
-    upstream = UpstreamSpec("web", "mcp-http", url="http://127.0.0.1:9/mcp")
-    snapshot = Snapshot(1, "bench", {"web": upstream}, {"default": ServerSpec("default")}, {record.id: record})
+    each = tools // upstreams
+    ids = [f"web{number}" for number in range(upstreams)]
+    specs = {i: UpstreamSpec(i, "mcp-http", url=f"http://127.0.0.1:9/{each}") for i in ids}
+    snapshot = Snapshot(1, "bench", specs, {"default": ServerSpec("default")}, {record.id: record})
     gateway = Gateway(
         snapshot,
         make_upstream=lambda spec, events, clock, era: McpHttpUpstream(spec, events=events, clock=clock),
@@ -159,32 +183,46 @@ async def prepared() -> tuple[Caller, Callable[[], Awaitable[None]]]:
         peppers=lambda: {pepper.version: pepper.value},
     )
     gateway.start()
-    await gateway.pool.tried(["web"], 10.0)
+    await gateway.pool.tried(ids, 60.0)
     loop = asyncio.get_running_loop()
     service = WireService(RouteTable(gateway.routes()), WireLimits(), loop.time, lambda code: None)
     listener = Listener(edge_rules(EdgeSettings(), "127.0.0.1", PORT))
-    caller = Caller(WireProtocol(service, listener), request_bytes(key))
-    return caller, gateway.aclose
+    requests = [request_bytes(key, method, f"{i}__{_name(number)}") for number in range(each) for i in ids]
+    return Caller(WireProtocol(service, listener), requests), gateway.aclose
 
 
-async def run() -> float:
-    """µs of one call."""
-    caller, close = await prepared()
-    await caller.calls(CALLS)
-    if b"call 1 of the bench" not in caller.last:
-        raise SystemExit(f"the gateway answered: {caller.last!r}")
-    best = float("inf")
-    for _ in range(BATCHES):
-        began = time.perf_counter()
+async def run(shapes: list[tuple[int, int]], method: str) -> list[float]:
+    """µs of one request, for each shape: how many tools and upstreams."""
+    ready = [await prepared(method, *shape) for shape in shapes]
+    wanted = b"call 1 of the bench" if method == "tools/call" else b'"tools":['
+    for caller, _ in ready:
         await caller.calls(CALLS)
-        best = min(best, (time.perf_counter() - began) / CALLS)
-    await close()
-    return best * 1e6
+        if wanted not in caller.last:
+            raise SystemExit(f"the gateway answered: {caller.last[:1000]!r}")
+    gc.freeze()
+    best = [float("inf")] * len(ready)
+    for _ in range(BATCHES):
+        for place, (caller, _) in enumerate(ready):
+            began = time.perf_counter()
+            await caller.calls(CALLS)
+            best[place] = min(best[place], (time.perf_counter() - began) / CALLS)
+    for _, close in ready:
+        await close()
+    return [one * 1e6 for one in best]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.path", description=__doc__)
+    parser.add_argument("--tools", type=int, default=1)
+    parser.add_argument("--upstreams", type=int, default=1)
+    parser.add_argument("--method", default="tools/call", choices=["tools/call", "tools/list"])
+    options = parser.parse_args()
+    shapes = list(dict.fromkeys([(1, 1), (options.tools, options.upstreams)]))
     pin(choose_cores().gateway)
-    print(f"one tools/call, client and upstream of {MODERN}, without sockets: {uvloop.run(run()):.1f} µs")
+    costs = uvloop.run(run(shapes, options.method))
+    for (tools, upstreams), cost in zip(shapes, costs, strict=True):
+        size = f"{tools} tools of {upstreams} upstreams"
+        print(f"one {options.method} of {MODERN}, without sockets, {size}: {cost:.1f} µs ({cost / costs[0]:.2f})")
 
 
 if __name__ == "__main__":
