@@ -9,6 +9,7 @@ from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.events import StreamLimits
 from toolyard.gateway.framing import WireLimits
 from toolyard.gateway.interceptors.in_flight import InFlightLimits
+from toolyard.gateway.overload import OverloadLimits, container_limit
 from toolyard.gateway.parking import ParkingLimits
 from toolyard.gateway.sessions import SessionLimits
 from toolyard.gateway.tasks.tasks import TaskLimits
@@ -34,6 +35,7 @@ def bounds_of(settings: Settings) -> Bounds:
         tasks=TaskLimits(
             settings.tasks.running, settings.tasks.max, settings.tasks.per_principal, settings.tasks.ttl_s
         ),
+        overload=OverloadLimits(memory_bytes=limits.memory_bytes or container_limit() // settings.gateway.workers),
     )
 
 

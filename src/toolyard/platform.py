@@ -248,6 +248,9 @@ class Process:
             ),
             refused=gateway.metrics.wire_refused,
         )
+        gateway.overload.on_closed.append(server.admission.set_closed)
+        gateway.metrics.watch_overload(lambda: gateway.overload.level)
+        gateway.metrics.watch("waiting", lambda: server.admission.waiting)
         gateway.metrics.watch("connections", lambda: server.connection_count)
         gateway.metrics.watch("journal_entries_dropped", lambda: gateway.journal.dropped)
         gateway.metrics.watch("parked_calls", lambda: len(gateway.parking))

@@ -109,6 +109,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("limits.header_read", "seconds", "10s", "Time for a request's headers to arrive."),
     Setting("limits.body_read", "seconds", "30s", "Time for a request's body to arrive."),
     Setting("limits.connections", "count", "2000", "Client connections at once."),
+    Setting("limits.memory", "bytes", "0",
+            "Memory of one gateway process; near it load is shed. 0: the container's limit, if there is one, shared by "
+            "the workers."),
     Setting("limits.in_flight", "count", "512", "Calls at once."),
     Setting("limits.in_flight_per_server", "count", "64", "Calls at once on one virtual server."),
     Setting("limits.in_flight_per_upstream", "count", "32", "Calls at once to one upstream."),
@@ -196,6 +199,7 @@ class LimitSettings:
     header_read_s: float
     body_read_s: float
     connections: int
+    memory_bytes: int
     in_flight: int
     in_flight_per_server: int
     in_flight_per_upstream: int

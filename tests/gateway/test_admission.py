@@ -135,10 +135,10 @@ def test_a_client_that_does_not_read_its_refusals_is_cut_off() -> None:
 def test_closed_nothing_begins_and_open_again_everything_does() -> None:
     async def scene() -> None:
         async with serving(MCP, PROBE) as rig, await rig.client() as client:
-            rig.server.admission.close()
+            rig.server.admission.set_closed(True)
             assert (await client.ask(post())).status == 503
             assert (await client.ask(get(b"/health"))).status == 200
-            rig.server.admission.open()
+            rig.server.admission.set_closed(False)
             assert (await client.ask(post())).status == 200
 
     asyncio.run(scene())

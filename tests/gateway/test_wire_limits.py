@@ -6,7 +6,21 @@ import asyncio
 
 import pytest
 
-from tests.gateway.wire_rig import HOST, JSON, Reply, Rig, post, replies, route, serving, until, within
+from tests.gateway.wire_rig import (
+    HOST,
+    JSON,
+    STANDARD,
+    Reply,
+    Rig,
+    echo,
+    get,
+    post,
+    replies,
+    route,
+    serving,
+    until,
+    within,
+)
 from toolyard.gateway.call import Answer, Head
 from toolyard.gateway.framing import WireLimits
 from toolyard.gateway.http_sink import HttpSink
@@ -198,18 +212,35 @@ def test_a_connection_that_never_says_anything_is_closed_without_a_word() -> Non
 
 
 def test_the_number_of_connections() -> None:
-    async def run() -> list[bytes]:
+    async def run() -> None:
         async with serving(connections=3) as rig:
-            clients = [await rig.client() for _ in range(4)]
-            refused = await clients[3].rest()
-            served = [(await client.ask(post())).status for client in clients[:3]]
+            clients = [await rig.client() for _ in range(20)]
+            refused = await clients[19].rest()
+            assert b" 503 " in refused
+            assert b"retry-after: 1" in refused
+            above = await clients[3].ask(post())
+            assert (above.status, above.code, above.headers["retry-after"]) == (503, "too_many_connections", "1")
+            assert [(await client.ask(post())).status for client in clients[:3]] == [200, 200, 200]
             for client in clients:
                 client.close()
-            assert served == [200, 200, 200]
-            assert rig.refused == ["too_many_connections"]
-            return refused
+            assert rig.refused == ["too_many_connections"] * 2
 
-    assert b" 503 " in asyncio.run(run())
+    asyncio.run(run())
+
+
+def test_above_the_number_of_connections_probes_are_answered_and_whoever_says_nothing_leaves_soon() -> None:
+    async def run() -> None:
+        probe = route("/health", echo, "GET", limit="probe")
+        async with serving(*STANDARD, probe, connections=2) as rig:
+            for _ in range(2):
+                await rig.client()
+            silent, asking = await rig.client(), await rig.client()
+            assert (await asking.ask(get(b"/health"))).status == 200
+            rig.pass_time(1.5)
+            assert await silent.at_end()
+            assert (await asking.ask(get(b"/health"))).status == 200
+
+    asyncio.run(run())
 
 
 def test_what_is_pipelined_behind_a_running_call_waits_unread_beyond_its_limit() -> None:

@@ -105,15 +105,10 @@ class Admission:
         """Connections that wait for their turn or their refusal."""
         return len(self._waiting) + len(self._overdue)
 
-    def close(self) -> None:
-        """Refuse everything from now on."""
-        self.closed = True
-        self.few = 0
-
-    def open(self) -> None:
-        """Admit again."""
-        self.closed = False
-        self.few = self._limits.few
+    def set_closed(self, closed: bool) -> None:  # noqa: FBT001  (said by an event)
+        """Refuse everything from now on, or admit again."""
+        self.closed = closed
+        self.few = 0 if closed else self._limits.few
 
     def admits(self, comer: Comer) -> bool:
         """Whether a request may begin now, when more than a few run; otherwise it waits, or has been refused."""

@@ -19,7 +19,7 @@ from toolyard.gateway.dispatch import Dispatch
 from toolyard.gateway.downstream.http import StreamableHttp
 from toolyard.gateway.downstream.routes import client_routes
 from toolyard.gateway.downstream.sse import HttpSse
-from toolyard.gateway.errors import TaskUnknown
+from toolyard.gateway.errors import TaskUnknown, TooManyCalls
 from toolyard.gateway.events import Hub, StreamLimits
 from toolyard.gateway.exchange import Exchange
 from toolyard.gateway.identity import Identity
@@ -38,6 +38,7 @@ from toolyard.gateway.metrics import Metrics
 from toolyard.gateway.modern import ModernRequests
 from toolyard.gateway.operating import Operating
 from toolyard.gateway.operator import OperatorRoutes
+from toolyard.gateway.overload import CALM, Overload, OverloadLimits
 from toolyard.gateway.parking import Parking, ParkingLimits
 from toolyard.gateway.pipeline import compose
 from toolyard.gateway.pool import Pool
@@ -70,6 +71,7 @@ class Bounds:
     sessions: SessionLimits = SessionLimits()  # noqa: RUF009  (frozen)
     parking: ParkingLimits = ParkingLimits()  # noqa: RUF009  (frozen)
     tasks: TaskLimits = TaskLimits()  # noqa: RUF009  (frozen)
+    overload: OverloadLimits = OverloadLimits()  # noqa: RUF009  (frozen)
 
 
 class Gateway:
@@ -93,6 +95,8 @@ class Gateway:
         self.metrics = Metrics(MODERN_METHODS | LEGACY_METHODS)
         self.lag = LoopLag()
         self.metrics.watch_lag(self.lag.worst_s)
+        self.overload = overload = Overload(bounds.overload)
+        self.lag.on_look = overload.looked
         observations, names = journal.observations(), journal.names()
         self.holder = CatalogHolder(snapshot, observations, names, assigns=identity.gives_names)
         self.hub = Hub(self._catalog, bounds.streams)
@@ -107,6 +111,7 @@ class Gateway:
         if identity.gives_names:
             self.holder.on_names = journal.keep_names
         self.hub.refresh = self.pool.refresh
+        self.hub.takes_streams = lambda: overload.level == CALM
         self.refusals = RefusalLog(journal, self.metrics, clock)
         self.sessions = Sessions(bounds.sessions, clock)
         self._watching = Watching(self.pool.get, self.hub.resource_updated)
@@ -126,13 +131,15 @@ class Gateway:
         self._dispatch = dispatch = Dispatch(self._catalog, self.pool, lists, self._watching, self.parking, self.tasks)
         self.record = record = Record(self.metrics)
         self.rate_limit = RateLimit(self._catalog, clock)
+        in_flight = InFlight(bounds.in_flight)
+        overload.on_closed.append(in_flight.set_closed)
         perform = compose(
             [
                 record,
                 dispatch.resolve,
                 Authorize(),
                 self.rate_limit,
-                InFlight(bounds.in_flight),
+                in_flight,
                 Patience(),
             ],
             dispatch,
@@ -154,7 +161,7 @@ class Gateway:
 
     def routes(self) -> tuple[Route, ...]:
         """All routes of clients and operators."""
-        clients = client_routes(self.exchange, self.http, self.sse, self.admit)
+        clients = client_routes(self.exchange, self.http, self.sse, self.admit, self.admit_stream)
         return (*clients, *self.operator.routes(), *self.operating.routes())
 
     def admit(self, head: Head) -> Answer | None:
@@ -165,6 +172,15 @@ class Gateway:
             self.refusals.error(head, error)
             return error_answer(error, None, LEGACY[0])
         return None
+
+    def admit_stream(self, head: Head) -> Answer | None:
+        """As `admit`, for what stays: a strained gateway takes no more of it."""
+        refusal = self.admit(head)
+        if refusal is not None or self.overload.level == CALM:
+            return refusal
+        error = TooManyCalls()
+        self.refusals.error(head, error)
+        return error_answer(error, None, LEGACY[0])
 
     def start(self) -> None:
         """Begin to connect to the upstreams."""

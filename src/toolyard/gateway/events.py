@@ -58,6 +58,8 @@ class Hub:
         self.refresh: Callable[[str], None] = lambda _upstream_id: None
         self.shared: SharedPlaces | None = None
         """Who counts the listen streams of all processes, if there are several."""
+        self.takes_streams: Callable[[], bool] = lambda: True
+        """Whether the gateway is well enough to keep more of them."""
         self.rewatch: Callable[[str], None] = lambda _upstream_id: None
 
     @property
@@ -69,7 +71,9 @@ class Hub:
         self._listeners.setdefault(listener.server, set()).add(listener)
 
     async def admit_stream(self, stream: Stream) -> bool:
-        """As `add_stream`, with all processes of the gateway together."""
+        """As `add_stream`, with all processes of the gateway together, and none while the gateway is strained."""
+        if not self.takes_streams():
+            return False
         if self.shared is not None and not await self.shared.take("listen", stream.principal_id):
             return False
         added = self.add_stream(stream)

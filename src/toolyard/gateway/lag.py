@@ -22,6 +22,8 @@ class LoopLag:
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self.last_s = 0.0
         """How late the last look was: about how long something that is ready waits for its turn now."""
+        self.on_look: Callable[[float], None] = lambda _lag_s: None
+        """Hears of every look how late it was."""
         self._now = now
         self._due = 0.0
         self._worst = self._worst_before = 0.0
@@ -55,3 +57,4 @@ class LoopLag:
             self._window_ends = now + WINDOW_S
         self._worst = max(self._worst, lag)
         self._wait()
+        self.on_look(lag)

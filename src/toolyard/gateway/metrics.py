@@ -19,6 +19,7 @@ _MAX_CODES = 200
 _MAX_UPSTREAMS = 2000
 _UP = "toolyard_upstream_up"
 _LAG = "toolyard_loop_lag_seconds"
+_OVERLOAD = "toolyard_overload_level"
 Family = list[Any]
 """A metric as plain values: name, documentation, type and samples."""
 
@@ -73,6 +74,7 @@ class Metrics:
         up = Gauge(_UP, "1 while the upstream answers.", ("upstream",), registry=self.registry)
         self._upstreams = _Children(up, _MAX_UPSTREAMS)
         self._levels = Gauge("toolyard_in_use", "What is open or at work now.", ("what",), registry=self.registry)
+        self._overload = Gauge(_OVERLOAD, "1 while nothing begins that stays, 2 while no call.", registry=self.registry)
         self._lag = Gauge(_LAG, "The longest that the event loop was kept busy lately.", registry=self.registry)
 
     def request(self, transport: str, method: str, outcome: str, seconds: float) -> None:
@@ -121,6 +123,10 @@ class Metrics:
         """Show `count()` as `toolyard_in_use{what}` whenever the metrics are read."""
         self._levels.labels(what).set_function(count)
 
+    def watch_overload(self, level: Callable[[], float]) -> None:
+        """Show `level()` as the level of overload whenever the metrics are read."""
+        self._overload.set_function(level)
+
     def watch_lag(self, worst_s: Callable[[], float]) -> None:
         """Show `worst_s()` as the event loop's lag whenever the metrics are read."""
         self._lag.set_function(worst_s)
@@ -145,7 +151,7 @@ class Metrics:
 
 class _Merged(CollectorRegistry):
     """The metrics of several processes as those of one: counts are added up, what began first began it all, an
-    upstream is up if all processes that have it say so, and the lag is that of the loop that lags most."""
+    upstream is up if all processes that have it say so, lag and overload are those of the process that fares worst."""
 
     def __init__(self, processes: list[list[Family]]) -> None:
         super().__init__()
@@ -167,6 +173,6 @@ class _Merged(CollectorRegistry):
 
 def _together(name: str, sample: str) -> Callable[[tuple[float, float]], float]:
     """What makes one value of those of two processes."""
-    if name == _LAG:
+    if name in (_LAG, _OVERLOAD):
         return max
     return min if sample.endswith("_created") or name == _UP else sum

@@ -18,6 +18,7 @@ from toolyard.gateway.refusals import (
     MediaTypeUnsupported,
     MethodRefused,
     RouteUnknown,
+    TooManyConnections,
     UpgradeNeeded,
 )
 from toolyard.gateway.routes import Match, MethodNotAllowed, RouteTable
@@ -51,12 +52,18 @@ class Passed:
 
 @dataclass(slots=True)
 class Listener:
-    """What the connections of one listening socket share. `operator`: the Unix socket, whose file mode is the guard."""
+    """What the connections of one listening socket share. `operator`: the Unix socket, whose file mode is the guard.
+    `probes_only`: its connections are those above the limit."""
 
     rules: edge.EdgeRules = field(default_factory=edge.EdgeRules)
     operator: bool = False
+    probes_only: bool = False
     passed: dict[tuple[object, ...], Passed] = field(default_factory=dict)
     """What has passed before, by all that its judgement depended on."""
+
+    def for_probes(self) -> Listener:
+        """The same for a connection above the limit."""
+        return Listener(self.rules, self.operator, probes_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,10 @@ def _pass(request: RequestHead, listener: Listener, peer: Peer, routes: RouteTab
     path, query = edge.read_target(request.target)
     if shared and request.method == "OPTIONS" and request.length == 0:
         return Answer(204, headers=shared + _PREFLIGHT)
-    passed = Passed(path, query, _route(routes, request.method, path, operator=listener.operator), shared)
+    match = _route(routes, request.method, path, operator=listener.operator)
+    if listener.probes_only and match.route.limit != "probe":
+        raise TooManyConnections
+    passed = Passed(path, query, match, shared)
     if not request.repeated and len(request.target) <= _MAX_REMEMBERED_TARGET:
         if len(listener.passed) >= _MAX_REMEMBERED:
             listener.passed.clear()

@@ -45,6 +45,9 @@ from toolyard.kit.logs import get_logger
 _log = get_logger(__name__)
 _CR = 0x0D
 _HEAD_END: Final = b"\r\n\r\n"
+_RESERVED: Final = 16
+_RESERVED_S: Final = 1.0
+"""Connections above the limit, for probes and metrics alone, and how long each may think before it says which."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -144,9 +147,13 @@ class WireProtocol(asyncio.Protocol):
         )
         self._deadline = now + self._limits.head_s
         self._service.connections.add(self)
-        if len(self._service.connections) > self._limits.connections:
+        above = len(self._service.connections) - self._limits.connections
+        if above > _RESERVED:
             self._refuse(TooManyConnections())
             self._close()
+        elif above > 0:
+            self._listener = self._listener.for_probes()
+            self._deadline = now + min(_RESERVED_S, self._limits.head_s)
 
     def data_received(self, data: bytes) -> None:
         if self._state is _State.SOCKET and self._socket is not None:
@@ -426,7 +433,7 @@ class WireProtocol(asyncio.Protocol):
             self._request = request
             self._keep_alive = request.keep_alive
             reception = receive(request, self._listener, self._peer, self._service.routes, self._limits)
-            if isinstance(reception, Answer) or reception.match.route.limit == "probe":
+            if isinstance(reception, Answer) or self._listener.operator or reception.match.route.limit == "probe":
                 self._begin(request, raw)
                 return 0
             self._answer_now(error_answer(Overloaded(), Overloaded.headers), reception.headers)

@@ -12,8 +12,11 @@ from toolyard.gateway.exchange import Exchange
 from toolyard.gateway.routes import Admit, Route
 
 
-def client_routes(exchange: Exchange, http: StreamableHttp, sse: HttpSse, admit: Admit) -> tuple[Route, ...]:
-    """Streamable HTTP, HTTP+SSE and WebSocket, for the default server and for each by its code."""
+def client_routes(
+    exchange: Exchange, http: StreamableHttp, sse: HttpSse, admit: Admit, admit_stream: Admit
+) -> tuple[Route, ...]:
+    """Streamable HTTP, HTTP+SSE and WebSocket, for the default server and for each by its code. `admit_stream` judges
+    what stays open."""
 
     async def converse(head: Head, socket: MessageSocket) -> None:
         head.transport = "websocket"
@@ -24,11 +27,11 @@ def client_routes(exchange: Exchange, http: StreamableHttp, sse: HttpSse, admit:
         mcp, events, ws = f"/mcp{suffix}", f"/sse{suffix}", f"/ws/mcp{suffix}"
         routes += [
             _route(mcp, "POST", http.post, "mcp.exchange", "call", admit, json_only=True),
-            _route(mcp, "GET", http.get, "mcp.stream", "stream", admit),
+            _route(mcp, "GET", http.get, "mcp.stream", "stream", admit_stream),
             _route(mcp, "DELETE", http.delete, "mcp.end_session", "call", admit),
-            _route(events, "GET", sse.get, "mcp.stream", "stream", admit),
+            _route(events, "GET", sse.get, "mcp.stream", "stream", admit_stream),
             _route(f"{events}/messages", "POST", sse.post, "mcp.exchange", "call", admit, json_only=True),
-            _route(ws, "GET", converse, "mcp.converse", "stream", admit, websocket=True),
+            _route(ws, "GET", converse, "mcp.converse", "stream", admit_stream, websocket=True),
         ]
     return tuple(routes)
 

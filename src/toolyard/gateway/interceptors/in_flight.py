@@ -112,18 +112,27 @@ class Places:
 class InFlight:
     """Bounds the calls in flight: for each upstream, of each principal, on each virtual server, in the process. The
     narrowest is entered first, so that calls waiting for a slow upstream hold nothing that others need. At an open
-    server everybody is one principal, whose bound is the server's."""
+    server everybody is one principal, whose bound is the server's. While it is `closed` there is no place at all, also
+    for calls that came on a connection of many messages."""
 
     def __init__(self, limits: InFlightLimits) -> None:
+        self.closed = False
+        """No call begins."""
         self._limits = limits
         self._process = Bulkhead(limits.process, limits.wait_s)
         self._servers: dict[str, Bulkhead] = {}
         self._upstreams: dict[str, Bulkhead] = {}
         self._principals: dict[str, Bulkhead] = {}
 
+    def set_closed(self, closed: bool) -> None:  # noqa: FBT001  (said by an event)
+        """Let no call begin, or let them begin again."""
+        self.closed = closed
+
     async def __call__(self, call: Call, proceed: Proceed) -> Json:
         if call.target is None:
             return await proceed(call)
+        if self.closed:
+            raise TooManyCalls
         call.places = places = Places()
         try:
             await places.enter(self._of(self._upstreams, call.target.upstream_id, self._limits.upstream))
