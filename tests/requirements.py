@@ -88,7 +88,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S2-205", "MCP_MAX_SESSIONS 1000", f"{LIMITS}::test_the_limits_are_those_of_the_file_and_of_the_founding_variables", f"{LIMITS}::test_all_principals_together_have_no_more_sessions_than_there_may_be", "tests/unit/feed/test_file.py::test_the_environment_overrides_the_file_and_the_first_variable_wins", "tests/unit/feed/test_settings.py::test_the_defaults_are_what_the_founding_documents_and_the_limits_say"),
     # Connections
     met("S0-48", "Async request handling", f"{BOUNDS}::test_an_upstream_takes_its_limit_and_no_more_and_the_others_do_not_notice"),
-    met("S0-49", "Async HTTP client upstream", f"{HTTP_UP}::test_a_cancelled_call_closes_its_connection_and_no_other"),
+    met("S0-49", "Async HTTP client upstream", f"{HTTP_UP}::test_a_cancelled_call_closes_its_connection_and_no_other", f"{G}/faults/test_cut_upstreams.py::test_an_upstream_that_breaks_off_anywhere_costs_only_its_own_call"),
     met("S0-51", "HTTP connection reuse (pool)", f"{HTTP_CLIENT}::test_a_connection_is_used_again"),
     met("S0-53", "Automatic release of resources", f"{LINES}::test_what_runs_ends_with_its_connection", f"{STDIO_UP}::test_the_whole_tree_is_gone_when_the_upstream_is_closed"),
     met("S0-100", "Connection-pool optimisation", f"{HTTP_CLIENT}::test_a_connection_is_used_again"),
