@@ -1,0 +1,56 @@
+"""Odd answers of an upstream on kept connections, through the whole gateway: what the caller gets is one stable thing,
+and the next calls on that upstream, and those beside it, get their own answers (UPF-03, 05, 06, 09, 10)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.gateway.faults.cutting import Stage, on_stage
+from tests.gateway.faults.odd_answers import INVALID, INVALID_ANSWERS, OTHER_ANSWERS, RIGHT, RIGHT_ANSWERS, Odd
+from tests.gateway.faults.shop import Order
+
+
+async def answered(stage: Stage, name: str, odd: Odd, expected: str) -> None:
+    """Calls that get this answer, one by itself and several at once beside one that must not notice: each ends with
+    `expected`, and the next calls are right."""
+    for count in (1, 4):
+        wires = [await stage.wire(warm=True) for _ in range(count)]
+        tokens = [stage.token() for _ in wires]
+        async with stage.beside_a_call():
+            for wire, token in zip(wires, tokens, strict=True):
+                stage.shop.plans[token] = partial(say, odd)
+                await wire.send(stage.exchange.request(token))
+            for wire, token in zip(wires, tokens, strict=True):
+                assert (name, (await wire.answer()).said) == (name, token if expected == RIGHT else expected)
+                assert stage.shop.sold[token] == 1
+                assert [await stage.call(wire) for _ in range(2)] == [RIGHT] * 2, name
+            for wire in wires:
+                wire.close()
+
+
+def say(odd: Odd, order: Order) -> None:
+    order.send(odd(order))
+
+
+def test_an_odd_answer_that_is_right_is_delivered_and_nothing_that_follows_it() -> None:
+    async def scene(stage: Stage) -> None:
+        for name, odd in RIGHT_ANSWERS.items():
+            await answered(stage, name, odd, RIGHT)
+
+    on_stage(scene)
+
+
+def test_an_answer_that_is_not_valid_is_an_error_of_its_call() -> None:
+    async def scene(stage: Stage) -> None:
+        for name, odd in INVALID_ANSWERS.items():
+            await answered(stage, name, odd, INVALID)
+
+    on_stage(scene)
+
+
+def test_every_other_answer_has_its_own_reason() -> None:
+    async def scene(stage: Stage) -> None:
+        for name, (odd, expected) in OTHER_ANSWERS.items():
+            await answered(stage, name, odd, expected)
+
+    on_stage(scene)
