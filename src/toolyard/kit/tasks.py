@@ -35,6 +35,8 @@ class TaskOwner:
 
     async def aclose(self) -> None:
         """Cancel what still runs and wait for it."""
+        if not self._tasks:
+            return
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

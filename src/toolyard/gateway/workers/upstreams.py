@@ -118,6 +118,7 @@ class WayBack:
         self._talk = talk
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[dict[str, Json]]] = {}
+        self._hearing: asyncio.Task[None] | None = None
 
     async def emit(self, notification: Json) -> None:
         await self._send(["emit", notification])
@@ -132,6 +133,7 @@ class WayBack:
         number = next(self._numbers)
         answer: asyncio.Future[dict[str, Json]] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
+        self._hearing = self._hearing or asyncio.get_running_loop().create_task(self._hear())
         try:
             await self._send(["ask", number, dict(requests), state, held])
             return await answer
@@ -144,13 +146,14 @@ class WayBack:
 
     @asynccontextmanager
     async def hearing(self) -> AsyncIterator[None]:
-        """Within the block, answers are taken."""
-        task = asyncio.get_running_loop().create_task(self._hear())
+        """Within the block, answers are taken, once there was a question."""
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            if self._hearing is not None:
+                self._hearing.cancel()
+                await asyncio.gather(self._hearing, return_exceptions=True)
+                self._hearing = None
 
     async def _hear(self) -> None:
         while (said := await self._talk.next()) is not None:

@@ -56,8 +56,9 @@ class SessionIds:
     def new(self) -> str:
         """An id of a session that lives in this worker."""
         random = secrets.token_bytes(_RANDOM_BYTES)
-        mask, tag = self._marks(random, self._worker.index)
-        return base64.urlsafe_b64encode(random + bytes((self._worker.index ^ mask,)) + tag).decode("ascii")
+        index = self._worker.index
+        masked = bytes((index ^ self._mask(random),))
+        return base64.urlsafe_b64encode(random + masked + self._tag(random, index)).decode("ascii")
 
     def index_of(self, session_id: str) -> int | None:
         """The index of the worker that made an id; None for what no worker of this gateway made."""
@@ -68,14 +69,14 @@ class SessionIds:
         if len(raw) != _ID_BYTES:
             return None
         random, masked, shown = raw[:_RANDOM_BYTES], raw[_RANDOM_BYTES], raw[_RANDOM_BYTES + 1 :]
-        mask = self._digest(b"mask", random)[0]
-        index = masked ^ mask
-        _, tag = self._marks(random, index)
-        return index if hmac.compare_digest(tag, shown) and index < self._worker.count else None
+        index = masked ^ self._mask(random)
+        return index if hmac.compare_digest(self._tag(random, index), shown) and index < self._worker.count else None
 
-    def _marks(self, random: bytes, index: int) -> tuple[int, bytes]:
-        tag = self._digest(b"tag", random + bytes((index,)))[:_TAG_BYTES]
-        return self._digest(b"mask", random)[0], tag
+    def _mask(self, random: bytes) -> int:
+        return self._digest(b"mask", random)[0]
+
+    def _tag(self, random: bytes, index: int) -> bytes:
+        return self._digest(b"tag", random + bytes((index,)))[:_TAG_BYTES]
 
     def _digest(self, purpose: bytes, content: bytes) -> bytes:
         return hmac.digest(self._key, purpose + b"\0" + content, "sha256")
