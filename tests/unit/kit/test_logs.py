@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,3 +96,14 @@ def test_secrets_and_local_variables_are_not_printed(tmp_path: Path) -> None:
     (line,) = lines(tmp_path)
     assert "ValueError" in line
     assert "SEKRET" not in line
+
+
+def test_a_gateway_does_without_the_library_that_draws_tables_and_the_command_line_still_finds_it() -> None:
+    code = (
+        "import sys, toolyard.platform\n"
+        "assert not any(name.partition('.')[0] == 'rich' for name in sys.modules)\n"
+        "from toolyard.cli.output import console\n"
+        "console().print('[bold]found[/bold]')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "found\n"

@@ -15,12 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from toolyard.gateway.feed.file import Loaded, load_text, read_text
 from toolyard.gateway.feed.keys import KeysExposed, KeyStore, KeysUnreadable
 from toolyard.gateway.feed.last_good import save_last_good
 from toolyard.gateway.feed.yaml_marks import ConfigRejected, Problem
+from toolyard.kit.logs import get_logger
 
 LOOK_EVERY_S = 0.25
 SETTLE_S = 0.05
@@ -29,7 +28,7 @@ LOOKS_PER_RETRY = 8
 
 Sight = tuple[int, int, int, int] | None
 Sights = tuple[Sight, ...]
-logger = structlog.get_logger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
