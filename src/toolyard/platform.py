@@ -169,7 +169,7 @@ class Process:
             await server.start_unix(settings.data_dir / SOCKET_NAME)
             started = Started(self.url(bound), bound, self.loaded, settings.data_dir)
             write_facts(started)
-            tasks.start(self.feed(gateway.offer).run())
+            tasks.start(self.feed(gateway.offer, gateway.prepare).run())
             tasks.start(sweep(gateway))
             log.info("listening", url=started.url, servers=sorted(self.loaded.snapshot.servers))
             on_started(started)
@@ -261,8 +261,8 @@ class Process:
         holder.append(server)
         return server
 
-    def feed(self, put_in_force: Callable[[Snapshot], None]) -> FileFeed:
-        """What watches the configuration and the keys for a data plane."""
+    def feed(self, put_in_force: Callable[[Snapshot], None], prepare: Callable[[Snapshot], None]) -> FileFeed:
+        """What watches the configuration and the keys for a data plane. `prepare` is called in another thread."""
 
         def offer(loaded: Loaded) -> None:
             put_in_force(loaded.snapshot)
@@ -276,7 +276,13 @@ class Process:
             log.error("config_rejected", problems=[str(p) for p in rejected.problems], in_force="unchanged")
 
         watched = Watched(self.config, self.keys, self.environ, self.host)
-        return FileFeed(watched, offer=offer, reject=reject, current=self.loaded)
+        return FileFeed(
+            watched,
+            offer=offer,
+            reject=reject,
+            prepare=lambda loaded: prepare(loaded.snapshot),
+            current=self.loaded,
+        )
 
     async def drain(self, server: GatewayServer, at_once: asyncio.Event) -> None:
         """Let running calls finish within the configured time, unless `at_once` is set meanwhile."""
@@ -349,6 +355,8 @@ async def sweep(gateway: Gateway) -> None:
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:
     """Run the process's one coroutine on the fastest loop there is; its exit code."""
+    # Threads work on configurations and large catalogs meanwhile; the loop then gets its turn after 1 ms, not after 5.
+    sys.setswitchinterval(0.001)
     if sys.platform == "win32":
         return asyncio.run(work)
     import uvloop  # noqa: PLC0415

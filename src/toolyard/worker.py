@@ -105,7 +105,7 @@ async def serve(process: Process, orders: Orders, control: socket.socket) -> int
         await crew.start()
         if me.index == 0:
             await server.start_unix(settings.data_dir / SOCKET_NAME)
-        tasks.start(process.feed(crew.sharing.offer).run())
+        tasks.start(process.feed(crew.sharing.offer, gateway.prepare).run())
         tasks.start(sweep(gateway))
         log.info("worker_listening", worker=me.owner, port=orders.port)
         control.send(READY)

@@ -100,6 +100,43 @@ def test_what_no_list_shows_changes_no_list():
     assert kept.changes == []
 
 
+def test_what_was_prepared_is_taken_over_and_what_was_not_is_made():
+    kept = Kept(snap("a", "b"), observed("a", "x"), observed("b", "x"))
+    fresh = observed("a", "x", "y")
+    kept.holder.prepare(observation=fresh)
+    assert (kept.tools(), kept.changes) == (["a__x", "b__x"], [])
+    ahead = kept.holder.prepared
+    assert ahead is not None
+    kept.holder.observe(observed("b", "z"))
+    assert kept.tools() == ["a__x", "b__z"]
+    kept.holder.prepare(observation=fresh)
+    ahead = kept.holder.prepared
+    assert ahead is not None
+    kept.holder.observe(fresh)
+    assert kept.tools() == ["a__x", "a__y", "b__z"]
+    assert kept.holder.current.servers["default"].tools["a__y"] is ahead.servers["default"].tools["a__y"]
+    assert kept.holder.prepared is None
+
+
+def test_a_snapshot_that_was_prepared_is_in_force_only_when_it_is_offered():
+    kept = Kept(snap("a", "b"), observed("a", "x"), observed("b", "x"))
+    other = snap("a", "b", servers=PLAIN, revision=2)
+    kept.holder.prepare(snapshot=other)
+    ahead = kept.holder.prepared
+    assert ahead is not None
+    assert kept.tools() == ["a__x", "b__x"]
+    assert kept.holder.offer(other) is True
+    assert kept.tools() == ["x", "b__x"]
+    assert kept.holder.current.servers["default"].tools["x"] is ahead.servers["default"].tools["x"]
+    assert kept.saved[-1] == {origin("a", "x"): "x", origin("b", "x"): "b__x"}
+
+
+def test_preparing_what_is_known_is_no_work():
+    kept = Kept(snap("a"), observed("a", "x"))
+    kept.holder.prepare(observation=observed("a", "x"))
+    assert kept.holder.prepared is None
+
+
 def test_every_name_is_stored_once_when_it_is_given():
     kept = Kept(snap("a", "b", servers=PLAIN))
     kept.holder.observe(observed("b", "echo"))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import threading
 
 import pytest
 
@@ -30,8 +31,9 @@ class Rig:
         self.store = KeyStore(directory / "data")
         current = load_all(self.config, environ={}, keys=self.store.records, revision=1)
         watched = Watched(self.config, self.store, {})
-        self.feed = FileFeed(watched, offer=self.offer, reject=self.reject, current=current)
+        self.feed = FileFeed(watched, offer=self.offer, reject=self.reject, prepare=self.prepare, current=current)
         self.offered, self.rejected, self.refuse, self.refusals = [], [], None, 0
+        self.prepared = []
         self.changed = asyncio.Event()
 
     def offer(self, loaded):
@@ -41,6 +43,9 @@ class Rig:
             raise self.refuse
         self.offered.append(loaded)
         self.changed.set()
+
+    def prepare(self, loaded):
+        self.prepared.append((loaded, len(self.offered), threading.current_thread()))
 
     def reject(self, rejected):
         self.rejected.append(rejected)
@@ -69,6 +74,18 @@ def watch(directory, story, prepare=lambda _: None):
                 await task
 
     asyncio.run(run())
+
+
+def test_what_is_offered_was_prepared_in_another_thread(tmp_path):
+    async def story(rig):
+        rig.config.write_text(text("second"))
+        await rig.until(lambda: rig.titles() == ["second"])
+        ((loaded, offered_before, thread),) = rig.prepared
+        assert loaded is rig.offered[0]
+        assert offered_before == 0
+        assert thread is not threading.current_thread()
+
+    watch(tmp_path, story)
 
 
 def test_an_edit_in_place_is_offered_with_the_next_revision(tmp_path):

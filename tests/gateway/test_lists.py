@@ -18,6 +18,7 @@ from tests.unit.contract.making import observed, served, snap, tool
 from toolyard.contract.catalog import Catalog, ServerCatalog, build_catalog
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
+from toolyard.gateway.assembly import MANY_DEFINITIONS
 from toolyard.gateway.errors import CursorInvalid
 from toolyard.gateway.lists import PAGE_BYTES, PAGE_SIZE, Lists
 from toolyard.policy.authorize import Allow
@@ -160,6 +161,24 @@ def test_a_catalog_that_changes_takes_its_lists_along():
         rig.gateway.observed(observed("a", "new"))
         assert rig.gateway.lists.bytes == 0
         assert [t["name"] for t in (await rig.modern("tools/list")).result["tools"]] == ["a__new"]
+
+    play(scene, open_to_all, make=fakes.make)
+
+
+def test_an_upstream_with_very_many_tools_is_served_as_any_other():
+    many, more = observed("a", *MANY), observed("a", *MANY, "zz")
+    assert many.count > MANY_DEFINITIONS
+    fakes = Fakes(many)
+    open_to_all = snapshot(UpstreamSpec("a", "mcp-http"), servers=(ServerSpec("default", access="open"),))
+
+    async def scene(rig: Rig) -> None:
+        first = (await rig.modern("tools/list")).result
+        rest = (await rig.modern("tools/list", {"cursor": first["nextCursor"]})).result
+        assert len(first["tools"]) + len(rest["tools"]) == len(MANY)
+        fakes["a"].offers = more
+        await rig.gateway.pool.look_now("a")
+        assert "a__zz" in rig.gateway.holder.current.servers["default"].tools
+        assert (await rig.modern("tools/list", {"cursor": first["nextCursor"]})).error["code"] == -32602
 
     play(scene, open_to_all, make=fakes.make)
 

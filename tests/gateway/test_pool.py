@@ -25,12 +25,17 @@ class Scene:
     def __init__(self, fakes: Fakes, known: dict[str, Observation] | None = None) -> None:
         self.fakes = fakes
         self.seen: list[str] = []
+        self.prepared: list[tuple[str, list[str]]] = []
         self.pool = Pool(
             lambda spec, era: fakes.make(spec, None, None, era),
             clock=LoopClock(),
             known=(known or {}).get,
             on_observation=lambda o: self.seen.append(o.upstream_id),
+            prepare=self.prepare,
         )
+
+    async def prepare(self, observation: Observation) -> None:
+        self.prepared.append((observation.upstream_id, list(self.seen)))
 
     def states(self) -> dict[str, Any]:
         return {s["id"]: s["state"] for s in self.pool.status()}
@@ -64,6 +69,15 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(50_000):
         while not condition():
             await asyncio.sleep(0.5)
+
+
+def test_what_an_upstream_offers_is_prepared_before_it_is_in_force():
+    async def scene(s: Scene) -> None:
+        s.pool.reconcile(snap("a"))
+        await s.pool.tried(("a",), 5)
+        assert (s.prepared, s.seen) == ([("a", [])], ["a"])
+
+    play(scene, observed("a", "x"))
 
 
 def test_every_upstream_of_a_snapshot_is_observed_and_then_ready():

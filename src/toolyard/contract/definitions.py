@@ -35,6 +35,11 @@ class Observation:
     ttl_ms: int = 0
     warnings: tuple[str, ...] = ()
 
+    @property
+    def count(self) -> int:
+        """How many definitions there are."""
+        return len(self.tools) + len(self.resources) + len(self.resource_templates) + len(self.prompts)
+
     def digest(self) -> str:
         """SHA-256 of everything but the times, in hexadecimal: equal definitions have equal digests. Made once."""
         return self._digest

@@ -66,16 +66,16 @@ class GivenNames(Mapping[Origin, str]):
 
     def _add(self, fresh: Names) -> None:
         """Add names to books, and to parts of them, that nobody else has."""
-        own: set[tuple[Book, str]] = set()
+        by_part: dict[tuple[str, ...], dict[Origin, str]] = {}
         for origin, exposed in fresh.items():
-            book, upstream_id = Book(*origin[:3]), origin.upstream_id
-            if (book, "") not in own:
-                page = self._books.get(book, _Page({}, {}))
-                self._books[book] = _Page(dict(page.by_upstream), dict(page.holders))
-                own.add((book, ""))
-            page = self._books[book]
-            if (book, upstream_id) not in own:
-                page.by_upstream[upstream_id] = dict(page.by_upstream.get(upstream_id, _NONE))
-                own.add((book, upstream_id))
-            page.by_upstream[upstream_id][origin.name] = exposed
-            page.holders[exposed] = origin
+            by_part.setdefault(origin[:4], {})[origin] = exposed
+        own: set[Book] = set()
+        for part, names in by_part.items():
+            book, upstream_id = Book(*next(iter(names))[:3]), part[3]
+            page = self._books.get(book, _Page({}, {}))
+            if book not in own:
+                page = self._books[book] = _Page(dict(page.by_upstream), dict(page.holders))
+                own.add(book)
+            before = page.by_upstream.get(upstream_id, _NONE)
+            page.by_upstream[upstream_id] = {**before, **{o.name: exposed for o, exposed in names.items()}}
+            page.holders.update({exposed: o for o, exposed in names.items()})

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal, NamedTuple
@@ -42,10 +42,12 @@ class Claims:
     """The names that one upstream's tools or prompts were given earlier, as long as nobody else takes them: worked out
     once, and good as long as the upstream offers the same and the names are the same.
 
-    `names`: by what the upstream calls them; `claimed`: the same by exposed name; `unclaimed`: those to be named;
-    `displaced`: those that have another name than they would get if nobody else was there."""
+    `wanted`: what they would get if nobody else was there, and `names`: what they have, both by what the upstream calls
+    them; `claimed`: the origins by these names; `unclaimed`: those to be named; `displaced`: those that have another
+    name than the wanted one."""
 
     origins: tuple[Origin, ...]
+    wanted: Mapping[str, str]
     given: Mapping[str, str]
     names: Mapping[str, str]
     claimed: dict[str, Origin]
@@ -53,17 +55,18 @@ class Claims:
     displaced: tuple[Origin, ...]
 
 
-def claims(origins: Iterable[Origin], given: Mapping[str, str]) -> Claims:
+def claims(origins: tuple[Origin, ...], wanted: Mapping[str, str], given: Mapping[str, str]) -> Claims:
     """What these origins, all of one upstream, claim of the names `given` to it."""
-    origins, claimed, names = tuple(origins), {}, {}
+    claimed: dict[str, Origin] = {}
+    names: dict[str, str] = {}
     for origin in origins:
         exposed = given.get(origin.name)
         if exposed is not None and exposed not in claimed:
             claimed[exposed] = origin
             names[origin.name] = exposed
     unclaimed = tuple(o for o in origins if o.name not in names) if len(names) < len(origins) else ()
-    displaced = tuple(o for o in claimed.values() if names[o.name] != wanted_name(o))
-    return Claims(origins, given, names, claimed, unclaimed, displaced)
+    displaced = tuple(o for o in claimed.values() if names[o.name] != wanted[o.name])
+    return Claims(origins, wanted, given, names, claimed, unclaimed, displaced)
 
 
 class NameTable:
@@ -82,14 +85,12 @@ class NameTable:
         """Give every origin its exposed name: claimed ones first, then new ones in the order given. For each of the
         claimants: names by what its upstream calls them; its own `names` where that is all."""
         left = [self._take_claimed(c) for c in claimants]
-        for origins in left:
-            for origin in origins:
-                self.fresh[origin] = name = self._new_name(origin)
-                self.taken[name] = origin
         assigned = [self._names(c, o) if o else c.names for c, o in zip(claimants, left, strict=True)]
         for c, names in zip(claimants, assigned, strict=True):
             concerned = c.displaced if names is c.names else c.origins
-            self.collisions += [told for o in concerned if (told := self._collision(o, names[o.name])) is not None]
+            for o in concerned:
+                if names[o.name] != c.wanted[o.name]:
+                    self._tell_collision(o, names[o.name], c.wanted[o.name])
         return assigned
 
     def _take_claimed(self, c: Claims) -> Sequence[Origin]:
@@ -102,10 +103,19 @@ class NameTable:
         return [o for o in c.origins if self.taken.get(c.names.get(o.name, "")) is not o]
 
     def _names(self, c: Claims, left: Sequence[Origin]) -> dict[str, str]:
-        new = {o.name: self.fresh[o] for o in left}
-        return {o.name: new.get(o.name) or c.names[o.name] for o in c.origins}
+        """The names of all, with new ones for who is `left` without."""
+        names = dict(c.wanted)
+        names.update(c.names)
+        for origin in left:
+            name = c.wanted[origin.name]
+            if self._holder(name, origin) is not None:
+                name = self._other_name(origin)
+            self.fresh[origin] = name
+            self.taken[name] = origin
+            names[origin.name] = name
+        return names
 
-    def _new_name(self, origin: Origin) -> str:
+    def _other_name(self, origin: Origin) -> str:
         return next(name for name in _candidates(origin) if self._holder(name, origin) is None)
 
     def _holder(self, name: str, origin: Origin) -> Origin | None:
@@ -117,15 +127,13 @@ class NameTable:
                 return None
         return None if holder == origin else holder
 
-    def _collision(self, origin: Origin, name: str) -> str | None:
-        wanted = wanted_name(origin)
-        holder = self._holder(wanted, origin) if name != wanted else None
-        if holder is None:
-            return None
-        return (
-            f"{origin.kind} {origin.name!r} of {origin.upstream_id!r} is exposed as {name!r}: "
-            f"{wanted!r} belongs to {holder.upstream_id!r}"
-        )
+    def _tell_collision(self, origin: Origin, name: str, wanted: str) -> None:
+        holder = self._holder(wanted, origin)
+        if holder is not None:
+            self.collisions.append(
+                f"{origin.kind} {origin.name!r} of {origin.upstream_id!r} is exposed as {name!r}: "
+                f"{wanted!r} belongs to {holder.upstream_id!r}"
+            )
 
 
 def wanted_name(origin: Origin) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from toolyard.contract.bindings import Binding, ResourceBinding, ToolTasks
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.given_names import Book
-from toolyard.contract.naming import Claims, Origin, claims
+from toolyard.contract.naming import Claims, Origin, claims, wanted_name
 from toolyard.contract.patterns import Patterns
 from toolyard.contract.snapshot import ServerSpec, ToolRule, UpstreamSpec
 from toolyard.contract.tags import operators_tags, own_tags, with_tags
@@ -56,7 +56,7 @@ class Named:
         """The same with what it claims of the names `given` to the upstream now."""
         if given is self.claims.given:
             return self
-        return replace(self, claims=claims(self.claims.origins, given))
+        return replace(self, claims=claims(self.claims.origins, self.claims.wanted, given))
 
     def bound_to(self, names: Mapping[str, str]) -> Named:
         """The same under these names."""
@@ -114,7 +114,8 @@ def share(spec: ServerSpec, upstream: UpstreamSpec, seen: Observation, allowed: 
 
 
 def _unnamed(book: Book, upstream: UpstreamSpec, parts: dict[str, Part]) -> Named:
-    nothing = claims((Origin(*book, upstream.id, name) for name in parts), {})
+    origins = tuple([Origin(*book, upstream.id, name) for name in parts])
+    nothing = claims(origins, {origin.name: wanted_name(origin) for origin in origins}, {})
     return Named(book, parts, nothing, Bound({}, {}, frozenset()))
 
 

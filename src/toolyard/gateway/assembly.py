@@ -6,6 +6,7 @@ server.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,7 @@ from toolyard.kit.errors import PlatformError
 from toolyard.protocol.convert import definition_for
 from toolyard.protocol.revisions import LEGACY, LEGACY_METHODS, MODERN_METHODS
 
+MANY_DEFINITIONS = 200
 MakeUpstream = Callable[[UpstreamSpec, UpstreamEvents, Clock, Era | None], Upstream]
 
 
@@ -105,6 +107,7 @@ class Gateway:
             clock=clock,
             known=self.holder.observation,
             on_observation=self.observed,
+            prepare=self.prepare_observed,
             on_state=self._upstream_state,
         )
         self.holder.on_change = self.hub.server_changed
@@ -187,6 +190,10 @@ class Gateway:
         self.lag.start()
         self.pool.reconcile(self.holder.current.snapshot)
 
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Make ready what `offer` will put in force; in another thread."""
+        self.holder.prepare(snapshot=snapshot)
+
     def offer(self, snapshot: Snapshot) -> None:
         """Put a newer snapshot in force, whole, without a failed call."""
         if self.holder.offer(snapshot):
@@ -233,6 +240,11 @@ class Gateway:
             self.metrics.upstream_removed(upstream_id)
         else:
             self.metrics.upstream_up(upstream_id, up=presence == "up")
+
+    async def prepare_observed(self, observation: Observation) -> None:
+        """Make ready what `observed` will put in force, where that is much."""
+        if observation.count > MANY_DEFINITIONS:
+            await asyncio.to_thread(self.holder.prepare, observation=observation)
 
     def observed(self, observation: Observation) -> None:
         """Put in force what an upstream offers now, and remember it."""

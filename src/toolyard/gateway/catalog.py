@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
@@ -39,6 +40,9 @@ class CatalogHolder:
         self.on_swap: Callable[[Catalog], None] = lambda _catalog: None
         """Told of every catalog when it has come into force."""
         self._unsaved = dict(self.current.fresh)
+        self.prepared: Catalog | None = None
+        """The next catalog as far as it was made ahead. The one that comes into force takes over what it can of it."""
+        self._preparing = threading.Lock()
         self._save_names: Callable[[Names], None] | None = None
 
     @property
@@ -66,6 +70,19 @@ class CatalogHolder:
         """What was last seen on an upstream."""
         return self._observations.get(upstream_id)
 
+    def prepare(self, *, snapshot: Snapshot | None = None, observation: Observation | None = None) -> None:
+        """Do the work ahead that `offer` or `observe` would do: 2,000 definitions take 13 ms, which is too long for the
+        event loop. To be called in another thread; whatever happens meanwhile, what comes into force is the same."""
+        with self._preparing:
+            seen = dict(self._observations)
+            if observation is not None:
+                known = seen.get(observation.upstream_id)
+                fresh = seen[observation.upstream_id] = observation.since(known)
+                if fresh is not observation:
+                    return
+            base = self.prepared or self.current
+            self.prepared = build_catalog(snapshot or self.current.snapshot, seen, self._names, base)
+
     def offer(self, snapshot: Snapshot) -> bool:
         """Put a newer snapshot in force; False if it is not newer."""
         if snapshot.revision <= self.current.snapshot.revision:
@@ -83,7 +100,11 @@ class CatalogHolder:
         return True
 
     def _swap(self, snapshot: Snapshot) -> None:
-        before, after = self.current, build_catalog(snapshot, self._observations, self._names, self.current)
+        before, after = (
+            self.current,
+            build_catalog(snapshot, self._observations, self._names, self.prepared or self.current),
+        )
+        self.prepared = None
         if self._assigns:
             self._names = self._names.updated(after.fresh)
         self.current = after

@@ -39,8 +39,13 @@ CLOSE_LIMIT_S = 10.0
 Make = Callable[[UpstreamSpec, Era | None], Upstream]
 
 
+async def _prepare_nothing(_observation: Observation) -> None:
+    return
+
+
 class Pool:
-    """All upstreams of one gateway. `make(spec, era hint)` builds the driver; `on_observation` takes what was seen."""
+    """All upstreams of one gateway. `make(spec, era hint)` builds the driver; `on_observation` takes what was seen,
+    after `prepare` has done what work of it can be done elsewhere."""
 
     def __init__(
         self,
@@ -50,12 +55,14 @@ class Pool:
         known: Callable[[str], Observation | None],
         on_observation: Callable[[Observation], None],
         on_state: Callable[[str, Presence], None] = lambda _upstream_id, _presence: None,
+        prepare: Callable[[Observation], Awaitable[None]] = _prepare_nothing,
     ) -> None:
         self._make = make
         self._clock = clock
         self._known = known
         self._on_observation = on_observation
         self._on_state = on_state
+        self._prepare = prepare
         self.follows: Callable[[str], bool] = lambda _upstream_id: False
         """Whether another process of this gateway looks at an upstream; this one is told what it finds."""
         self.on_look: Callable[[Look], None] = lambda _look: None
@@ -320,6 +327,7 @@ class Pool:
             return self._failed(entry, UpstreamTimedOut())
         except PlatformError as error:
             return self._failed(entry, error)
+        await self._prepare(observation)
         if self.publish is not None:
             await self.publish(observation)
         self._succeeded(entry, observation)

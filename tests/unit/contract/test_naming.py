@@ -27,10 +27,13 @@ def assign(*origins: Origin, stored: Names | None = None) -> dict[Origin, str]:
 
 def settled(given: GivenNames, *origins: Origin) -> tuple[dict[Origin, str], list[str]]:
     """The names of these origins, all of one server and kind, and the collisions."""
-    book, of_upstream = Book(*origins[0][:3]), dict[str, dict[Origin, None]]()
+    book, of_upstream = Book(*origins[0][:3]), dict[str, dict[Origin, str]]()
     for one in origins:
-        of_upstream.setdefault(one.upstream_id, {})[one] = None
-    claimants = [claims(own, given.of_upstream(book, upstream_id)) for upstream_id, own in of_upstream.items()]
+        of_upstream.setdefault(one.upstream_id, {})[one] = wanted_name(one)
+    claimants = [
+        claims(tuple(own), {o.name: wanted for o, wanted in own.items()}, given.of_upstream(book, upstream_id))
+        for upstream_id, own in of_upstream.items()
+    ]
     table = NameTable(given.holders(book))
     names = table.assign(claimants)
     return {o: n[o.name] for c, n in zip(claimants, names, strict=True) for o in c.origins}, table.collisions

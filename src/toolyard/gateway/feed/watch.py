@@ -43,7 +43,8 @@ class Watched:
 
 class FileFeed:
     """Calls `offer` with each new valid state (and once more after a broken edit was mended), `reject` with each broken
-    one. Both are called on the loop; `offer` may raise ConfigRejected, which is then reported like a broken edit."""
+    one. Both are called on the loop; `offer` may raise ConfigRejected, which is then reported like a broken edit.
+    `prepare` is called before `offer`, in another thread."""
 
     def __init__(
         self,
@@ -51,11 +52,13 @@ class FileFeed:
         *,
         offer: Callable[[Loaded], None],
         reject: Callable[[ConfigRejected], None],
+        prepare: Callable[[Loaded], None] = lambda _loaded: None,
         current: Loaded | None = None,
     ) -> None:
         self._watched = watched
         self._offer = offer
         self._reject = reject
+        self._prepare = prepare
         self._revision = current.snapshot.revision if current else 0
         self._digest = current.snapshot.digest if current else ""
         self._settings = current.settings if current else None
@@ -85,6 +88,7 @@ class FileFeed:
             loaded, text = await self._read_twice()
             fresh = (loaded.snapshot.digest, loaded.settings) != (self._digest, self._settings)
             if fresh or self._rejected:
+                await asyncio.to_thread(self._prepare, loaded)
                 self._offer(loaded)
                 self._revision = loaded.snapshot.revision
         except ConfigRejected as rejected:

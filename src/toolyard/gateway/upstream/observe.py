@@ -7,7 +7,6 @@ more than the bounds below, and one bad entry never hides its neighbours: it is 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,8 @@ from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.gateway.upstream.errors import UpstreamInvalid, UpstreamTimedOut
 from toolyard.kit.clock import Clock
 from toolyard.protocol.errors import RelayedError
-from toolyard.protocol.header_parameters import InvalidToolHeaders, header_parameters
+from toolyard.protocol.header_parameters import ANNOTATION, InvalidToolHeaders, header_parameters
+from toolyard.protocol.strict_json import encode
 
 Send = Callable[[str, Json], Awaitable[Json]]
 
@@ -25,6 +25,8 @@ MAX_PAGES = 100
 MAX_BYTES = 16 * 1024 * 1024
 MAX_SECONDS = 30.0
 MAX_WARNINGS = 50
+ENTRIES_PER_TURN = 100
+_HEADER_MARK = b'"%s"' % ANNOTATION.encode()
 METHOD_NOT_FOUND = -32601
 
 
@@ -103,6 +105,8 @@ class _Reader:
     over_http: bool
     pages: int = 0
     bytes: int = 0
+    has_headers: bool = False
+    """Whether the page has a tool that may be dropped for its headers; that is seen in its text, at once for all."""
     reading: str = ""
     entries: dict[str, Json] = field(default_factory=dict)
     ttls_ms: list[int] = field(default_factory=list)
@@ -118,7 +122,7 @@ class _Reader:
         params: Json = {}
         while True:
             page = await self._page(listing, params)
-            if page is None or self._take(listing, page):
+            if page is None or await self._take(listing, page):
                 break
             cursor = page.get("nextCursor")
             if cursor is None:
@@ -144,7 +148,9 @@ class _Reader:
                     raise
                 self.warn(f"{listing.method}: answered with error {error.rpc_code}")
             return None
-        self.bytes += len(json.dumps(page, ensure_ascii=False))
+        text = encode(page)
+        self.bytes += len(text)
+        self.has_headers = self.over_http and _HEADER_MARK in text
         if self.bytes > MAX_BYTES:
             self.warn(f"{listing.method}: more than {MAX_BYTES >> 20} MiB in all; what follows is missing")
             return None
@@ -152,12 +158,14 @@ class _Reader:
         self.ttls_ms.append(ttl_ms if type(ttl_ms) is int and ttl_ms > 0 else 0)
         return page
 
-    def _take(self, listing: Listing, page: Json) -> bool:
-        """Keep the good entries of one page; true when the list is full."""
+    async def _take(self, listing: Listing, page: Json) -> bool:
+        """Keep the good entries of one page; true when the list is full. Others have their turn between entries."""
         entries = page.get(listing.member)
         if not isinstance(entries, list):
             raise UpstreamInvalid(f"The answer to {listing.method} has no list {listing.member!r}.")
-        for entry in entries:
+        for place, entry in enumerate(entries, 1):
+            if place % ENTRIES_PER_TURN == 0:
+                await asyncio.sleep(0)
             if len(self.entries) >= MAX_ENTRIES:
                 self.warn(f"{listing.method}: more than {MAX_ENTRIES} entries; what follows is missing")
                 return True
@@ -186,7 +194,7 @@ class _Reader:
             return "its inputSchema is not a schema of an object"
         if not isinstance(tool.get("outputSchema", {}), dict):
             return "its outputSchema is not an object"
-        if self.over_http:
+        if self.has_headers:
             try:
                 header_parameters(schema)
             except InvalidToolHeaders as error:

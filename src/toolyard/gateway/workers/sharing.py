@@ -102,10 +102,14 @@ class Sharing:
         """Take one item of another worker's news."""
         match item:
             case ["look", values] if peer.index == FIRST:
-                self._take(look_in(values))
+                look = look_in(values)
+                if look.observation is not None:
+                    await self._gateway.prepare_observed(look.observation)
+                self._take(look)
             case ["look", values] if self._me.index == FIRST:
                 look = look_in(values)
                 if look.observation is not None:
+                    await self._gateway.prepare_observed(look.observation)
                     self._gateway.observed(look.observation)
                 self._gateway.pool.told(look)
                 self._followers.tell(["look", values])
