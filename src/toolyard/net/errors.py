@@ -68,6 +68,8 @@ class Incomplete(NetError):
     """The peer's answer broke off. `answered` says whether any byte of an answer had come."""
 
     code = "incomplete"
+    repeated: bool = False
+    """The request had been sent a second time."""
 
     def __init__(self, message: str | None = None, *, sent: bool = True, answered: bool = True) -> None:
         super().__init__(message, sent=sent)

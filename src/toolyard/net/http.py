@@ -84,7 +84,11 @@ class HttpClient:
                 raise
         self._counts["retries"] += 1
         connection = await self._acquire(deadline, fresh=True)
-        return await connection.exchange(data, deadline).with_head()
+        try:
+            return await connection.exchange(data, deadline).with_head()
+        except Incomplete as broken:
+            broken.repeated = True
+            raise
 
     def status(self) -> dict[str, int]:
         """Counts for operators: connections now, waiting requests, totals since the start."""

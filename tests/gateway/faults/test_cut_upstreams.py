@@ -133,6 +133,27 @@ def test_a_call_that_only_reads_is_repeated_wherever_its_answer_breaks_off(excha
     on_stage(scene, exchange)
 
 
+@pytest.mark.parametrize("position", [0, 5, 100])
+@pytest.mark.parametrize("tool", ["sell", "look"])
+def test_nothing_is_sent_more_than_twice_to_an_upstream_that_always_breaks_off(tool: str, position: int) -> None:
+    async def scene(stage: Stage) -> None:
+        wire, token = await stage.wire(warm=True), stage.token()
+
+        def always(order: Order) -> None:
+            stage.shop.plans[token] = always
+            break_off(stage, position, "fin", order)
+
+        stage.shop.plans[token] = always
+        async with stage.beside_a_call():
+            await wire.send(stage.exchange.with_tool(tool).request(token))
+            answer = await wire.answer()
+            assert (answer.said, answer.may_have_run) == ("!upstream_incomplete", True)
+            assert stage.shop.sold[token] == (2 if tool == "look" else 1)
+            wire.close()
+
+    on_stage(scene)
+
+
 def break_off(stage: Stage, position: int, how: How, order: Order) -> None:
     order.send(b"".join(stage.exchange.parts(order))[:position])
     order.cut(how)

@@ -48,6 +48,8 @@ class UpstreamIncomplete(UpstreamError):
     """The upstream's answer broke off."""
 
     code = "upstream_incomplete"
+    repeated: bool = False
+    """The request has been sent a second time already."""
 
 
 class UpstreamInvalid(UpstreamError):

@@ -142,6 +142,8 @@ class Endpoint:
             if isinstance(error, kind):
                 failure = upstream_error(f"Upstream {self.upstream_id!r} {text}.")
                 failure.may_have_run = error.sent and upstream_error is not UpstreamUnreachable
+                if isinstance(failure, UpstreamIncomplete) and isinstance(error, Incomplete):
+                    failure.repeated = error.repeated
                 return failure
         return UpstreamError(f"Upstream {self.upstream_id!r} failed.")
 

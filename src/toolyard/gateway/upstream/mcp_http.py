@@ -99,7 +99,8 @@ class McpHttpUpstream:
         except EraContradicted as contradiction:
             driver = await self._other(driver, contradiction, call.deadline)
         except UpstreamIncomplete as broken:
-            if broken.may_have_run and (isinstance(driver, SseFallback) or not driver.tools.repeatable(method, params)):
+            may_repeat = not isinstance(driver, SseFallback) and driver.tools.repeatable(method, params)
+            if broken.repeated or (broken.may_have_run and not may_repeat):
                 raise
         try:
             return await driver.request(call, method, params)
