@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLYARD_ARGS ?=
 
-.PHONY: up test check fast conformance e2e bench bench-quick fuzz clean
+.PHONY: up test check fast conformance e2e bench bench-all bench-quick fuzz clean
 
 up: $(VENV)/.installed
 	@$(BIN)/toolyard up $(TOOLYARD_ARGS)
@@ -30,11 +30,17 @@ conformance: $(VENV)/.dev-installed
 e2e: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest tests/e2e
 
+# Side by side with nginx, HAProxy and the peers, which it installs into bench/.peers: at most 25 minutes.
 bench: $(VENV)/.dev-installed
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench core
 
+# Everything there is to measure: some hours.
+bench-all: $(VENV)/.dev-installed
+	$(BIN)/python -m bench all
+
+# Toolyard and nginx only: under two minutes.
 bench-quick: $(VENV)/.dev-installed
-	$(BIN)/python -m bench --quick
+	$(BIN)/python -m bench quick
 
 fuzz: $(VENV)/.dev-installed
 	$(BIN)/python tests/fuzz/fuzz_decode.py

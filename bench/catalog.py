@@ -53,8 +53,8 @@ def main() -> None:
         print(f"| {name} | {cost:.3f}{' (!)' if cost > TOO_LONG_MS else ''} |", flush=True)
     gc.freeze()  # as a gateway does when it has looked at its upstreams
     print("\n| in a thread | ms | the loop's longest wait, ms |\n|---|---|---|")
-    for name, step in world.thread_steps():
-        waited, cost = uvloop.run(beside(step))
+    for name, act in world.thread_steps():
+        waited, cost = uvloop.run(beside(act))
         print(f"| {name} | {cost:.1f} | {waited:.1f} |", flush=True)
 
 

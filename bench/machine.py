@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DEBIAN_PACKAGES = ("nginx", "libnginx-mod-http-lua", "lua-cjson", "wrk")
+DEBIAN_PACKAGES = ("nginx", "libnginx-mod-http-lua", "lua-cjson", "wrk", "haproxy")
 LUA_MODULES = (Path("/usr/lib/nginx/modules/ndk_http_module.so"), Path("/usr/lib/nginx/modules/ngx_http_lua_module.so"))
-LIBRARIES = ("uvloop", "httptools", "uvicorn", "msgspec", "structlog", "websockets")
+LIBRARIES = ("uvloop", "httptools", "uvicorn", "msgspec", "prometheus-client", "structlog", "websockets")
 
 
 class ToolsMissing(Exception):
@@ -48,7 +48,7 @@ def find_program(name: str) -> str | None:
 
 
 def ensure_tools() -> None:
-    """Install nginx, its Lua module, lua-cjson and wrk from Debian if they are missing; raises ToolsMissing."""
+    """Install what of DEBIAN_PACKAGES is missing. Raises ToolsMissing."""
     if _tools_present():
         return
     wanted = " ".join(DEBIAN_PACKAGES)
@@ -62,7 +62,7 @@ def ensure_tools() -> None:
 
 
 def _tools_present() -> bool:
-    programs = all(find_program(name) for name in ("nginx", "wrk"))
+    programs = all(find_program(name) for name in ("nginx", "haproxy", "wrk"))
     cjson = any(next(Path("/usr/lib").glob(pattern), None) for pattern in ("*/lua/5.1/cjson.so", "lua/5.1/cjson.so"))
     return programs and cjson and all(module.exists() for module in LUA_MODULES)
 
@@ -95,6 +95,7 @@ def _versions() -> dict[str, str]:
     found = {
         "python": sys.version.split()[0],
         "nginx": _first_match(["nginx", "-v"], r"nginx/(\S+)"),
+        "haproxy": _first_match(["haproxy", "-v"], r"version (\S+)"),
         "wrk": _first_match(["wrk", "-v"], r"wrk (?:debian/)?(\S+)"),
     }
     for name in ("toolyard", *LIBRARIES):

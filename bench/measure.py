@@ -1,54 +1,59 @@
-"""One measurement: load from wrk (or on a child's pipes) for some seconds, with what the measured program used."""
+"""One measurement: load for some seconds, with what the measured program, the load and the upstreams used meanwhile."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.client import LEGACY, META, MODERN, Endpoint, initialize, legacy_headers, modern_headers
+from bench.calls import Request
+from bench.client import initialize
 from bench.machine import Cores, find_program
 from bench.processes import Program, core_busy_s
 from bench.servers import LOAD
 
 RESULT = re.compile(r"^RESULT (.+)$", re.MULTILINE)
 FIRST_BAD = re.compile(r"^FIRST_BAD (.+)$", re.MULTILINE)
-MAX_SESSIONS = 32
+MAX_SESSIONS = 64
+PATIENCE_S = 20
 
-Loader = Callable[[int, int], dict[str, float | str]]
+Raw = Mapping[str, float | str]
+Loader = Callable[[int, int], Raw]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one measurement gave. `core_busy` is the measured program's share of its core; `others_busy` what everybody
-    else took of that core or of the load's, whichever is more: it makes a reading doubtful."""
+    """What one measurement gave. `core_busy` is the measured program's share of its core, `load_busy` that of the load
+    generator and the upstreams of theirs; `others_busy` what everybody else took of one of the two cores, whichever is
+    more: it makes a reading doubtful."""
 
     calls: int
     rps: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     max_ms: float
+    mib_per_s: float
     bad: int
     first_bad: str = ""
     cpu_s_per_1000: float | None = None
     core_busy: float | None = None
+    load_busy: float | None = None
     others_busy: float | None = None
     rss_mib: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something that answers the calls of a row. `program` is whose CPU and memory count (None: nobody's)."""
+    """Something that answers calls, and the program whose CPU and memory count."""
 
     name: str
     load: Loader
-    program: Program | None
+    program: Program
 
 
 def measure(target: Target, concurrency: int, seconds: int, cores: Cores, upstream: Program) -> Reading:
@@ -65,77 +70,61 @@ def measure(target: Target, concurrency: int, seconds: int, cores: Cores, upstre
         rps=calls / duration_s if duration_s else 0.0,
         p50_ms=float(raw["p50_us"]) / 1000,
         p99_ms=float(raw["p99_us"]) / 1000,
+        p999_ms=float(raw["p999_us"]) / 1000,
         max_ms=float(raw["max_us"]) / 1000,
+        mib_per_s=float(raw["bytes"]) / 2**20 / duration_s if duration_s else 0.0,
         bad=int(raw["bad"]) + int(raw["errors"]) + (calls == 0),
         first_bad=str(raw.get("first_bad", "")),
-        cpu_s_per_1000=cpu / calls * 1000 if program and calls else None,
-        core_busy=cpu / duration_s if program and duration_s else None,
+        cpu_s_per_1000=cpu / calls * 1000 if calls else None,
+        core_busy=cpu / elapsed,
+        load_busy=load_cpu / elapsed,
         others_busy=others / elapsed if cores.gateway is not None else None,
-        rss_mib=program.memory().rss_mib if program else None,
+        rss_mib=program.memory().rss_mib,
     )
 
 
-def _used(program: Program | None, upstream: Program, cores: Cores) -> tuple[float, float, float, float, float]:
+def _used(program: Program, upstream: Program, cores: Cores) -> tuple[float, float, float, float, float]:
     """Seconds so far: the clock; CPU of `program`; CPU of load and upstreams; work of the one core, of the other."""
     times = os.times()
-    load_cpu = times.children_user + times.children_system + upstream.cpu_s() + (program.echo_cpu_s() if program else 0)
-    cpu = program.cpu_s() if program else 0.0
-    return time.perf_counter(), cpu, load_cpu, core_busy_s(cores.gateway), core_busy_s(cores.load)
+    load_cpu = times.children_user + times.children_system + upstream.cpu_s() + program.echo_cpu_s()
+    return time.perf_counter(), program.cpu_s(), load_cpu, core_busy_s(cores.gateway), core_busy_s(cores.load)
 
 
-def http_load(work: Path, endpoint: Endpoint, tool: str, cores: Cores, *, legacy: bool) -> Loader:
-    """Load of tools/call through wrk, in the modern or the legacy era; legacy sessions are opened beforehand."""
-    stem = work / f"load-{endpoint.port}-{tool}"
-    headers = legacy_headers(endpoint) if legacy else modern_headers(endpoint, "tools/call", tool)
-    assert headers["MCP-Protocol-Version"] == (LEGACY if legacy else MODERN)
-    (header_file := stem.with_suffix(".headers")).write_text("".join(f"{k}: {v}\n" for k, v in headers.items()))
-    (body_file := stem.with_suffix(".body")).write_text(_body(tool, legacy=legacy))
-    sessions = [initialize(endpoint) for _ in range(MAX_SESSIONS)] if legacy else []
-    session_file = stem.with_suffix(".sessions")
+def http_load(stem: Path, request: Request, cores: Cores, *, sessions: bool, traced: bool = False) -> Loader:
+    """Load through wrk. With `sessions`, legacy ones are opened as they are wanted, one for each connection up to 64.
+    With `traced`, each request has a traceparent of its own."""
+    files = {name: stem.with_suffix(f".{name}") for name in ("headers", "body", "sessions")}
+    files["headers"].write_text("".join(f"{name}: {value}\n" for name, value in request.headers.items()))
+    files["body"].write_text(request.body)
+    opened: list[str] = []
 
-    def load(concurrency: int, seconds: int) -> dict[str, float | str]:
-        session_file.write_text("\n".join(sessions[:concurrency]))
-        paths = {"BENCH_HEADERS": header_file, "BENCH_BODY": body_file, "BENCH_SESSIONS": session_file}
-        argv = [find_program("wrk") or "wrk", "-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "20s",
-                "-s", str(LOAD / "post.lua"), endpoint.url]  # fmt: skip
-        output = _run(cores.pinned(cores.load, argv), seconds, {key: str(path) for key, path in paths.items()})
-        return _wrk_result(output)
+    def load(concurrency: int, seconds: int) -> Raw:
+        wanted = min(concurrency, MAX_SESSIONS) if sessions else 0
+        opened.extend(initialize(request.endpoint) for _ in range(wanted - len(opened)))
+        files["sessions"].write_text("\n".join(opened[:wanted]))
+        env = {f"BENCH_{name.upper()}": str(path) for name, path in files.items()} | dict(request.checks)
+        argv = [find_program("wrk") or "wrk", "-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout",
+                f"{PATIENCE_S}s", "-s", str(LOAD / "post.lua"), request.endpoint.url]  # fmt: skip
+        return read_result(run(cores.pinned(cores.load, argv), seconds, env | {"BENCH_TRACE": str(int(traced))}))
 
     return load
 
 
-def pipe_load(command: Sequence[str], tool: str, cores: Cores) -> Loader:
-    """Load of tools/call written straight to the pipes of a stdio server."""
-
-    def load(concurrency: int, seconds: int) -> dict[str, float | str]:
-        argv = [sys.executable, str(LOAD / "pipe.py"), str(concurrency), str(seconds), tool, *command]
-        result: dict[str, float | str] = json.loads(_run(cores.pinned(cores.load, argv), seconds, {}))
-        return result
-
-    return load
-
-
-def _body(tool: str, *, legacy: bool) -> str:
-    params: dict[str, object] = {"name": tool, "arguments": {"message": "call @N@ of the bench"}}
-    if not legacy:
-        params["_meta"] = META
-    message = {"jsonrpc": "2.0", "id": "@N@", "method": "tools/call", "params": params}
-    return json.dumps(message, separators=(",", ":")).replace('"id":"@N@"', '"id":@N@')
-
-
-def _run(argv: Sequence[str], seconds: int, env: dict[str, str]) -> str:
+def run(argv: Sequence[str], seconds: float, env: Mapping[str, str]) -> str:
+    """What a load generator printed. Raises RuntimeError when it failed."""
     done = subprocess.run(
         argv, capture_output=True, text=True, timeout=seconds + 60, env={**os.environ, **env}, check=False
     )
     if done.returncode != 0:
-        raise RuntimeError(f"{argv} ended with code {done.returncode}: {done.stderr[-1000:]}")
+        raise RuntimeError(f"{Path(argv[0]).name} ended with code {done.returncode}: {done.stderr[-1000:]}")
     return done.stdout
 
 
-def _wrk_result(output: str) -> dict[str, float | str]:
+def read_result(output: str) -> Raw:
+    """The RESULT line of a load generator."""
     found = RESULT.search(output)
     if not found:
-        raise RuntimeError(f"wrk gave no result: {output[-1000:]}")
+        raise RuntimeError(f"the load generator gave no result: {output[-1000:]}")
     result: dict[str, float | str] = {name: float(value) for name, value in re.findall(r"(\w+)=(\S+)", found.group(1))}
     if bad := FIRST_BAD.search(output):
         result["first_bad"] = bad.group(1)

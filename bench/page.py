@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.rows import ROWS
+from bench import page_memory
+from bench.cases import ALL, CORE
+from bench.contestants.all import CONTESTANTS, title_of
+from bench.figures import multiples
 
-TARGETS = ("direct", "nginx", "gateway")
 COLUMNS = (
-    "concurrency", "target", "calls/s", "share of nginx", "p50 ms", "p99 ms", "CPU s per 1,000", "core",
-    "RSS MiB", "bad",
+    "callers", "what", "calls/s", "share of nginx", "p50 ms", "p99 ms", "p99.9 ms", "MiB/s", "CPU s per 1,000",
+    "its core", "load's core", "bad",
 )  # fmt: skip
+NGINX = ("nginx", "nginx-legacy")
 Entry = Mapping[str, Any]
 
 
 def markdown(results: Entry, raw_name: str) -> str:
     """The whole page; `raw_name` is the file with everything."""
-    parts = [_heading(results, raw_name), _promised(results["promised"])]
-    parts += [_row(row.title, [cell for cell in results["cells"] if cell["row"] == row.name]) for row in ROWS]
-    parts += [_starts(results), _many(results)]
+    parts = [_heading(results, raw_name), _what_was_on(results), _promised(results["promised"]), _multiples(results)]
+    parts += [_case(name, title, results["cells"]) for name, title in _titles()]
+    parts += [
+        page_memory.stands(results),
+        page_memory.cold_starts(results),
+        page_memory.idle_clients(results),
+        page_memory.own_starts(results),
+        page_memory.many(results),
+        _remarks(results),
+    ]
     return "\n".join(part for part in parts if part)
+
+
+def _titles() -> list[tuple[str, str]]:
+    """All tables there may be, each once."""
+    found: dict[str, str] = {}
+    for case in (*CORE, *ALL):
+        found.setdefault(case.name, case.title)
+        if case.half:
+            found.setdefault(f"{case.name}-half", f"{case.title}: half of what 16 callers reached, sent by the clock")
+    return list(found.items())
 
 
 def _heading(results: Entry, raw_name: str) -> str:
@@ -30,14 +51,15 @@ def _heading(results: Entry, raw_name: str) -> str:
 
 {results["date"]}, commit {results["commit"]}. {machine["cpu"]}, {machine["cores"]} cores, {machine["memory_mib"]} MiB,
 {machine["system"]}, kernel {machine["kernel"]}.
-{versions}.
+{textwrap.fill(versions, 118)}.
 
 {_pinning(machine)}
-Figures are medians of {method["rounds"]} rounds of {method["seconds"]} s. The targets of a row take turns in a round.
-In brackets: lowest to highest. Every answer is checked against its request. nginx checks the same key and passes
-the same bytes to the same upstream. Where wrk and the upstream fill their core before nginx fills its own (see "core"),
-throughput says too little of nginx: compare CPU. A `?` marks readings during which other programs took more than
-15 % of one of the two cores. Everything: `{raw_name}`.
+Figures are medians of {method["rounds"]} rounds of {method["seconds"]} s (longer, and once, where a call takes longer);
+all contestants of a table stand at the same time and take turns, those that wait are stopped. In brackets: lowest to
+highest. Every answer is checked against its request. CPU is that of the whole process tree, stdio upstreams left out.
+nginx and HAProxy check the same key and pass the same bytes to the same upstream. Where the load and the upstream fill
+their core before a proxy fills its own, throughput says too little of the proxy: compare CPU. A `?` marks readings
+during which other programs took more than 15 % of one of the two cores. Everything: `{raw_name}`.
 """
 
 
@@ -45,7 +67,15 @@ def _pinning(machine: Entry) -> str:
     if machine["gateway_core"] is None:
         return "Nothing is pinned: the machine has one usable core or no taskset, so the parts disturb one another."
     core, other = machine["gateway_core"], machine["load_core"]
-    return f"The measured program is pinned to core {core}; wrk and the upstreams share core {other}."
+    return f"What is measured is pinned to core {core}; the load generator and the upstreams share core {other}."
+
+
+def _what_was_on(results: Entry) -> str:
+    on = results["guards"]
+    text = f"""In Toolyard was on, as its code says: interceptors {", ".join(on["interceptors"]) or "(not found)"};
+edge guard ({", ".join(on["edge"])}); strict decoding; wire limits {", ".join(on["wire_limits"])}. The bench's
+configuration adds rates per key and per server, and limits in flight, all above what can be reached."""
+    return textwrap.fill(text, 120) + "\n"
 
 
 def _promised(found: Sequence[Entry]) -> str:
@@ -58,7 +88,18 @@ def _promised(found: Sequence[Entry]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _row(title: str, entries: Sequence[Entry]) -> str:
+def _multiples(results: Entry) -> str:
+    found = multiples(results)
+    if not found:
+        return ""
+    head = ["## Beside the peers (echo, 16 callers)", "", "| peer | Toolyard's throughput | its CPU per call |",
+            "|---|---|---|"]  # fmt: skip
+    lines = [f"| {title_of(name)} | {faster:,.0f} × | {cheaper:,.0f} × Toolyard's |" for name, faster, cheaper in found]
+    return "\n".join([*head, *lines, ""])
+
+
+def _case(name: str, title: str, cells: Sequence[Entry]) -> str:
+    entries = [cell for cell in cells if cell["case"] == name]
     if not entries:
         return ""
     lines = [f"## {title}", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
@@ -67,80 +108,54 @@ def _row(title: str, entries: Sequence[Entry]) -> str:
 
 
 def _order(entry: Entry) -> tuple[int, int]:
-    return entry["concurrency"], TARGETS.index(entry["target"])
+    names = [contestant.name for contestant in CONTESTANTS]
+    return entry["concurrency"], names.index(entry["contestant"]) if entry["contestant"] in names else len(names)
 
 
 def _line(entry: Entry, entries: Sequence[Entry]) -> str:
-    level = entry["concurrency"]
-    nginx = next((other["rps"] for other in entries if (other["target"], other["concurrency"]) == ("nginx", level)), 0)
+    level, title = entry["concurrency"], title_of(entry["contestant"])
+    if "rps" not in entry:
+        return f"| {level} | {title} | {entry['reason']} |" + " |" * (len(COLUMNS) - 3)
     low, high = entry["spread"]["rps"]
     doubt = " ?" if entry["doubtful"] else ""
-    return (
-        f"| {level} | {entry['target']} | {entry['rps']:,.0f} ({low:,.0f} to {high:,.0f}){doubt} "
-        f"| {_text(entry['rps'] / nginx if nginx else None, '.0%')} | {entry['p50_ms']:.2f} | {entry['p99_ms']:.2f} "
-        f"| {_text(entry.get('cpu_s_per_1000'), '.4f')} | {_text(entry.get('core_busy'), '.0%')} "
-        f"| {_text(entry.get('rss_mib'), '.0f')} | {entry['bad']} |"
+    figures = (
+        f"{_number(entry['rps'])} ({_number(low)} to {_number(high)}){doubt}",
+        _text(_share(entry, entries), ".1%"),
+        f"{entry['p50_ms']:.2f}",
+        f"{entry['p99_ms']:.2f}",
+        f"{entry['p999_ms']:.2f}",
+        _number(entry["mib_per_s"]),
+        _text(entry.get("cpu_s_per_1000"), ".4f"),
+        _text(entry.get("core_busy"), ".0%"),
+        _text(entry.get("load_busy"), ".0%"),
+        str(entry["bad"]),
     )
+    return f"| {level} | {title} | {' | '.join(figures)} |"
+
+
+def _share(entry: Entry, entries: Sequence[Entry]) -> float | None:
+    """Of nginx's throughput in the same table at the same concurrency."""
+    for other in entries:
+        if other["contestant"] in NGINX and other["concurrency"] == entry["concurrency"] and other.get("rps"):
+            return float(entry["rps"]) / float(other["rps"])
+    return None
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _text(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _starts(results: Entry) -> str:
-    lines = [_start_line(name, found) for name, found in _start_entries(results)]
-    if sizes := results.get("memory"):
-        for name, state in (("the gateway of the tables above, idle", "idle"), ("the same, after all load", "loaded")):
-            rss, pss = sizes[f"{state}_rss_mib"], sizes[f"{state}_pss_mib"]
-            lines.append(f"| {name} | | | {rss:.0f} | {pss:.0f} | {sizes['processes']} |")
+def _remarks(results: Entry) -> str:
+    shown = {cell["contestant"] for cell in results["cells"]}
+    lines = [f"- {one.title}: {one.remark}." for one in CONTESTANTS if one.name in shown and one.remark]
     if not lines:
         return ""
-    head = [
-        "| start | to the first answered call, s | CPU s | RSS MiB | PSS MiB | processes |",
-        "|---|---|---|---|---|---|",
-    ]
-    note = "Memory is the process tree's, without stdio upstreams. RSS counts shared pages in each process, PSS once."
-    return "\n".join(["## Start and memory", "", *head, *lines, "", note, ""])
-
-
-def _start_line(name: str, found: Entry) -> str:
-    spread = f"{found['median_s']:.2f} ({found['lowest_s']:.2f} to {found['highest_s']:.2f})"
-    memory = f"{found['rss_mib']:.0f} | {found['pss_mib']:.0f}"
-    return f"| {name} | {spread} | {found['cpu_s']:.2f} | {memory} | {found['processes']} |"
-
-
-def _start_entries(results: Entry) -> list[tuple[str, Entry]]:
-    found = []
-    if demo := results.get("demonstration"):
-        found.append(("nothing configured, demonstration upstream", demo))
-    if dead := results.get("dead_upstreams"):
-        found.append(("one live upstream", dead["alone"]))
-        found.append((f"the same among {dead['dead']} dead upstreams", dead["among"]))
-    return found
-
-
-def _many(results: Entry) -> str:
-    many = results.get("capacity")
-    if not many:
-        return ""
-    source = many["source"]
-    lines = [
-        f"## {many['count']:,} at once",
-        "",
-        "| open | KiB each | RSS MiB idle | open | ended | open again | descriptors idle | open | left of all |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for kind in many["kinds"]:
-        idle, full, ended = kind["idle"], kind["full"], kind["ended"]
-        again = full["rss_mib"] + kind["second_round_mib"]
-        left = ", ".join(f"{count} {name}" for name, count in kind["left"].items() if count > 0) or "nothing"
-        lines.append(
-            f"| {kind['title']} | {kind['kib_each']:.1f} | {idle['rss_mib']:.0f} | {full['rss_mib']:.0f} "
-            f"| {ended['rss_mib']:.0f} | {again:.0f} | {idle['descriptors']} | {full['descriptors']} | {left} |"
-        )
-    note = f"""Each row is a gateway of its own. KiB each is what its resident set (RSS) grows by while they are open,
-divided by their number. The allocator keeps most of what they leave for the next ones, so RSS stays when they have
-ended; opened again they need little more. "Left of all": tasks, descriptors, threads, processes, sessions and parked
-calls above what there was before, after all have ended. Measured {source["date"]}, commit {source["commit"]};
-everything: `{source["file"]}`."""
-    return "\n".join([*lines, "", note, ""])
+    if not any(name.endswith("-memoised") for name in shown):
+        return "\n".join(["## What each does of a gateway's work", "", *lines, ""])
+    note = """`TLS context memoised` is the peer with a small start-up file that keeps `ssl.create_default_context`'s
+results, which it otherwise makes anew for every call."""
+    return "\n".join(["## What each does of a gateway's work", "", *lines, "", note, ""])

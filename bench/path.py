@@ -185,7 +185,7 @@ async def prepared(
     gateway.start()
     await gateway.pool.tried(ids, 60.0)
     loop = asyncio.get_running_loop()
-    service = WireService(RouteTable(gateway.routes()), WireLimits(), loop.time, lambda code: None)
+    service = WireService(RouteTable(gateway.routes()), WireLimits(), loop.time, lambda code, count=1: None)
     listener = Listener(edge_rules(EdgeSettings(), "127.0.0.1", PORT))
     requests = [request_bytes(key, method, f"{i}__{_name(number)}") for number in range(each) for i in ids]
     return Caller(WireProtocol(service, listener), requests), gateway.aclose

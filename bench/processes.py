@@ -92,10 +92,24 @@ class Program:
         """Threads of the program itself."""
         return int(_stat(self.pid)[17])
 
+    def freeze(self) -> None:
+        """Stop the whole tree where it is, so that it takes nothing of what another is measured with."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the tree go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        for pid in _tree(self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def stop(self, *, grace_s: float = 10.0) -> None:
         """SIGTERM, then SIGKILL; what is left of the tree it had is killed too. Safe to call twice."""
         if self._process.poll() is not None:
             return
+        self.thaw()
         family = {pid: _started_ticks(pid) for pid in _tree(self.pid)}
         self._process.terminate()
         try:

@@ -14,12 +14,16 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.backing import PLAIN, STDIO, make_ground
+from bench.calls import request_of
+from bench.contestants.toolyard import TOOLYARD, TOOLYARD_LEGACY
 from bench.machine import ToolsMissing, choose_cores, ensure_tools
-from bench.measure import measure
-from bench.rows import ROWS, staged, toolyard_beside_python
+from bench.measure import Target, http_load, measure
+from bench.servers import Ports, free_ports
 
 HERE = Path(__file__).resolve().parent
 SAMPLES_PER_S = 400
+WAYS = {"modern": (TOOLYARD, PLAIN), "legacy": (TOOLYARD_LEGACY, PLAIN), "stdio": (TOOLYARD, STDIO)}
 WAITING = ("Condition.wait (threading.py)", "_worker (concurrent/futures/thread.py)")
 """Threads with nothing to do, which py-spy takes for busy ones."""
 
@@ -47,42 +51,38 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
-    parser.add_argument("--row", default="modern", choices=[row.name for row in ROWS])
+    parser.add_argument("--way", default="modern", choices=WAYS)
+    parser.add_argument("--call", default="echo", choices=("echo", "page", "mega", "progress", "list"))
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--top", type=int, default=40, help="lines of each table")
-    parser.add_argument("--toolyard", type=Path, default=toolyard_beside_python())
     return parser.parse_args()
 
 
 def _sample(options: argparse.Namespace, work: Path, spy: Path) -> Counter[tuple[str, ...]]:
     """Samples of the gateway under load, by stack, outermost function first."""
     cores = choose_cores()
-    row = next(row for row in ROWS if row.name == options.row)
-    with staged(work, cores, options.toolyard) as stage:
-        assert stage.gateway is not None
-        target = next(target for target in stage.targets(row) if target.name == "gateway")
-        measure(target, options.concurrency, 2, cores, stage.upstream)
-        output = work / "stacks"
-        argv = [
-            spy,
-            "record",
-            "-p",
-            stage.gateway.pid,
-            "-d",
-            options.seconds,
-            "-r",
-            SAMPLES_PER_S,
-            "-f",
-            "raw",
-            "-o",
-            output,
-        ]
-        pinned = cores.pinned(cores.load, [str(word) for word in argv])
-        with subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-            reading = measure(target, options.concurrency, options.seconds + 2, cores, stage.upstream)
-        print(f"{reading.rps:,.0f} calls/s while sampled, {reading.bad} bad\n")
-        return _read_stacks(output.read_text().splitlines())
+    contestant, backing = WAYS[options.way]
+    ground = make_ground(work, cores, Ports(*free_ports(4)))
+    try:
+        standing = contestant.start(contestant, ground, backing, 0)
+        try:
+            request = request_of(standing, options.call, backing, pages=True)
+            load = http_load(work / "load", request, cores, sessions=standing.speaks == "sessions")
+            target = Target("toolyard", load, standing.program)
+            measure(target, options.concurrency, 2, cores, ground.upstream)
+            output = work / "stacks"
+            argv = [spy, "record", "-p", standing.program.pid, "-d", options.seconds, "-r", SAMPLES_PER_S, "-f", "raw",
+                    "-o", output]  # fmt: skip
+            pinned = cores.pinned(cores.load, [str(word) for word in argv])
+            with subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+                reading = measure(target, options.concurrency, options.seconds + 2, cores, ground.upstream)
+            print(f"{reading.rps:,.0f} calls/s while sampled, {reading.bad} bad\n")
+            return _read_stacks(output.read_text().splitlines())
+        finally:
+            standing.program.stop()
+    finally:
+        ground.upstream.stop()
 
 
 def _read_stacks(lines: Iterable[str]) -> Counter[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What stands on the two cores: the upstream, nginx in the gateway's place, and the gateway itself."""
+"""What stands on the two cores: the upstream that answers, and the gateway itself."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,8 @@ class Ports:
 
     modern: int
     legacy: int
-    modern_proxy: int
-    legacy_proxy: int
+    modern_tls: int = 0
+    legacy_tls: int = 0
 
 
 def free_ports(count: int) -> list[int]:
@@ -39,27 +40,25 @@ def free_ports(count: int) -> list[int]:
 
 def start_upstream(work: Path, ports: Ports, cores: Cores) -> Program:
     """The nginx+Lua upstream on the load's core; returns when both its eras answer."""
-    program = _start_nginx("upstream", work, cores, cores.load, _values(work, ports))
-    program.wait_until(lambda: _answers(ports.modern, ports.legacy, key=""), timeout_s=20)
-    return program
-
-
-def start_proxy(work: Path, ports: Ports, cores: Cores, key: str) -> Program:
-    """nginx that checks `key` and proxies, on the gateway's core; returns when it answers."""
-    program = _start_nginx("proxy", work, cores, cores.gateway, {**_values(work, ports), "KEY": key})
-    program.wait_until(lambda: _answers(ports.modern_proxy, ports.legacy_proxy, key=key), timeout_s=20)
-    return program
-
-
-def _start_nginx(name: str, work: Path, cores: Cores, core: int | None, values: dict[str, str]) -> Program:
-    text = (LOAD / f"{name}.conf.in").read_text()
-    for key, value in values.items():
+    text = (LOAD / "upstream.conf.in").read_text()
+    for key, value in _values(work, ports).items():
         text = text.replace(f"@{key}@", value)
-    config = work / f"{name}.conf"
+    config = work / "upstream.conf"
     config.write_text(text)
-    nginx = find_program("nginx") or "nginx"
-    argv = [nginx, "-p", str(work), "-e", str(work / f"{name}.errors"), "-c", str(config)]
-    return Program(f"nginx ({name})", cores.pinned(core, argv), work / f"{name}.log")
+    argv = [find_program("nginx") or "nginx", "-p", str(work), "-e", str(work / "upstream.errors"), "-c", str(config)]
+    program = Program("nginx (upstream)", cores.pinned(cores.load, argv), work / "upstream.log")
+    program.wait_until(lambda: _answers(ports.modern, ports.legacy), timeout_s=20)
+    return program
+
+
+def _tls(work: Path, ports: Ports) -> dict[str, str]:
+    """The further ports of the upstream on which it speaks TLS, if there are to be any."""
+    certificate = f"ssl_certificate {work}/upstream.pem; ssl_certificate_key {work}/upstream.key;"
+    listen = f"listen 127.0.0.1:{{}} ssl backlog=4096; {certificate} ssl_session_cache shared:bench:1m;"
+    return {
+        "MODERN_TLS": listen.format(ports.modern_tls) if ports.modern_tls else "",
+        "LEGACY_TLS": listen.format(ports.legacy_tls) if ports.legacy_tls else "",
+    }
 
 
 def _values(work: Path, ports: Ports) -> dict[str, str]:
@@ -69,14 +68,13 @@ def _values(work: Path, ports: Ports) -> dict[str, str]:
         "LOAD": str(LOAD),
         "MODERN_PORT": str(ports.modern),
         "LEGACY_PORT": str(ports.legacy),
-        "MODERN_PROXY_PORT": str(ports.modern_proxy),
-        "LEGACY_PROXY_PORT": str(ports.legacy_proxy),
+        **_tls(work, ports),
     }
 
 
-def _answers(modern: int, legacy: int, *, key: str) -> bool:
-    modern_request(Endpoint(modern, key), "tools/list", {})
-    initialize(Endpoint(legacy, key))
+def _answers(modern: int, legacy: int) -> bool:
+    modern_request(Endpoint(modern), "tools/list", {})
+    initialize(Endpoint(legacy))
     return True
 
 
@@ -88,7 +86,7 @@ def echo_command(cores: Cores) -> list[str]:
 class Gateway:
     """One installed `toolyard` with a folder of its own for configuration, data and logs."""
 
-    def __init__(self, toolyard: Path, home: Path, cores: Cores) -> None:
+    def __init__(self, toolyard: Path, home: Path, cores: Cores, env: Mapping[str, str] | None = None) -> None:
         home.mkdir(parents=True)
         self._toolyard = toolyard
         self._cores = cores
@@ -101,6 +99,7 @@ class Gateway:
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CONFIG_HOME": str(home / "config"),
             "TOOLYARD_DRAIN": "200ms",
+            **(env or {}),
         }
 
     def endpoint(self, key: str) -> Endpoint:

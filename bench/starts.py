@@ -41,7 +41,7 @@ def demonstration_starts(toolyard: Path, work: Path, cores: Cores, repeats: int)
 
 def dead_upstream_starts(toolyard: Path, work: Path, cores: Cores, repeats: int) -> dict[str, object]:
     """Starts with one live upstream, alone and after 400 that are dead in four ways, taken in turn."""
-    ports = Ports(*free_ports(4))
+    ports = Ports(*free_ports(2))
     (upstream_work := work / "dead-upstream").mkdir()
     upstream = start_upstream(upstream_work, ports, cores)
     starts: dict[str, list[Start]] = {"alone": [], "among": []}

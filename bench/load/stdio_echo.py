@@ -1,4 +1,6 @@
-"""A small stdio MCP server (2026-07-28 and 2025-11-25) on the standard library. Its argument: the core to run on."""
+"""A small stdio MCP server (2026-07-28 and 2025-11-25) on the standard library.
+
+Arguments: the core to run on (or nothing), how many tools to have (two)."""
 
 from __future__ import annotations
 
@@ -13,6 +15,16 @@ TOOLS = [
     {"name": "echo", "description": "Return the message", "inputSchema": SCHEMA},
     {"name": "page", "description": "Return the message and 10 KiB of text", "inputSchema": SCHEMA},
 ]
+MORE_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "query": {"type": "string", "description": "the query"},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10},
+        "tags": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["query"],
+}
+LATEST = "2025-11-25"
 INFO = {"name": "bench", "version": "1"}
 LISTS = {"resources/list": "resources", "prompts/list": "prompts", "resources/templates/list": "resourceTemplates"}
 CACHED = {"resultType": "complete", "ttlMs": 60000, "cacheScope": "public"}
@@ -38,11 +50,21 @@ def result_of(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         return {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "serverInfo": INFO,
                 "_meta": {"io.modelcontextprotocol/serverInfo": INFO}, **CACHED}  # fmt: skip
     if method == "initialize":
-        return {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": INFO}
+        asked = str(params.get("protocolVersion", LATEST))
+        return {"protocolVersion": min(asked, LATEST), "capabilities": {"tools": {}}, "serverInfo": INFO}
     return {} if method == "ping" else None
 
 
+def more_tools(count: int) -> list[dict[str, Any]]:
+    """As many tools as there are to be, each much like one that does something."""
+    text = "Tool {}: does a realistic thing with some parameters and returns text."
+    numbers = range(len(TOOLS), count)
+    return [{"name": f"tool_{n:05}", "description": text.format(n), "inputSchema": MORE_SCHEMA} for n in numbers]
+
+
 def main() -> None:
+    if len(sys.argv) > 2:
+        TOOLS.extend(more_tools(int(sys.argv[2])))
     if len(sys.argv) > 1 and sys.argv[1]:
         os.sched_setaffinity(0, {int(sys.argv[1])})
     for line in sys.stdin.buffer:

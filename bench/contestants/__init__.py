@@ -1,0 +1,1 @@
+"""What is compared: the proxies that are the practical limit, Toolyard, and its peers."""

@@ -1,0 +1,98 @@
+"""What stands while a group of cases is measured: every contestant before its upstreams, frozen between its turns."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.backing import Backing, Ground
+from bench.contestants.standing import Contestant, Standing, answers
+from bench.installing import NotInstalled
+from bench.processes import DidNotStart
+
+SETTLE_S = 0.05
+TROUBLE = (DidNotStart, NotInstalled, OSError, RuntimeError, LookupError, ValueError)
+"""What a peer that cannot be installed, started or understood ends in; its row says so and the run goes on."""
+
+
+@dataclass(slots=True)
+class Stand:
+    """One contestant before one backing: standing, or the reason why it does not."""
+
+    contestant: Contestant
+    backing: Backing
+    standing: Standing | None = None
+    reason: str = ""
+    loaded_rss_mib: float = 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """How it started and what it weighed, as the results keep it."""
+        found: dict[str, Any] = {"contestant": self.contestant.name, "backing": self.backing.name}
+        if self.standing is None:
+            return {**found, "reason": self.reason}
+        idle = self.standing.idle
+        return {
+            **found,
+            "start_s": self.standing.start_s,
+            "idle_rss_mib": idle.rss_mib,
+            "idle_pss_mib": idle.pss_mib,
+            "processes": idle.processes,
+            "loaded_rss_mib": self.loaded_rss_mib or None,
+        }
+
+
+@dataclass(slots=True)
+class Stands:
+    """All that stand together."""
+
+    ground: Ground
+    found: dict[tuple[str, str], Stand] = field(default_factory=dict)
+    attempts: int = 0
+
+    def start(self, contestant: Contestant, backing: Backing) -> Stand:
+        """The stand of this contestant before this backing, started now if it is not there; frozen."""
+        key = (contestant.name, backing.name)
+        if key not in self.found:
+            stand = self.found[key] = Stand(contestant, backing)
+            self.attempts += 1
+            try:
+                stand.standing = contestant.start(contestant, self.ground, backing, self.attempts)
+                stand.standing.program.freeze()
+                print(
+                    f"{contestant.name:30} {backing.name:28} answers after {stand.standing.start_s:.2f} s", flush=True
+                )
+            except TROUBLE as error:
+                stand.reason = plain_reason(error, self.ground)
+                print(f"{contestant.name:30} {backing.name:28} DID NOT START: {stand.reason}", flush=True)
+        return self.found[key]
+
+    def stop(self) -> None:
+        """End them all."""
+        for stand in self.found.values():
+            if stand.standing is not None:
+                stand.standing.program.stop()
+
+
+@contextlib.contextmanager
+def turn(standing: Standing) -> Iterator[None]:
+    """While this runs, the gateway runs too; and it has answered once before."""
+    standing.program.thaw()
+    with contextlib.suppress(OSError):
+        answers(standing.endpoint, standing.speaks, standing.prefix)
+    time.sleep(SETTLE_S)
+    try:
+        yield
+    finally:
+        standing.program.freeze()
+
+
+def plain_reason(error: Exception, ground: Ground) -> str:
+    """One line of the error, without paths of this machine."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = f"{lines[0]} {lines[-1]}" if len(lines) > 1 else "".join(lines)
+    for path in (str(ground.work), str(ground.work.parent.parent.parent)):
+        text = text.replace(path, "…")
+    return (text or type(error).__name__)[:240]
