@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DEBIAN_PACKAGES = ("nginx", "libnginx-mod-http-lua", "lua-cjson", "wrk", "haproxy")
 LUA_MODULES = (Path("/usr/lib/nginx/modules/ndk_http_module.so"), Path("/usr/lib/nginx/modules/ngx_http_lua_module.so"))
-LIBRARIES = ("uvloop", "httptools", "uvicorn", "msgspec", "prometheus-client", "structlog", "websockets")
+LIBRARIES = ("uvloop", "httptools", "uvicorn", "msgspec", "structlog", "websockets")
 
 
 class ToolsMissing(Exception):

@@ -64,7 +64,7 @@ def test_of_several_processes_the_one_that_lags_most_is_told() -> None:
     other.watch_lag(lambda: 0.5)
 
     async def others() -> list[list[list[object]]]:
-        return [other.samples()]
+        return [other.families()]
 
     one.others = others
     assert b"toolyard_loop_lag_seconds 0.5" in asyncio.run(one.render_all())

@@ -54,4 +54,4 @@ class Whole:
         return self._report()
 
     async def _serve_samples(self, _talk: Talk, _content: None) -> list[Any]:
-        return self._gateway.metrics.samples()
+        return self._gateway.metrics.families()
