@@ -10,7 +10,7 @@ from typing import Any
 from tests.unit.contract.making import observed
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
-from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.call import Begun, Call, UpstreamEvents
 from toolyard.gateway.upstream.errors import UpstreamUnreachable
 from toolyard.kit.clock import Clock
 
@@ -60,6 +60,11 @@ class FakeUpstream:
         if self.dead:
             raise UpstreamUnreachable(f"{self.spec.id} is dead")
         return await self.answer(call, method, params)
+
+    def begin(self, call: Call, method: str, params: Json) -> Begun | None:
+        """Never at once."""
+        del call, method, params
+        return None
 
     def may_push(self, call: Call) -> bool:
         return self.pushes

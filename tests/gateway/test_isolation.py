@@ -21,7 +21,7 @@ from tests.gateway.upstream.fake_http_upstream import FakeUpstream, Legacy, Repl
 from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.call import Answer, Call, Head, Principal
-from toolyard.gateway.handles import take_handle
+from toolyard.gateway.handles import read_handle, without_handle
 from toolyard.gateway.interceptors.in_flight import InFlightLimits
 from toolyard.gateway.isolation import isolation_of, owner_of
 
@@ -325,10 +325,10 @@ def test_a_header_that_comes_twice_is_refused() -> None:
 @pytest.mark.parametrize(("transport", "handle"), [("http", "h"), ("sse", "h"), ("websocket", ""), ("stdio", "")])
 def test_a_header_names_a_handle_only_where_it_belongs_to_one_request(transport: Any, handle: str) -> None:
     head = Head(transport, "POST", "/mcp", {"toolyard-handle": "h"})
-    assert take_handle({}, head) == handle
+    assert read_handle({}, head) == handle
     meta = {"toolyard/handle": "h", "a/b": 1}
-    assert take_handle(meta, head) == "h"
-    assert meta == {"a/b": 1}
+    assert read_handle(meta, head) == "h"
+    assert without_handle(meta) == {"a/b": 1}
 
 
 @pytest.mark.parametrize("policy", ["per-principal", "per-session", "per-handle", "per-call"])

@@ -30,6 +30,7 @@ from toolyard.gateway.interceptors.in_flight import InFlight, InFlightLimits
 from toolyard.gateway.interceptors.patience import Patience
 from toolyard.gateway.interceptors.rate_limit import RateLimit
 from toolyard.gateway.interceptors.record import Record
+from toolyard.gateway.interceptors.resolve import Resolve
 from toolyard.gateway.isolation import isolation_of
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.lag import LoopLag
@@ -41,7 +42,7 @@ from toolyard.gateway.operating import Operating
 from toolyard.gateway.operator import OperatorRoutes
 from toolyard.gateway.overload import CALM, Overload, OverloadLimits
 from toolyard.gateway.parking import Parking, ParkingLimits
-from toolyard.gateway.pipeline import compose
+from toolyard.gateway.pipeline import Pipeline
 from toolyard.gateway.pool import Pool
 from toolyard.gateway.pool_entry import Presence
 from toolyard.gateway.refusal_log import RefusalLog
@@ -136,24 +137,24 @@ class Gateway:
         self.rate_limit = RateLimit(self._catalog, clock)
         in_flight = InFlight(bounds.in_flight)
         overload.on_closed.append(in_flight.set_closed)
-        perform = compose(
+        pipeline = Pipeline(
             [
                 record,
-                dispatch.resolve,
+                Resolve(dispatch),
                 Authorize(),
                 self.rate_limit,
                 in_flight,
-                Patience(),
             ],
+            Patience(),
             dispatch,
         )
         self._authenticate = authenticate = Authenticator(self._catalog, peppers, clock, self.refusals.credential)
         seal = StateSeal(identity.key_for("states"), clock)
-        self.modern = ModernRequests(dispatch, perform, seal, self.hub, timeout_s=bounds.timeout_s)
+        self.modern = ModernRequests(dispatch, pipeline, seal, self.hub, timeout_s=bounds.timeout_s)
         self.exchange = Exchange(
             authenticate,
             self.modern,
-            LegacyRequests(dispatch, perform, self.sessions, self.hub, timeout_s=bounds.timeout_s),
+            LegacyRequests(dispatch, pipeline, self.sessions, self.hub, timeout_s=bounds.timeout_s),
             self.sessions,
             self.refusals.error,
         )

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from toolyard.contract.catalog import ToolTasks
+from toolyard.contract.catalog import ServerCatalog, ToolTasks
 from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.kit.errors import PlatformError
 from toolyard.policy.authorize import Allow
+from toolyard.protocol.envelope import Envelope
 
 Transport = Literal["http", "sse", "websocket", "stdio"]
 
@@ -29,6 +30,17 @@ class Principal:
     kind: Literal["key", "open", "operator", "gateway"]
     server: str | None = None
     key_id: str | None = None
+
+
+@dataclass(slots=True)
+class HeadNotes:
+    """What was worked out from a head once, for all requests of a connection that have the very same one. Each slot
+    belongs to one module, which knows when what it holds is out of date."""
+
+    admission: Any = None
+    acceptance: Any = None
+    mirrored: Any = None
+    envelope: Any = None
 
 
 @dataclass(slots=True)
@@ -48,11 +60,13 @@ class Head:
     request_id: str = ""
     operator: bool = False
     principal: Principal | None = None
+    notes: HeadNotes = field(default_factory=HeadNotes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
-    """The end of an exchange: an HTTP status, the encoded message (none for 202 and the like), extra headers."""
+    """The end of an exchange: an HTTP status, the encoded message (none for 202 and the like), extra headers. Nobody
+    changes one; it is not frozen because it is made for every call, and freezing makes that four times as dear."""
 
     status: int
     body: bytes | None = None
@@ -116,6 +130,17 @@ class MessageSocket(Protocol):
     def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]: ...
 
 
+class Underway(Protocol):
+    """An exchange that goes on without a task. `cancel` ends it, with an answer unless its client is gone; `ended`
+    waits for its end."""
+
+    def cancel(self) -> None: ...
+    async def ended(self) -> None: ...
+
+
+Rest = Underway | Coroutine[Any, Any, None] | None
+"""What is left of an exchange that a handler has begun: it is under way, or has to be awaited, or is answered."""
+
 Carry = Callable[[str, Head, bytes, Sink], Awaitable[None]]
 """Has an exchange served by the process that owns it: which handler, head, body, and where the answer goes."""
 
@@ -139,6 +164,7 @@ class HeldPlaces(Protocol):
 
     def give_back(self) -> None: ...
     def take_again(self) -> None: ...
+    def leave(self) -> None: ...
 
 
 class OwnedElsewhere(Exception):
@@ -167,7 +193,7 @@ class AskRefused(PlatformError):
     status = 400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
     """Where a call goes: an upstream, with the method's parameters in its own names. `name` is what policy judges;
     `tasks` is what the tool has to do with tasks, if anything."""
@@ -190,8 +216,9 @@ class Call:
     set one and gets what the upstream sends by itself. `pause`, where the caller's transport has it: the upstream ended
     its stream and wants to be asked again in so many milliseconds, do the same to the caller (SSE polling, 2025-11-25).
     `allowed` is what policy said of it once it was judged; whatever is kept for callers is kept apart by it.
+    `serving` is the server in the one catalog that the request reads; `said`, what a modern request says of itself.
     `watcher` is whose a resource subscription is: a session or a listen stream. `asking` questions are open at a legacy
-    caller now; its answers took `asked_s` seconds so far.
+    caller now; its answers took `asked_s` seconds so far. `began` is when its pipeline was entered (perf_counter).
     """
 
     principal: Principal
@@ -217,12 +244,15 @@ class Call:
     input_responses: dict[str, Json] | None = None
     upstream_state: str | None = None
     ticket: str | None = None
+    serving: ServerCatalog | None = None
+    said: Envelope | None = None
     target: Target | None = None
     allowed: Allow | None = None
     pause: Pause | None = None
     places: HeldPlaces | None = None
     asking: int = 0
     asked_s: float = 0.0
+    began: float = 0.0
 
 
 class UpstreamEvents(Protocol):
@@ -235,6 +265,20 @@ class UpstreamEvents(Protocol):
     def watches_lost(self, upstream_id: str) -> None: ...
 
 
+class Begun(Protocol):
+    """A request that an upstream was sent without waiting for anything (`Upstream.begin`).
+
+    `ready` is called once, when there is something to see, never from within `begin`. Then `take` gives the plain
+    result, or None where there is more to do than to read it (an error, a stream, a question): `go_on` does it, like
+    `Upstream.request` from there on. `cancel` gives the request up and tells the upstream."""
+
+    ready: Callable[[], None]
+
+    def take(self) -> Json | None: ...
+    async def go_on(self) -> Json: ...
+    def cancel(self) -> None: ...
+
+
 class Upstream(Protocol):
     """A live connection to something that has tools, whatever it speaks.
 
@@ -243,6 +287,8 @@ class Upstream(Protocol):
     result object as the upstream sent it, without `resultType: input_required` (those went through `call.ask`). Raises
     RelayedError for a JSON-RPC error of the upstream, AskRefused where a modern upstream's question was refused, and
     UpstreamError for everything else; nothing else escapes but CancelledError, upon which the upstream has been told.
+    `begin` sends the same request at once if nothing has to be waited for (else None, and nothing was done): the way of
+    plain calls over warm connections, which costs neither a task nor a coroutine.
     `may_push`: its questions come while the request runs (older revisions), so that a caller who is to be asked later
     needs the request held. `watch`/`unwatch`: resource subscriptions. `roots_changed`: tell the caller's legacy
     session, if there is one, that its roots are others now. `forget(isolation)`: nobody will come with this isolation
@@ -253,6 +299,7 @@ class Upstream(Protocol):
 
     async def observe(self) -> Observation: ...
     async def request(self, call: Call, method: str, params: Json) -> Json: ...
+    def begin(self, call: Call, method: str, params: Json) -> Begun | None: ...
     def may_push(self, call: Call) -> bool: ...
     async def watch(self, call: Call, uri: str) -> None: ...
     async def unwatch(self, call: Call, uri: str) -> None: ...

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from time import monotonic
 
 from toolyard import __version__
 from toolyard.contract.catalog import Catalog, ServerCatalog, ToolTasks
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
-from toolyard.gateway.call import Call, Target
+from toolyard.gateway.call import Begun, Call, Target
 from toolyard.gateway.errors import NotAllowed, OldTaskRequired, ServerDisabled, ServerUnknown, ToolUnknown
 from toolyard.gateway.held import HeldCall, Work
 from toolyard.gateway.isolation import isolation_of, isolation_of_session
@@ -18,7 +19,7 @@ from toolyard.gateway.lists import Lists
 from toolyard.gateway.parking import Parking, Proceed, may_park, places_on
 from toolyard.gateway.pool import Pool
 from toolyard.gateway.pool_entry import Entry
-from toolyard.gateway.routing import ROUTERS, Router
+from toolyard.gateway.routing import ROUTERS
 from toolyard.gateway.tasks.following import Following
 from toolyard.gateway.tasks.tasks import Tasks
 from toolyard.gateway.tasks.upstream_tasks import taskless
@@ -33,11 +34,11 @@ from toolyard.protocol.tasks import TASK, TASK_METHODS, declares_tasks, tasks_no
 
 log = get_logger(__name__)
 
-Perform = Callable[[Call], Awaitable[Json]]
 
 SERVER_NAME = "toolyard"
 FIRST_LOOK_S = 5.0
 LIST_METHODS = frozenset({"tools/list", "resources/list", "resources/templates/list", "prompts/list"})
+WATCH_METHODS = frozenset({"resources/subscribe", "resources/unsubscribe"})
 STALE_KEY = "toolyard/staleUpstreams"
 
 
@@ -70,35 +71,67 @@ class Dispatch:
             raise ServerDisabled
         return server
 
-    def resolve(self, call: Call, proceed: Perform) -> Awaitable[Json]:
-        """Find the call's target. A name nobody knows yet waits for upstreams that were never seen, a few seconds."""
+    def resolve(self, call: Call) -> bool:
+        """Find the call's target. False: nobody knows the name, but there are upstreams that were never seen."""
         router = ROUTERS.get(call.method)
         if router is None:
-            return proceed(call)
-        server = self.server(call.server)
+            return True
+        server = call.serving or self.server(call.server)
         try:
-            target = router(server, call.params)
+            _aim(call, router(server, call.params))
         except PlatformError:
             if not server.unobserved:
                 raise
-            return self._resolve_later(call, router, proceed)
-        call.target = target
-        call.deadline = asyncio.get_running_loop().time() + target.timeout_s
-        return proceed(call)
+            return False
+        return True
 
-    async def _resolve_later(self, call: Call, router: Router, proceed: Perform) -> Json:
-        now = asyncio.get_running_loop().time
-        give_up_at = now() + FIRST_LOOK_S
+    async def resolve_later(self, call: Call) -> None:
+        """As `resolve`, but waits a few seconds for the upstreams that were never seen."""
+        give_up_at = asyncio.get_running_loop().time() + FIRST_LOOK_S
         while True:
-            server = self.server(call.server)
+            call.serving = server = self.server(call.server)
             try:
-                call.target = target = router(server, call.params)
-                break
+                _aim(call, ROUTERS[call.method](server, call.params))
+                return
             except PlatformError:
                 if not await self._pool.looked(server.unobserved, give_up_at):
                     raise
-        call.deadline = now() + target.timeout_s
-        return await proceed(call)
+
+    def begin(self, call: Call) -> tuple[Entry, Begun] | None:
+        """Send the call to its upstream at once, if it is a plain one and nothing has to be waited for; `concluded` and
+        `carry_on` take it from there. The entry counts it in `in_flight` from now on. None: nothing was sent."""
+        target = call.target
+        if target is None or target.tasks is not None or call.ticket is not None or call.method in WATCH_METHODS:
+            return None
+        entry = self._pool.ready(target.upstream_id)
+        if entry is None:
+            return None
+        call.isolation = isolation_of(entry.spec, call)
+        if may_park(call) and entry.upstream.may_push(call):
+            return None
+        begun = entry.upstream.begin(call, call.method, target.params)
+        if begun is None:
+            return None
+        entry.in_flight += 1
+        return entry, begun
+
+    def concluded(self, begun: Begun) -> Json | None:
+        """The result of a call that was begun, if it got a plain one; None where there is more to do."""
+        result = begun.take()
+        if result is None or result.get("resultType") == TASK:
+            return None
+        return {**result, "cacheScope": "private"} if "cacheScope" in result else result
+
+    async def carry_on(self, call: Call, begun: Begun) -> Json:
+        """The result of a call that was begun, whatever it takes. Raises what carrying out a call raises."""
+        target = call.target
+        assert target is not None
+        try:
+            result = await begun.go_on()
+        except RelayedError as error:
+            ask_for_urls(call, error)
+            raise _relayed(error) from error
+        return self._shown(call, target, result)
 
     async def __call__(self, call: Call) -> Json:
         """Carry the call out and return its result object."""
@@ -107,7 +140,7 @@ class Dispatch:
         target = call.target
         if target is None:
             return await self._without_target(call)
-        if call.method in ("resources/subscribe", "resources/unsubscribe"):
+        if call.method in WATCH_METHODS:
             return await self._watch(call, target)
         resumed = call.ticket is not None
         entry = self._pool.kept(target.upstream_id) if resumed else self._pool.entry(target.upstream_id)
@@ -126,6 +159,10 @@ class Dispatch:
         except RelayedError as error:
             ask_for_urls(call, error)
             raise _relayed(error) from error
+        return self._shown(call, target, result)
+
+    def _shown(self, call: Call, target: Target, result: Json) -> Json:
+        """A result as it leaves: for this caller alone, a task under an id of ours."""
         if "cacheScope" in result:
             result = {**result, "cacheScope": "private"}
         if target.tasks is None and result.get("resultType") == TASK:
@@ -258,6 +295,11 @@ class Dispatch:
         page["ttlMs"] = server.ttl_ms
         page["cacheScope"] = "private"
         return page
+
+
+def _aim(call: Call, target: Target) -> None:
+    call.target = target
+    call.deadline = monotonic() + target.timeout_s
 
 
 def _relayed(error: RelayedError) -> RelayedError:

@@ -7,16 +7,17 @@ what arrives comes as bytes, what leaves goes to the sink. All errors become JSO
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from types import CoroutineType
 from typing import Protocol
 
 from toolyard.gateway.acceptance import Acceptance, NotAcceptable, accepted
-from toolyard.gateway.call import Answer, Elsewhere, Head, OwnedElsewhere, Principal, Sink
+from toolyard.gateway.call import Answer, Elsewhere, Head, OwnedElsewhere, Principal, Rest, Sink
 from toolyard.gateway.errors import CallLost, SessionRequired
 from toolyard.gateway.legacy import LegacyRequests, cancelled_answer
 from toolyard.gateway.modern import ModernRequests
-from toolyard.gateway.refusals import ShuttingDown
+from toolyard.gateway.refusals import Failed, ShuttingDown
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
 from toolyard.gateway.translate import error_answer, error_object
 from toolyard.kit.errors import PlatformError
@@ -96,21 +97,65 @@ class Exchange:
         decoded = decode(body)
         return decoded if isinstance(decoded, list) else jsonrpc.read(decoded)
 
+    def begin(self, head: Head, body: bytes, sink: Sink) -> Rest:
+        """As calling it with one POST of Streamable HTTP, as far as it goes without waiting, and what is left of it."""
+        try:
+            message = self.read(head, body)
+        except PlatformError as error:
+            self.refuse(head, error, sink)
+            return None
+        if not isinstance(message, jsonrpc.Request):
+            return self.handle(head, message, sink)
+        try:
+            rest = self._begin_request(head, message, sink)
+        except OwnedElsewhere:
+            return self.handle(head, message, sink)
+        except PlatformError as error:
+            self._fail(head, message, sink, error)
+            return None
+        return self._guarded(head, message, sink, rest) if type(rest) is CoroutineType else rest
+
+    def _begin_request(self, head: Head, request: jsonrpc.Request, sink: Sink) -> Rest:
+        acceptance = accepted(head)
+        if not _is_modern_post(head, request) or request.method == "subscriptions/listen":
+            return self._post(head, request, sink)
+        return self._modern.begin(
+            head,
+            self._principal(head),
+            request,
+            acceptance.of(sink),
+            lambda error: self._fail(head, request, sink, error),
+        )
+
     async def handle(self, head: Head, message: Messages, sink: Sink, conversation: Conversation | None = None) -> None:
         """Answer a message that was read."""
+        if conversation is not None:
+            await self._guarded(head, message, sink, self._converse(head, message, sink, conversation))
+        else:
+            await self._guarded(head, message, sink, self._post(head, message, sink))
+
+    async def _guarded(self, head: Head, message: Messages, sink: Sink, work: Awaitable[None]) -> None:
+        """Do `work`; what it raises ends the exchange."""
         try:
-            if conversation is not None:
-                await self._converse(head, message, sink, conversation)
-            else:
-                await self._post(head, message, sink)
+            await work
         except PlatformError as error:
-            if isinstance(error, ProtocolError) and error.request_id is None and isinstance(message, jsonrpc.Request):
-                error.request_id = message.id
-            self.refuse(head, error, sink, message)
-        except asyncio.CancelledError:
-            if not sink.is_gone:
-                self.refuse(head, ShuttingDown(), sink, message)
+            self._fail(head, message, sink, error)
+        except asyncio.CancelledError as cancelled:
+            self._fail(head, message, sink, cancelled)
             raise
+
+    def _fail(self, head: Head, message: Messages, sink: Sink, error: BaseException) -> None:
+        """End the exchange about `message` with what went wrong. One that is cancelled although its client is there
+        ends with the gateway."""
+        if isinstance(error, asyncio.CancelledError):
+            if sink.is_gone:
+                return
+            error = ShuttingDown()
+        elif not isinstance(error, PlatformError):
+            error = Failed()
+        if isinstance(error, ProtocolError) and error.request_id is None and isinstance(message, jsonrpc.Request):
+            error.request_id = message.id
+        self.refuse(head, error, sink, message)
 
     def refuse_unserved(self, head: Head, body: bytes, error: PlatformError, sink: Sink) -> None:
         """End an exchange that could not be served where it belongs."""

@@ -19,12 +19,12 @@ HANDLE_HEADER: Final = "toolyard-handle"
 _HANDLE: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-def take_handle(meta: Json, head: Head) -> str:
-    """The handle that a request names, taken out of `meta`; empty if it names none. Raises InvalidParams."""
+def read_handle(meta: Json, head: Head) -> str:
+    """The handle that a request names; empty if it names none. Raises InvalidParams."""
     sent = head.headers.get(HANDLE_HEADER) if head.transport in ("http", "sse") else None
     if HANDLE_KEY not in meta and sent is None:
         return ""
-    named: Any = meta.pop(HANDLE_KEY, sent)
+    named: Any = meta.get(HANDLE_KEY, sent)
     if sent is not None and HANDLE_HEADER in head.repeated:
         raise InvalidParams("Toolyard-Handle came twice")
     if sent is not None and named != sent:
@@ -32,3 +32,8 @@ def take_handle(meta: Json, head: Head) -> str:
     if not isinstance(named, str) or not _HANDLE.fullmatch(named):
         raise InvalidParams(f'"{HANDLE_KEY}" must be 1 to 128 visible ASCII characters')
     return named
+
+
+def without_handle(meta: Json) -> Json:
+    """What of `meta` goes further."""
+    return {name: value for name, value in meta.items() if name != HANDLE_KEY} if HANDLE_KEY in meta else meta

@@ -9,10 +9,11 @@ from time import monotonic
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Answer, AskRefused, Call, Head, Principal
 from toolyard.gateway.caller import Emitter
-from toolyard.gateway.dispatch import Dispatch, Perform, capabilities_of, server_info
+from toolyard.gateway.dispatch import Dispatch, capabilities_of, server_info
 from toolyard.gateway.events import Hub
-from toolyard.gateway.handles import take_handle
+from toolyard.gateway.handles import read_handle, without_handle
 from toolyard.gateway.interceptors.patience import ASK_LIMIT_S
+from toolyard.gateway.pipeline import Pipeline
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
 from toolyard.gateway.translate import error_answer
 from toolyard.kit.errors import PlatformError
@@ -29,11 +30,13 @@ _KEPT_META = frozenset({"traceparent", "tracestate"})
 
 
 class LegacyRequests:
-    """Answers legacy requests. `perform` is the pipeline."""
+    """Answers legacy requests."""
 
-    def __init__(self, dispatch: Dispatch, perform: Perform, sessions: Sessions, hub: Hub, *, timeout_s: float) -> None:
+    def __init__(
+        self, dispatch: Dispatch, pipeline: Pipeline, sessions: Sessions, hub: Hub, *, timeout_s: float
+    ) -> None:
         self._dispatch = dispatch
-        self._perform = perform
+        self._perform = pipeline.carry
         self._sessions = sessions
         self._hub = hub
         self._timeout_s = timeout_s
@@ -150,8 +153,8 @@ class LegacyRequests:
             watcher=session.id,
             client_capabilities=session.client_capabilities,
             client_info=session.client_info,
-            handle=take_handle(kept, head),
-            meta=kept,
+            handle=read_handle(kept, head),
+            meta=without_handle(kept),
             wants_progress=token is not None,
             log_level=log_level,
             log_level_chosen=session.log_level is not None,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from time import monotonic
 from typing import Any
+
+import msgspec
 
 from toolyard.contract.catalog import ServerCatalog
 from toolyard.contract.definitions import Json
+from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import (
     Answer,
     Call,
@@ -14,27 +18,38 @@ from toolyard.gateway.call import (
     Head,
     OwnedElsewhere,
     Principal,
+    Rest,
     Sink,
     Suspended,
 )
 from toolyard.gateway.caller import Emitter, SuspendingAsk
-from toolyard.gateway.dispatch import Dispatch, Perform, capabilities_of, server_info
+from toolyard.gateway.dispatch import Dispatch, capabilities_of, server_info
 from toolyard.gateway.events import Hub
-from toolyard.gateway.handles import take_handle
+from toolyard.gateway.handles import read_handle, without_handle
 from toolyard.gateway.listening import listen
 from toolyard.gateway.parking import Ticket
+from toolyard.gateway.pipeline import Outcome, Pipeline
+from toolyard.gateway.ride import Rides
 from toolyard.gateway.state import StateSeal, binding_of
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import INTERACTIVE, discover_result, to_client
 from toolyard.protocol.envelope import Envelope, read_envelope
 from toolyard.protocol.errors import InvalidParams, MethodNotFound
 from toolyard.protocol.headers import check_request_headers
-from toolyard.protocol.revisions import LOG_LEVELS, META_SERVER_INFO, MODERN, MODERN_METHODS, SUPPORTED, unsupported
+from toolyard.protocol.revisions import (
+    META_PROTOCOL_VERSION,
+    META_SERVER_INFO,
+    MODERN,
+    MODERN_METHODS,
+    SUPPORTED,
+    unsupported,
+)
 from toolyard.protocol.strict_json import encode
 from toolyard.protocol.tasks import TASK_METHODS
 
 DISCOVER_TTL_MS = 60_000
 _UPSTREAM, _TICKET = "u", "t"
+_OUTSIDE_THE_PIPELINE = frozenset({"server/discover", "subscriptions/listen"})
 _ENVELOPE_MEMBERS = frozenset({"_meta", "inputResponses", "requestState"})
 
 _OLDER_NOTIFICATIONS = frozenset({"notifications/elicitation/complete"})
@@ -42,44 +57,83 @@ _OLDER_NOTIFICATIONS = frozenset({"notifications/elicitation/complete"})
 
 
 class ModernRequests:
-    """Answers modern requests. `perform` is the pipeline."""
+    """Answers modern requests. ."""
 
-    def __init__(self, dispatch: Dispatch, perform: Perform, seal: StateSeal, hub: Hub, *, timeout_s: float) -> None:
+    def __init__(self, dispatch: Dispatch, pipeline: Pipeline, seal: StateSeal, hub: Hub, *, timeout_s: float) -> None:
         self._dispatch = dispatch
-        self._perform = perform
+        self._pipeline = pipeline
+        self._rides = Rides(pipeline, dispatch)
         self._seal = seal
         self._hub = hub
         self._timeout_s = timeout_s
+        self._own_metas: dict[str, tuple[ServerSpec, msgspec.Raw]] = {}
         self.elsewhere: Elsewhere | None = None
         """Where calls are held that another process holds."""
 
     async def answer(self, head: Head, principal: Principal, request: jsonrpc.Request, sink: Sink) -> None:
         """Judge one request, carry it out and write its answer. Raises PlatformError."""
         server = self._dispatch.server(head.server_code)
-        if request.method not in MODERN_METHODS and request.method not in TASK_METHODS:
-            raise MethodNotFound(f"no method {request.method!r} in {MODERN}", request_id=request.id)
-        if head.transport == "http":
-            check_request_headers(head.headers, head.repeated, request, server.header_parameters_of)
-        envelope = read_envelope(request.params)
-        if envelope.revision != MODERN:
-            raise unsupported(envelope.revision)
-        call = self._call(head, principal, request, envelope, sink)
+        call = self._call(server, head, principal, request, sink)
         if request.method == "server/discover":
             result = self._discover(server)
         elif request.method == "subscriptions/listen":
             result = await listen(call, request.id, self._hub, self._dispatch)
         else:
-            result = await self._carry_out(call, request)
-        result = to_client(MODERN, request.method, result)
-        result["_meta"] = {**(result.get("_meta") or {}), META_SERVER_INFO: server_info(server.spec)}
-        sink.finish(Answer(200, encode(jsonrpc.result(request.id, result))))
+            result = await self._carry_out(call, 0)
+        self._finish(server, request, sink, result)
 
-    def _call(self, head: Head, principal: Principal, request: jsonrpc.Request, envelope: Envelope, sink: Sink) -> Call:
-        if envelope.log_level is not None and envelope.log_level not in LOG_LEVELS:
-            raise InvalidParams(f"unknown log level {envelope.log_level!r}", request_id=request.id)
+    def begin(
+        self,
+        head: Head,
+        principal: Principal,
+        request: jsonrpc.Request,
+        sink: Sink,
+        refuse: Callable[[BaseException], None],
+    ) -> Rest:
+        """As `answer`, as far as it goes without waiting, and what is left of it. Raises PlatformError; a call that is
+        under way without a task gives `refuse` the error that it ends with."""
+        server = self._dispatch.server(head.server_code)
+        call = self._call(server, head, principal, request, sink)
+        if request.method in _OUTSIDE_THE_PIPELINE:
+            return self.answer(head, principal, request, sink)
+        entered = self._pipeline.enter(call)
+
+        def conclude(outcome: Outcome) -> None:
+            if isinstance(outcome, Suspended):
+                outcome = self._suspended(call, outcome)
+            if isinstance(outcome, BaseException):
+                refuse(outcome)
+            else:
+                self._finish(server, request, sink, outcome)
+
+        return self._rides.begin(call, entered, conclude) or self._rest(server, call, entered, request, sink)
+
+    async def _rest(
+        self, server: ServerCatalog, call: Call, entered: int, request: jsonrpc.Request, sink: Sink
+    ) -> None:
+        self._finish(server, request, sink, await self._carry_out(call, entered))
+
+    def _finish(self, server: ServerCatalog, request: jsonrpc.Request, sink: Sink, result: Json) -> None:
+        """Write the answer."""
+        shaped = to_client(MODERN, request.method, result)
+        meta = shaped.get("_meta")
+        shaped["_meta"] = {**meta, META_SERVER_INFO: server_info(server.spec)} if meta else self._own_meta(server.spec)
+        sink.finish(Answer(200, encode(jsonrpc.result(request.id, shaped))))
+
+    def _call(
+        self, server: ServerCatalog, head: Head, principal: Principal, request: jsonrpc.Request, sink: Sink
+    ) -> Call:
+        """The call that a request is, if it may be one."""
+        if request.method not in MODERN_METHODS and request.method not in TASK_METHODS:
+            raise MethodNotFound(f"no method {request.method!r} in {MODERN}", request_id=request.id)
+        if head.transport == "http":
+            _check_headers(server, head, request)
+        envelope = _envelope(head, request)
         call = Call(
             principal=principal,
             server=head.server_code,
+            serving=server,
+            said=envelope,
             method=request.method,
             params={k: v for k, v in request.params.items() if k not in _ENVELOPE_MEMBERS},
             era="modern",
@@ -91,15 +145,15 @@ class ModernRequests:
                 withheld=_OLDER_NOTIFICATIONS,
             ),
             ask=SuspendingAsk(envelope.client_capabilities),
-            deadline=asyncio.get_running_loop().time() + self._timeout_s,
+            deadline=monotonic() + self._timeout_s,
             request_id=head.request_id,
             transport=head.transport,
             client_capabilities=envelope.client_capabilities,
             client_info=envelope.client_info,
-            meta=envelope.rest,
+            meta=without_handle(envelope.rest),
             wants_progress=envelope.progress_token is not None,
             log_level=envelope.log_level,
-            handle=take_handle(envelope.rest, head),
+            handle=read_handle(envelope.rest, head),
         )
         if request.method in INTERACTIVE or request.method == "tasks/update":
             self._take_answers(call, request)
@@ -118,17 +172,28 @@ class ModernRequests:
                 raise InvalidParams('"requestState" must be a string', request_id=request.id)
             self._take_state(call, self._seal.open(state, self._binding(call)))
 
-    async def _carry_out(self, call: Call, request: jsonrpc.Request) -> Json:
+    async def _carry_out(self, call: Call, entered: int) -> Json:
         try:
-            return await self._perform(call)
+            return await self._pipeline.carry(call, entered)
         except Suspended as suspended:
-            result: Json = {"resultType": "input_required", "inputRequests": dict(suspended.requests)}
-            state = _UPSTREAM + suspended.state if suspended.state is not None else None
-            if suspended.ticket is not None:
-                state = _TICKET + suspended.ticket
-            if state is not None:
-                result["requestState"] = self._seal.seal(state, self._binding(call))
-            return result
+            return self._suspended(call, suspended)
+
+    def _own_meta(self, spec: ServerSpec) -> msgspec.Raw:
+        """The `_meta` of a result that has none from its upstream, encoded once for each server."""
+        known = self._own_metas.get(spec.code)
+        if known is None or known[0] is not spec:
+            known = self._own_metas[spec.code] = (spec, msgspec.Raw(encode({META_SERVER_INFO: server_info(spec)})))
+        return known[1]
+
+    def _suspended(self, call: Call, suspended: Suspended) -> Json:
+        """The result that asks the caller: its retry brings the answers, and the state or ticket sealed here."""
+        result: Json = {"resultType": "input_required", "inputRequests": dict(suspended.requests)}
+        state = _UPSTREAM + suspended.state if suspended.state is not None else None
+        if suspended.ticket is not None:
+            state = _TICKET + suspended.ticket
+        if state is not None:
+            result["requestState"] = self._seal.seal(state, self._binding(call))
+        return result
 
     def _take_state(self, call: Call, state: str) -> None:
         """What the caller's state says: the upstream's own state, or which call is held."""
@@ -152,3 +217,29 @@ class ModernRequests:
             instructions=server.instructions,
         )
         return {**result, "ttlMs": DISCOVER_TTL_MS, "cacheScope": "private"}
+
+
+def _check_headers(server: ServerCatalog, head: Head, request: jsonrpc.Request) -> None:
+    """The headers have to say what the body says. Of one and the same head it is enough to know what it was found to
+    say before; only arguments that are mirrored in headers are looked at every time."""
+    meta, name = request.params.get("_meta"), request.params.get("name")
+    revision = meta.get(META_PROTOCOL_VERSION) if type(meta) is dict else None
+    said = (revision, request.method, name)
+    if request.method == "tools/call" and said == head.notes.mirrored and not server.header_parameters_of(str(name)):
+        return
+    check_request_headers(head.headers, head.repeated, request, server.header_parameters_of)
+    if request.method == "tools/call":
+        head.notes.mirrored = said
+
+
+def _envelope(head: Head, request: jsonrpc.Request) -> Envelope:
+    """What the request says of itself. Clients say the same in every request but for progress tokens and trace ids."""
+    said, noted = encode(request.params.get("_meta")), head.notes.envelope
+    if noted is not None and said == noted[0]:
+        known: Envelope = noted[1]
+        return known
+    envelope = read_envelope(request.params)
+    if envelope.revision != MODERN:
+        raise unsupported(envelope.revision)
+    head.notes.envelope = (said, envelope)
+    return envelope

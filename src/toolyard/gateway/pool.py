@@ -121,6 +121,10 @@ class Pool:
             raise UpstreamUnreachable(f"upstream {upstream_id!r} is not configured any more", upstream=upstream_id)
         return entry
 
+    def ready(self, upstream_id: str) -> Entry | None:
+        """As `entry`, but None where that would raise."""
+        return self._entries.get(upstream_id)
+
     def kept(self, upstream_id: str) -> Entry:
         """As `entry`, also for one that was stopped: what is parked there is answered until it is closed. Raises
         UpstreamUnreachable if the snapshot in force has none of that id."""

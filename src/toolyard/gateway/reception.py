@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from toolyard.gateway import edge
-from toolyard.gateway.call import Answer, Head
+from toolyard.gateway.call import Answer, Head, HeadNotes
 from toolyard.gateway.downstream.websocket import take_key, wants_websocket
 from toolyard.gateway.framing import WireLimits
 from toolyard.gateway.head_reader import RequestHead
@@ -21,7 +21,7 @@ from toolyard.gateway.refusals import (
     TooManyConnections,
     UpgradeNeeded,
 )
-from toolyard.gateway.routes import Match, MethodNotAllowed, RouteTable
+from toolyard.gateway.routes import Match, MethodNotAllowed, Route, RouteTable
 from toolyard.kit.ids import request_id
 
 _JSON_TYPE = "application/json"
@@ -46,7 +46,8 @@ class Passed:
 
     path: str
     query: str
-    match: Match
+    route: Route
+    server_code: str
     headers: Headers
 
 
@@ -76,19 +77,40 @@ class Peer:
 
 @dataclass(slots=True)
 class Reception:
-    """A request that may be served. `headers` go with every answer to it."""
+    """A head whose requests may be served. `headers` go with every answer to them."""
 
     request: RequestHead
-    head: Head
-    match: Match
-    headers: Headers = ()
+    passed: Passed
+    route: Route
+    headers: Headers
+    client: str
+    operator: bool
+    notes: HeadNotes = field(default_factory=HeadNotes)
+
+    def head(self) -> Head:
+        """What handlers see of one request with this head."""
+        request, passed = self.request, self.passed
+        return Head(
+            "websocket" if self.route.websocket else "http",
+            request.method,
+            passed.path,
+            request.headers,
+            request.repeated,
+            passed.query,
+            passed.server_code,
+            self.client,
+            request_id(),
+            self.operator,
+            None,
+            self.notes,
+        )
 
     @property
     def plain(self) -> bool:
         """A call as programs make it, of which only the length matters to whoever refuses it."""
         request = self.request
         return (
-            self.match.route.limit == "call"
+            self.route.limit == "call"
             and request.method == "POST"
             and request.keep_alive
             and request.length is not None
@@ -104,26 +126,15 @@ def receive(
     passed = _pass(request, listener, peer, routes)
     if isinstance(passed, Answer):
         return passed
-    headers, route, trusted = request.headers, passed.match.route, listener.rules.trusted_proxies
-    head = Head(
-        "websocket" if route.websocket else "http",
-        request.method,
-        passed.path,
-        headers,
-        request.repeated,
-        passed.query,
-        passed.match.params.get("server_code", "default"),
-        edge.client_address(peer.client, headers, trusted) if trusted else peer.client,
-        request_id(),
-        listener.operator,
-    )
+    headers, route, trusted = request.headers, passed.route, listener.rules.trusted_proxies
     if route.websocket:
         if not wants_websocket(request):
             raise UpgradeNeeded
         take_key(request.headers)
     else:
         _check_body(request, limits, json_only=route.json_only)
-    return Reception(request, head, passed.match, passed.headers)
+    client = edge.client_address(peer.client, headers, trusted) if trusted else peer.client
+    return Reception(request, passed, route, passed.headers, client, listener.operator)
 
 
 def _pass(request: RequestHead, listener: Listener, peer: Peer, routes: RouteTable) -> Passed | Answer:
@@ -147,7 +158,7 @@ def _pass(request: RequestHead, listener: Listener, peer: Peer, routes: RouteTab
     match = _route(routes, request.method, path, operator=listener.operator)
     if listener.probes_only and match.route.limit != "probe":
         raise TooManyConnections
-    passed = Passed(path, query, match, shared)
+    passed = Passed(path, query, match.route, match.params.get("server_code", "default"), shared)
     if not request.repeated and len(request.target) <= _MAX_REMEMBERED_TARGET:
         if len(listener.passed) >= _MAX_REMEMBERED:
             listener.passed.clear()

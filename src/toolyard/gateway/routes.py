@@ -7,7 +7,7 @@ be built otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -38,7 +38,7 @@ class Route:
 
     pattern: str
     methods: tuple[str, ...]
-    handler: Callable[..., Coroutine[Any, Any, None]]
+    handler: Callable[..., Any]
     auth: Literal["key", "none", "operator"] | None = None
     action: str | None = None
     csrf: Literal["no-cookies", "origin"] | None = None

@@ -20,6 +20,7 @@ from toolyard.gateway.framing import WireLimits
 from toolyard.gateway.reception import Listener
 from toolyard.gateway.routes import RouteTable
 from toolyard.gateway.wire import Refused, WireProtocol, WireService
+from toolyard.kit.tasks import cancel_begun
 from toolyard.kit.unix_path import bind_private
 
 _BACKLOG = 2048
@@ -139,7 +140,7 @@ class GatewayServer:
         for connection in tuple(self._service.connections):
             connection.give_up()
         for task in tuple(self._service.tasks):
-            task.cancel()
+            cancel_begun(task)
         await self._wait_until_quiet(asyncio.get_running_loop().time() + self._service.limits.linger_s)
         for connection in tuple(self._service.connections):
             connection.abort()

@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import CoroutineType
 from typing import Final, Protocol, cast
 
 from toolyard.gateway import edge
 from toolyard.gateway.admission import Admission
-from toolyard.gateway.call import Answer, ClientGone, Principal
+from toolyard.gateway.call import Answer, ClientGone, Head, Principal, Underway
 from toolyard.gateway.downstream.websocket import WebSocket
 from toolyard.gateway.framing import ChunkedBody, WireLimits, find_head, skip_empty_lines
 from toolyard.gateway.head_reader import HeadReader, RequestHead
@@ -41,6 +42,7 @@ from toolyard.gateway.refusals import (
 from toolyard.gateway.routes import RouteTable
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
+from toolyard.kit.tasks import cancel_begun
 
 _log = get_logger(__name__)
 _CR = 0x0D
@@ -48,6 +50,8 @@ _HEAD_END: Final = b"\r\n\r\n"
 _RESERVED: Final = 16
 _RESERVED_S: Final = 1.0
 """Connections above the limit, for probes and metrics alone, and how long each may think before it says which."""
+_MAX_KNOWN = 8
+_MAX_KNOWN_BYTES = 4096
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -118,6 +122,7 @@ class WireProtocol(asyncio.Protocol):
         self._deadline = math.inf
         self._request: RequestHead | None = None
         self._reception: Reception | None = None
+        self._head: Head | None = None
         self._chunks: ChunkedBody | None = None
         self._body_began_at = 0.0
         self._keep_alive = True
@@ -128,6 +133,8 @@ class WireProtocol(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._principal: Principal | None = None
         self._held_until = -math.inf
+        self._underway: Underway | None = None
+        self._known: dict[bytes, Reception] = {}
 
     @property
     def closing(self) -> bool:
@@ -159,8 +166,10 @@ class WireProtocol(asyncio.Protocol):
         if self._state is _State.SOCKET and self._socket is not None:
             self._socket.feed(data)
         elif self._state is _State.HEAD or self._state is _State.BODY:
-            self._buffer += data
-            self._advance()
+            admission = self._service.admission
+            if self._buffer or admission.running >= admission.few or not self._take_known(data):
+                self._buffer += data
+                self._advance()
         elif self._state is _State.BUSY:
             self._buffer += data
             if len(self._buffer) > self._limits.pipelined_bytes:
@@ -181,8 +190,8 @@ class WireProtocol(asyncio.Protocol):
         self._out.resume()
 
     def _lose_client(self) -> None:
-        sink, task = self._sink, self._task
-        self._sink = self._task = None
+        sink, task, underway = self._sink, self._task, self._underway
+        self._sink = self._task = self._underway = None
         self._state = _State.CLOSED
         self._service.admission.forget(self)
         self._deadline = self._service.now() + self._limits.write_stall_s
@@ -194,7 +203,11 @@ class WireProtocol(asyncio.Protocol):
             self._service.admission.running -= 1
             sink.gone = True
             if task is not None and not sink.outlives:
-                task.cancel()
+                cancel_begun(task)
+            elif underway is not None and sink.outlives:
+                self._spawn(underway.ended())
+            elif underway is not None:
+                underway.cancel()
 
     # --- reading
 
@@ -213,6 +226,32 @@ class WireProtocol(asyncio.Protocol):
         except WireRefusal as refusal:
             self._refuse(refusal)
 
+    def _take_known(self, data: bytes) -> bool:
+        """Begin a request that came whole and in one piece, and whose head is, byte for byte, one that this connection
+        sent before: it was judged then, and so was what its length allows. (Measured: a tenth of a plain call.)"""
+        end = data.find(_HEAD_END) + 4
+        reception = self._known.get(data[:end])
+        if reception is None or self._state is not _State.HEAD or len(data) - end != reception.request.length:
+            return False
+        self._request = reception.request
+        self._keep_alive = reception.request.keep_alive
+        head = reception.head()
+        refusal = self._admit(reception, head)
+        if refusal is None:
+            self._dispatch(reception, head, data[end:])
+        else:
+            self._buffer += data[end:]
+            self._answer_now(refusal, reception.headers)
+        return True
+
+    def _remember(self, raw: bytes, reception: Reception) -> None:
+        length = reception.request.length
+        if length is None or len(raw) + length > _MAX_KNOWN_BYTES or reception.route.websocket:
+            return
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[raw] = reception
+
     def _read_head(self) -> None:
         buffer = self._buffer
         self._request = None
@@ -229,28 +268,42 @@ class WireProtocol(asyncio.Protocol):
         raw = bytes(buffer[:end])
         del buffer[:end]
         self._scanned = 0
-        self._begin(self._reader.read(raw), raw)
-
-    def _begin(self, request: RequestHead, raw: bytes) -> None:
-        self._request = request
-        self._keep_alive = request.keep_alive
-        reception = receive(request, self._listener, self._peer, self._service.routes, self._limits)
+        reception = self._known.get(raw) or self._receive(raw)
         if isinstance(reception, Answer):
             self._answer_now(reception)
-            return
-        route = reception.match.route
-        refusal = route.admit(reception.head) if route.admit is not None else None
+        else:
+            self._begin(reception, raw)
+
+    def _receive(self, raw: bytes) -> Reception | Answer:
+        """Judge a head that this connection did not send before."""
+        self._request = request = self._reader.read(raw)
+        self._keep_alive = request.keep_alive
+        reception = receive(request, self._listener, self._peer, self._service.routes, self._limits)
+        if not isinstance(reception, Answer):
+            self._remember(raw, reception)
+        return reception
+
+    def _begin(self, reception: Reception, raw: bytes) -> None:
+        self._request = request = reception.request
+        self._keep_alive = request.keep_alive
+        head = reception.head()
+        refusal = self._admit(reception, head)
         if refusal is not None:
             self._answer_now(refusal, reception.headers)
-        elif route.websocket:
-            self._take_over(reception, raw)
+        elif reception.route.websocket:
+            self._take_over(reception, head, raw)
         elif request.length == 0:
-            self._dispatch(reception, b"")
+            self._dispatch(reception, head, b"")
         else:
-            self._expect_body(reception, request)
+            self._expect_body(reception, head, request)
 
-    def _expect_body(self, reception: Reception, request: RequestHead) -> None:
+    def _admit(self, reception: Reception, head: Head) -> Answer | None:
+        admit = reception.route.admit
+        return admit(head) if admit is not None else None
+
+    def _expect_body(self, reception: Reception, head: Head, request: RequestHead) -> None:
         self._reception = reception
+        self._head = head
         self._chunks = ChunkedBody(self._limits.body_bytes) if request.length is None else None
         self._body_began_at = self._service.now()
         self._deadline = self._body_began_at + self._limits.body_s
@@ -259,8 +312,8 @@ class WireProtocol(asyncio.Protocol):
             self._out.write(_CONTINUE)
 
     def _read_body(self) -> None:
-        reception = self._reception
-        if reception is None:
+        reception, head = self._reception, self._head
+        if reception is None or head is None:
             return
         if self._chunks is not None:
             body = self._chunks.feed(self._buffer)
@@ -272,22 +325,33 @@ class WireProtocol(asyncio.Protocol):
                 return
             body = bytes(self._buffer[:length])
             del self._buffer[:length]
-        self._reception = self._chunks = None
-        self._dispatch(reception, body)
+        self._reception = self._head = self._chunks = None
+        self._dispatch(reception, head, body)
 
     # --- answering
 
-    def _dispatch(self, reception: Reception, body: bytes) -> None:
-        request = reception.request
+    def _dispatch(self, reception: Reception, head: Head, body: bytes) -> None:
+        """Have the request answered: at once, by what is under way when the handler returns, or by a task."""
+        request, route = reception.request, reception.route
         sink = HttpSink(self, chunked=request.http11, bodyless=request.method == "HEAD")
-        sink.headers += reception.headers
+        if reception.headers:
+            sink.headers += reception.headers
         self._state = _State.BUSY
         self._deadline = math.inf
         self._sink = sink
-        self._principal = reception.head.principal
+        self._principal = head.principal
         self._service.admission.running += 1
-        self._endless = reception.match.route.limit == "stream"
-        self._task = self._spawn(self._run(reception, body, sink))
+        self._endless = route.limit == "stream"
+        try:
+            rest = route.handler(head, body, sink)
+        except Exception:  # noqa: BLE001  (the supervisor of the request edge)
+            _log.exception("request failed", request_id=head.request_id, path=head.path)
+            self._settle(sink, head, Failed())
+            return
+        if type(rest) is CoroutineType:
+            self._task = self._spawn(self._run(rest, head, sink))
+        elif not sink.ended:
+            self._underway = rest
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -295,23 +359,25 @@ class WireProtocol(asyncio.Protocol):
         task.add_done_callback(self._service.task_ended)
         return task
 
-    async def _run(self, reception: Reception, body: bytes, sink: HttpSink) -> None:
+    async def _run(self, work: Coroutine[None, None, None], head: Head, sink: HttpSink) -> None:
         """The supervisor of one exchange: whatever happens in the handler, the client gets an end."""
-        failure: PlatformError | None = None
+        failure: PlatformError = Failed()
         try:
-            await reception.match.route.handler(reception.head, body, sink)
-        except ClientGone:
-            pass
+            await work
         except PlatformError as error:
             failure = error
         except asyncio.CancelledError:
             failure = ShuttingDown()
             raise
         except Exception:  # noqa: BLE001  (the supervisor of the request edge)
-            _log.exception("request failed", request_id=reception.head.request_id, path=reception.head.path)
+            _log.exception("request failed", request_id=head.request_id, path=head.path)
         finally:
-            if not sink.ended:
-                sink.settle(error_answer(failure or Failed(), (("x-request-id", reception.head.request_id),)))
+            self._settle(sink, head, failure)
+
+    def _settle(self, sink: HttpSink, head: Head, failure: PlatformError) -> None:
+        """The handler has ended: end what it left open; without any answer, answer `failure`."""
+        if not sink.ended:
+            sink.settle(error_answer(failure, (("x-request-id", head.request_id),)))
 
     def _refuse(self, refusal: WireRefusal) -> None:
         self._service.refused(refusal.code)
@@ -365,7 +431,7 @@ class WireProtocol(asyncio.Protocol):
         """The answer of `sink` is complete."""
         if sink is not self._sink:
             return
-        self._sink = self._task = None
+        self._sink = self._task = self._underway = None
         self._service.admission.running -= 1
         self._out.then(self._close if close else self._next)
 
@@ -377,8 +443,8 @@ class WireProtocol(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
-        if self._buffer:
-            self._advance()
+        if self._buffer:  # not now: requests answered at once would pile up on the stack
+            asyncio.get_running_loop().call_soon(self._advance)
 
     # --- called by admission (see admission.Comer)
 
@@ -429,16 +495,16 @@ class WireProtocol(asyncio.Protocol):
             end = find_head(self._buffer, 0, self._limits)
             raw = bytes(self._buffer[:end])
             del self._buffer[:end]
-            request = self._reader.read(raw)
-            self._request = request
-            self._keep_alive = request.keep_alive
-            reception = receive(request, self._listener, self._peer, self._service.routes, self._limits)
-            if isinstance(reception, Answer) or self._listener.operator or reception.match.route.limit == "probe":
-                self._begin(request, raw)
+            reception = self._receive(raw)
+            if isinstance(reception, Answer):
+                self._answer_now(reception)
+                return 0
+            if self._listener.operator or reception.route.limit == "probe":
+                self._begin(reception, raw)
                 return 0
             self._answer_now(error_answer(Overloaded(), Overloaded.headers), reception.headers)
             if reception.plain:
-                self._service.admission.learn(raw, request.length or 0)
+                self._service.admission.learn(raw, reception.request.length or 0)
         except WireRefusal as refusal:
             self._refuse(refusal)
             return 0
@@ -448,7 +514,7 @@ class WireProtocol(asyncio.Protocol):
 
     # --- WebSocket
 
-    def _take_over(self, reception: Reception, raw: bytes) -> None:
+    def _take_over(self, reception: Reception, head: Head, raw: bytes) -> None:
         socket = WebSocket(self._transport, self._out, self._limits, self._service.now)
         self._keep_alive = False
         if not socket.accept(raw):
@@ -459,20 +525,20 @@ class WireProtocol(asyncio.Protocol):
         self._socket = socket
         early = bytes(self._buffer)
         self._buffer.clear()
-        self._spawn(self._run_socket(reception, socket))
+        self._spawn(self._run_socket(reception, head, socket))
         if early:
             socket.feed(early)
 
-    async def _run_socket(self, reception: Reception, socket: WebSocket) -> None:
+    async def _run_socket(self, reception: Reception, head: Head, socket: WebSocket) -> None:
         """The supervisor of one WebSocket; it is closed however the handler ends."""
         code = 1000
         try:
-            await reception.match.route.handler(reception.head, socket)
+            await reception.route.handler(head, socket)
         except ClientGone:
             pass
         except Exception:  # noqa: BLE001  (the supervisor of the request edge)
             code = 1011
-            _log.exception("websocket failed", request_id=reception.head.request_id, path=reception.head.path)
+            _log.exception("websocket failed", request_id=head.request_id, path=head.path)
         finally:
             socket.start_close(code)
 
@@ -521,12 +587,14 @@ class WireProtocol(asyncio.Protocol):
         if self._socket is not None:
             self._socket.start_close(1001, "shutting down")
         elif self._task is not None and self._endless:
-            self._task.cancel()
+            cancel_begun(self._task)
 
     def give_up(self) -> None:
         """Cancel the request that is still running, which answers it with an error, and close."""
         if self._task is not None:
-            self._task.cancel()
+            cancel_begun(self._task)
+        elif self._underway is not None:
+            self._underway.cancel()
         elif self._state is _State.BODY:
             self._answer_now(error_answer(ShuttingDown()))
         elif self._state is _State.HEAD or self._state is _State.SOCKET:

@@ -46,3 +46,8 @@ class TaskOwner:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("background_task_failed", owner=self._name, exc_info=error)
+
+
+def cancel_begun(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, but not before its first step: a task that never began cannot give back what it was handed."""
+    asyncio.get_running_loop().call_soon(task.cancel)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from toolyard.net.connection import HttpConnection
+from toolyard.net.connection import HttpConnection, KnownHead
 from toolyard.net.dial import dial
 from toolyard.net.errors import ConnectTimedOut, DeadlineExceeded, Incomplete, InvalidUrl, Unreachable
 from toolyard.net.guard import AddressPolicy
@@ -47,6 +47,7 @@ class HttpClient:
         self._connect_timeout_s = connect_timeout_s
         self._resolver = resolver
         self._heads = RequestHeads(self._url)
+        self.known_heads: dict[bytes, KnownHead] = {}
         self._idle: list[HttpConnection] = []
         self._all: set[HttpConnection] = set()
         self._waiters: deque[_Waiter] = deque()
@@ -76,10 +77,41 @@ class HttpClient:
         self._counts["requests"] += 1
         connection = self._take_idle() or await self._acquire(deadline)
         was_reused = connection.reused
+        may_repeat = method in IDEMPOTENT_METHODS if idempotent is None else idempotent
+        response = connection.exchange(data, deadline)
+        return await self._head_of(response, data, deadline, was_reused=was_reused, may_repeat=may_repeat)
+
+    def take_idle(self) -> HttpConnection | None:
+        """An idle connection, to be used at once (`begin`) or given back (`released`); None if there is none."""
+        return self._take_idle() if self._idle else None
+
+    def begin(
+        self, connection: HttpConnection, head: bytes, body: bytes, deadline: float, on_news: Callable[[], None]
+    ) -> HttpResponse:
+        """Send a POST on an idle connection, whose answer `on_news` watches; `go_on` waits for it like `request`.
+        `head` is from `post_head`."""
+        self._counts["requests"] += 1
+        return connection.exchange(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body), deadline, on_news)
+
+    def post_head(self, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
+        """The head of a POST but for its end, for `begin`. Raises Unsendable."""
+        return self._heads.opening("POST", target, headers)
+
+    async def go_on(
+        self, response: HttpResponse, head: bytes, body: bytes, *, deadline: float, idempotent: bool
+    ) -> HttpResponse:
+        """What `request` returns, for a request that was begun. Raises any NetError."""
+        response.on_news = None
+        data = b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)
+        return await self._head_of(response, data, deadline, was_reused=True, may_repeat=idempotent)
+
+    async def _head_of(
+        self, response: HttpResponse, data: bytes, deadline: float, *, was_reused: bool, may_repeat: bool
+    ) -> HttpResponse:
+        """The response once its head is there, or that of the second sending."""
         try:
-            return await connection.exchange(data, deadline).with_head()
+            return await response.with_head()
         except Incomplete as broken:
-            may_repeat = method in IDEMPOTENT_METHODS if idempotent is None else idempotent
             if broken.answered or not was_reused or (broken.sent and not may_repeat):
                 raise
         self._counts["retries"] += 1

@@ -43,11 +43,15 @@ class RequestHeads:
 
     def encode(self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> bytes:
         """The head with its blank line, and the body. Raises Unsendable."""
-        key = (method, target, tuple(headers))
-        head = self._known.get(key) or self._learn(key)
+        head = self.opening(method, target, headers)
         if body is not None:
             return b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)
         return head + (b"content-length: 0\r\n\r\n" if method in _WITH_BODY else b"\r\n")
+
+    def opening(self, method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
+        """The head without `content-length` and its blank line. Raises Unsendable."""
+        key = (method, target, tuple(headers))
+        return self._known.get(key) or self._learn(key)
 
     def _learn(self, key: tuple[str, str, tuple[tuple[str, str], ...]]) -> bytes:
         method, target, headers = key

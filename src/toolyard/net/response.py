@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Protocol
 
 from toolyard.net.errors import NetError, TooLarge
 
 HIGH_WATER_BYTES = 256 * 1024
+
+
+class KnownHead(Protocol):
+    """What a head means; see `connection.KnownHead`."""
+
+    status: int
+    headers: dict[str, str]
+    kind: str | None
 
 
 class Source(Protocol):
@@ -40,6 +48,8 @@ class HttpResponse:
         "_paused",
         "_source",
         "_waiter",
+        "known",
+        "on_news",
         "status",
     )
 
@@ -55,6 +65,23 @@ class HttpResponse:
         self._paused = False
         self._error: NetError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self.known: KnownHead | None = None
+        self.on_news: Callable[[], None] | None = None
+        """Called at every step of the answer while nobody waits for it: head, piece of the body, end, failure."""
+
+    @property
+    def complete(self) -> bool:
+        """The body has arrived in full."""
+        return self._complete
+
+    @property
+    def waits_for_reader(self) -> bool:
+        """Nothing more comes before somebody reads: it failed, or much of the body is here."""
+        return self._paused or self._error is not None
+
+    def whole(self) -> bytes:
+        """The body of a complete answer; it stays here for `read`."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -130,6 +157,16 @@ class HttpResponse:
         self._fields = fields
         self._wake()
 
+    def fill(self, known: KnownHead, body: bytes) -> None:
+        """The whole answer at once, with a head that came before."""
+        self.known = known
+        self.status = known.status
+        self._headers = known.headers
+        self._chunks.append(body)
+        self._held = len(body)
+        self._complete = True
+        self._wake()
+
     def push(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
         self._held += len(chunk)
@@ -154,6 +191,9 @@ class HttpResponse:
         return self
 
     def _wake(self) -> None:
+        if self.on_news is not None:
+            self.on_news()
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -37,15 +37,18 @@ class Deny:
     reason: Literal["foreign_server", "operators_only"]
 
 
+_ALLOW = Allow()
+
+
 def authorize(principal: Actor, action: Action, resource: Resource) -> Allow | Deny:
     """Whether `principal` may use a virtual server (list, call, read on it) or operate the gateway (status, control).
 
     The operator and the gateway itself may do everything. A key, and the principal of an open server, may use exactly
     the server they belong to."""
     if principal.kind in {"operator", "gateway"}:
-        return Allow()
+        return _ALLOW
     if action == "operate" or resource.server is None:
         return Deny("operators_only")
     if principal.server is None or principal.server != resource.server:
         return Deny("foreign_server")
-    return Allow()
+    return _ALLOW

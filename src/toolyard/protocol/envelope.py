@@ -41,6 +41,8 @@ class Envelope:
     log_level: str | None = None
     progress_token: RequestId | None = None
     rest: Json = field(default_factory=dict)
+    stamps: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What goes upstream of it, by revision, where somebody worked it out."""
 
 
 def is_modern_request(params: Json) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolyard.net.connection import HttpConnection
+from toolyard.net.connection import HttpConnection, KnownHead
 from toolyard.net.response import HttpResponse
 
 
@@ -17,6 +17,7 @@ class Pool:
     """Counts what a connection tells its owner."""
 
     def __init__(self) -> None:
+        self.known_heads: dict[bytes, KnownHead] = {}
         self.told: list[str] = []
 
     def released(self, connection: HttpConnection) -> None:

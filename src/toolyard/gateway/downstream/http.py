@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from toolyard.gateway.acceptance import NotAcceptable, accepted
-from toolyard.gateway.call import Answer, Elsewhere, EventSink, Head
+from toolyard.gateway.call import Answer, Elsewhere, EventSink, Head, Rest
 from toolyard.gateway.exchange import SESSION_HEADER, Exchange
 from toolyard.gateway.sessions import Sessions
 from toolyard.gateway.translate import error_answer
@@ -27,9 +27,15 @@ class StreamableHttp:
         self._exchange = exchange
         self._sessions = sessions
 
-    async def post(self, head: Head, body: bytes, sink: EventSink) -> None:
+    def post(self, head: Head, body: bytes, sink: EventSink) -> Rest:
         """One message, or a batch."""
-        if self.elsewhere is None or not await self._served_elsewhere("post", head, body, sink):
+        if self.elsewhere is None or _has_no_session(head):
+            return self._exchange.begin(head, body, sink)
+        return self.answer_post(head, body, sink)
+
+    async def answer_post(self, head: Head, body: bytes, sink: EventSink) -> None:
+        """As `post`, to its end; of a session, where it lives."""
+        if not await self._served_elsewhere("post", head, body, sink):
             await self._exchange(head, body, sink)
 
     async def get(self, head: Head, body: bytes, sink: EventSink) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import math
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from toolyard.contract.catalog import Catalog
-from toolyard.contract.snapshot import KeyRecord, RateLimit
+from toolyard.contract.snapshot import KeyRecord, RateLimit, Snapshot
 from toolyard.gateway.call import Head, Principal
 from toolyard.gateway.errors import RateLimited, ServerUnknown, Unauthenticated
 from toolyard.gateway.interceptors.rate_limit import Bucket
@@ -27,6 +29,15 @@ MAX_VERIFIED = 10_000
 MAX_CREDENTIAL_CHARS = 4096
 
 OnRefusal = Callable[[Head, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """Who a head's sender is: for as long as the snapshot is this one, and `until` (seconds since 1970)."""
+
+    snapshot: Snapshot
+    principal: Principal
+    until: float
 
 
 class Authenticator:
@@ -49,12 +60,17 @@ class Authenticator:
 
     def __call__(self, head: Head) -> Principal:
         """The caller. Raises Unauthenticated, ServerUnknown, RateLimited (after many wrong keys from one network)."""
+        snapshot, noted = self._catalog().snapshot, head.notes.admission
+        if noted is not None and noted.snapshot is snapshot and self._clock.wall() < noted.until:
+            admitted: Principal = noted.principal
+            return admitted
         principal = OPERATOR if head.operator else self._from_credential(head)
         if isinstance(authorize(principal, "use", Resource(head.server_code)), Deny):
             self._on_refusal(head, "foreign_server")
             raise ServerUnknown
-        if head.server_code not in self._catalog().snapshot.servers:
+        if head.server_code not in snapshot.servers:
             raise ServerUnknown
+        head.notes.admission = _Admission(snapshot, principal, _valid_until(snapshot, principal))
         return principal
 
     def is_valid(self, principal: Principal) -> bool:
@@ -115,6 +131,12 @@ class Authenticator:
             bucket = self._wrong[prefix] = Bucket(WRONG_KEYS.burst, now)
         wait_s = bucket.take(WRONG_KEYS, now)
         return RateLimited(wait_s) if wait_s > 0 else Unauthenticated()
+
+
+def _valid_until(snapshot: Snapshot, principal: Principal) -> float:
+    record = snapshot.keys.get(principal.key_id or "")
+    ends = () if record is None else (record.expires_at, record.retires_at)
+    return min((end for end in ends if end is not None), default=math.inf)
 
 
 def _prefix(client: str) -> str:

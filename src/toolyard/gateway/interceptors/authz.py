@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from functools import lru_cache
 
-from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
 from toolyard.gateway.errors import NotAllowed
-from toolyard.gateway.pipeline import Proceed
+from toolyard.gateway.pipeline import Judge
 from toolyard.policy.authorize import Deny, Resource, authorize
 
+_resource = lru_cache(maxsize=4096)(Resource)
 
-class Authorize:
+
+class Authorize(Judge):
     """Refuses what policy does not allow, and notes on the call what it allows."""
 
-    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Json]:
-        decision = authorize(call.principal, "use", Resource(call.server))
+    def enter(self, call: Call) -> bool:
+        decision = authorize(call.principal, "use", _resource(call.server))
         if isinstance(decision, Deny):
             raise NotAllowed(why=decision.reason)
         call.allowed = decision
-        return proceed(call)
+        return True

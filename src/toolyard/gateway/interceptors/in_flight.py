@@ -6,10 +6,9 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
 from toolyard.gateway.errors import TooManyCalls
-from toolyard.gateway.pipeline import Proceed
+from toolyard.gateway.pipeline import Outcome
 from toolyard.gateway.upstream.errors import WaitedTooLong
 
 
@@ -28,7 +27,7 @@ class Bulkhead:
     """Lets `limit` calls in; as many again wait their turn for a short time, all others are refused at once. Where
     calls wait in vain, fewer may wait, down to none: behind a slow upstream a refusal comes at once."""
 
-    __slots__ = ("_may_wait", "_waiting", "limit", "running", "wait_s")
+    __slots__ = ("_may_wait", "limit", "running", "wait_s", "waiting")
 
     def __init__(self, limit: int, wait_s: float) -> None:
         self.limit = limit
@@ -36,25 +35,25 @@ class Bulkhead:
         self.running = 0
         self._may_wait = limit
         """Halved when a call waits in vain, one more with every place that comes free."""
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
         """Take a place. Raises TooManyCalls when none comes free in time."""
         if self.running < self.limit:
             self.running += 1
             return
-        if len(self._waiting) >= self._may_wait:
+        if len(self.waiting) >= self._may_wait:
             raise TooManyCalls
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self.waiting.append(turn)
         try:
             async with asyncio.timeout(self.wait_s):
                 await turn
         except (TimeoutError, asyncio.CancelledError) as end:
             if turn.done() and not turn.cancelled():
                 self.leave()
-            elif turn in self._waiting:
-                self._waiting.remove(turn)
+            elif turn in self.waiting:
+                self.waiting.remove(turn)
             if isinstance(end, TimeoutError):
                 self._may_wait //= 2
                 raise TooManyCalls from None
@@ -64,8 +63,8 @@ class Bulkhead:
         """Give the place to the next in the queue."""
         if self._may_wait < self.limit:
             self._may_wait += 1
-        while self._waiting:
-            turn = self._waiting.popleft()
+        while self.waiting:
+            turn = self.waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -75,38 +74,34 @@ class Bulkhead:
 class Places:
     """The places one call holds. They are given back while people think, and taken again without waiting."""
 
-    __slots__ = ("_entered", "_left", "_outside", "waited")
+    __slots__ = ("_left", "_outside", "entered")
 
-    def __init__(self) -> None:
-        self.waited = False
-        """Some place was not free at once."""
-        self._entered: list[Bulkhead] = []
+    def __init__(self, entered: list[Bulkhead]) -> None:
+        self.entered = entered
         self._outside = 0
         self._left = False
-
-    async def enter(self, bulkhead: Bulkhead) -> None:
-        self.waited = self.waited or bulkhead.running >= bulkhead.limit
-        await bulkhead.enter()
-        self._entered.append(bulkhead)
 
     def give_back(self) -> None:
         self._outside += 1
         if self._outside == 1 and not self._left:
-            for bulkhead in self._entered:
+            for bulkhead in self.entered:
                 bulkhead.leave()
 
     def take_again(self) -> None:
         self._outside -= 1
         if self._outside == 0 and not self._left:
-            for bulkhead in self._entered:
+            for bulkhead in self.entered:
                 bulkhead.running += 1
 
     def leave(self) -> None:
         """The call has ended, perhaps while its question is still open."""
         self._left = True
         if self._outside == 0:
-            for bulkhead in self._entered:
-                bulkhead.leave()
+            for bulkhead in self.entered:
+                if bulkhead.waiting:
+                    bulkhead.leave()
+                else:
+                    bulkhead.running -= 1
 
 
 class InFlight:
@@ -128,26 +123,48 @@ class InFlight:
         """Let no call begin, or let them begin again."""
         self.closed = closed
 
-    async def __call__(self, call: Call, proceed: Proceed) -> Json:
+    def enter(self, call: Call) -> bool:
         if call.target is None:
-            return await proceed(call)
+            return True
         if self.closed:
             raise TooManyCalls
-        call.places = places = Places()
-        try:
-            await places.enter(self._of(self._upstreams, call.target.upstream_id, self._limits.upstream))
-            if call.principal.kind != "open":
-                await places.enter(self._of(self._principals, call.principal.id, self._limits.principal))
-            await places.enter(self._of(self._servers, call.server, self._limits.server))
-            await places.enter(self._process)
-            if places.waited and asyncio.get_running_loop().time() >= call.deadline:
-                raise WaitedTooLong(upstream=call.target.upstream_id)
-            return await proceed(call)
-        finally:
-            places.leave()
+        bulkheads = self._ways(call, call.target.upstream_id)
+        for bulkhead in bulkheads:
+            if bulkhead.running >= bulkhead.limit:
+                return False
+        for bulkhead in bulkheads:
+            bulkhead.running += 1
+        call.places = Places(bulkheads)
+        return True
 
-    def _of(self, bulkheads: dict[str, Bulkhead], key: str, limit: int) -> Bulkhead:
-        bulkhead = bulkheads.get(key)
-        if bulkhead is None:
-            bulkhead = bulkheads[key] = Bulkhead(limit, self._limits.wait_s)
+    async def wait(self, call: Call) -> None:
+        if call.target is None:
+            return
+        call.places = places = Places([])
+        try:
+            for bulkhead in self._ways(call, call.target.upstream_id):
+                await bulkhead.enter()
+                places.entered.append(bulkhead)
+            if asyncio.get_running_loop().time() >= call.deadline:
+                raise WaitedTooLong(upstream=call.target.upstream_id)
+        except BaseException:
+            places.leave()
+            raise
+
+    def leave(self, call: Call, outcome: Outcome) -> None:
+        if call.places is not None:
+            call.places.leave()
+
+    def _ways(self, call: Call, upstream_id: str) -> list[Bulkhead]:
+        """What the call has to find a place in, in this order."""
+        limits, principal = self._limits, call.principal
+        upstream = self._upstreams.get(upstream_id) or self._new(self._upstreams, upstream_id, limits.upstream)
+        server = self._servers.get(call.server) or self._new(self._servers, call.server, limits.server)
+        if principal.kind == "open":
+            return [upstream, server, self._process]
+        own = self._principals.get(principal.id) or self._new(self._principals, principal.id, limits.principal)
+        return [upstream, own, server, self._process]
+
+    def _new(self, bulkheads: dict[str, Bulkhead], key: str, limit: int) -> Bulkhead:
+        bulkhead = bulkheads[key] = Bulkhead(limit, self._limits.wait_s)
         return bulkhead

@@ -7,7 +7,6 @@ have only their driver's deadline and cost nothing here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
@@ -21,14 +20,12 @@ LOOK_AGAIN_S = 0.25
 class Patience:
     """Bounds interactive calls by the time that is the upstream's own."""
 
-    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Json]:
-        if call.era == "modern" or call.target is None or not call.client_capabilities:
-            return proceed(call)
-        return self._watched(call, call.target.upstream_id, proceed)
+    def applies(self, call: Call) -> bool:
+        return call.era != "modern" and call.target is not None and bool(call.client_capabilities)
 
-    async def _watched(self, call: Call, upstream_id: str, proceed: Proceed) -> Json:
+    async def __call__(self, call: Call, proceed: Proceed) -> Json:
         task = asyncio.current_task()
-        if task is None:
+        if task is None or call.target is None:
             return await proceed(call)
         watch = _Watch(call, task)
         call.deadline += ASK_LIMIT_S
@@ -38,7 +35,7 @@ class Patience:
             if not watch.expired:
                 raise
             task.uncancel()
-            raise UpstreamTimedOut(upstream=upstream_id) from None
+            raise UpstreamTimedOut(upstream=call.target.upstream_id) from None
         finally:
             watch.end()
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from toolyard.contract.catalog import Catalog
-from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import RateLimit as Limit
-from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import Call
 from toolyard.gateway.errors import RateLimited
-from toolyard.gateway.pipeline import Proceed
+from toolyard.gateway.pipeline import Judge
 from toolyard.gateway.places import SharedPlaces
 from toolyard.kit.clock import Clock
 
@@ -37,7 +35,7 @@ class Bucket:
         return (1.0 - self.tokens) / per_second if per_second > 0 else 60.0
 
 
-class RateLimit:
+class RateLimit(Judge):
     """Refuses calls above the limits of the server's configuration."""
 
     def __init__(self, catalog: Callable[[], Catalog], clock: Clock) -> None:
@@ -47,28 +45,30 @@ class RateLimit:
         self.shared: SharedPlaces | None = None
         """Who counts the calls of all processes, if there are several."""
 
-    def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Json]:
-        spec = self._catalog().snapshot.servers[call.server]
-        if self.shared is not None and (spec.per_key is not None or spec.per_server is not None):
-            return self._with_all(self.shared, spec, call, proceed)
+    def enter(self, call: Call) -> bool:
+        spec = call.serving.spec if call.serving is not None else self._catalog().snapshot.servers[call.server]
+        if spec.per_key is None and spec.per_server is None:
+            return True
+        if self.shared is not None:
+            return False
         if spec.per_key is not None:
             self._take((call.server, call.principal.id), spec.per_key)
         if spec.per_server is not None:
             self._take((call.server, ""), spec.per_server)
-        return proceed(call)
+        return True
 
-    async def _with_all(self, shared: SharedPlaces, spec: ServerSpec, call: Call, proceed: Proceed) -> Json:
-        """As `__call__`, counted over all processes; while nobody counts for all, each counts its own."""
+    async def wait(self, call: Call) -> None:
+        """As `enter`, counted over all processes; while nobody counts for all, each counts its own."""
+        spec = self._catalog().snapshot.servers[call.server]
         limits = (((call.server, call.principal.id), spec.per_key), ((call.server, ""), spec.per_server))
         for key, limit in limits:
-            if limit is None:
+            if limit is None or self.shared is None:
                 continue
-            wait_s = await shared.take_call(key, limit)
+            wait_s = await self.shared.take_call(key, limit)
             if wait_s is None:
                 wait_s = self.take(key, limit)
             if wait_s > 0:
                 raise RateLimited(wait_s)
-        return await proceed(call)
 
     def _take(self, key: tuple[str, str], limit: Limit) -> None:
         wait_s = self.take(key, limit)

@@ -6,10 +6,9 @@ import asyncio
 from collections import Counter
 from time import perf_counter
 
-from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, Suspended
 from toolyard.gateway.metrics import Metrics
-from toolyard.gateway.pipeline import Proceed
+from toolyard.gateway.pipeline import Outcome
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamTimedOut
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol.errors import RelayedError
@@ -24,26 +23,20 @@ class Record:
         self._metrics = metrics
         self.totals: Counter[str] = Counter()
 
-    async def __call__(self, call: Call, proceed: Proceed) -> Json:
-        began = perf_counter()
-        outcome = "ok"
-        try:
-            result = await proceed(call)
-            if result.get("isError") is True:
-                outcome = "tool_error"
-            return result
-        except Suspended:
-            outcome = "input_required"
-            raise
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        except PlatformError as error:
-            outcome = _outcome(error)
-            raise
-        finally:
-            self.totals[outcome] += 1
-            self._metrics.request(call.transport, call.method, outcome, perf_counter() - began)
+    def enter(self, call: Call) -> bool:
+        call.began = perf_counter()
+        return True
+
+    async def wait(self, call: Call) -> None:
+        self.enter(call)
+
+    def leave(self, call: Call, outcome: Outcome) -> None:
+        if isinstance(outcome, dict):
+            name = "tool_error" if outcome.get("isError") is True else "ok"
+        else:
+            name = _outcome(outcome)
+        self.totals[name] += 1
+        self._metrics.request(call.transport, call.method, name, perf_counter() - call.began)
 
 
 def error_rate(totals: Counter[str]) -> float:
@@ -52,7 +45,17 @@ def error_rate(totals: Counter[str]) -> float:
     return sum(totals[outcome] for outcome in FAILED) / total if total else 0.0
 
 
-def _outcome(error: PlatformError) -> str:
-    if isinstance(error, UpstreamTimedOut):
-        return "timed_out"
-    return "error" if isinstance(error, UpstreamError | RelayedError) else "refused"
+def _outcome(error: BaseException) -> str:
+    match error:
+        case Suspended():
+            return "input_required"
+        case asyncio.CancelledError():
+            return "cancelled"
+        case UpstreamTimedOut():
+            return "timed_out"
+        case UpstreamError() | RelayedError():
+            return "error"
+        case PlatformError():
+            return "refused"
+        case _:
+            return "error"

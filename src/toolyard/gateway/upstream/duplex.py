@@ -7,7 +7,7 @@ from typing import Any
 
 from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
-from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.call import Begun, Call, UpstreamEvents
 from toolyard.gateway.upstream.asking import legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamExited, UpstreamIncomplete
 from toolyard.gateway.upstream.http_tools import KnownTools
@@ -53,6 +53,11 @@ class DuplexUpstream:
     def _may_repeat(self, error: UpstreamError, call: Call, method: str, params: Json) -> bool:
         in_time = asyncio.get_running_loop().time() < call.deadline
         return in_time and (not error.may_have_run or self._tools.repeatable(method, params))
+
+    def begin(self, call: Call, method: str, params: Json) -> Begun | None:
+        """Never at once."""
+        del call, method, params
+        return None
 
     def may_push(self, call: Call) -> bool:
         """A legacy upstream asks while the request runs; what an upstream of an era not yet known does, too."""

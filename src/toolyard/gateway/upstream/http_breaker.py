@@ -32,6 +32,10 @@ class Breaker:
             return "closed"
         return "half-open" if self._probing else "open"
 
+    @property
+    def is_closed(self) -> bool:
+        return self._opened_at is None
+
     def admit(self) -> None:
         """Let one request pass. Raises UpstreamUnreachable while open."""
         if self._opened_at is None:

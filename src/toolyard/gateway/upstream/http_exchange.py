@@ -7,7 +7,7 @@ answer is bounded in size whatever form it has, and in time by the deadline its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from toolyard.contract.definitions import Json
@@ -25,6 +25,7 @@ from toolyard.gateway.upstream.errors import (
 from toolyard.gateway.upstream.http_breaker import Breaker
 from toolyard.gateway.upstream.http_retry_after import retry_after_s
 from toolyard.kit.clock import Clock
+from toolyard.net.connection import HttpConnection
 from toolyard.net.errors import (
     BadResponse,
     ConnectTimedOut,
@@ -108,10 +109,40 @@ class Endpoint:
         body = None if message is None else strict_json.encode(message)
         client = self._words if words else self._client
         self.breaker.admit()
-        try:
-            response = await client.request(
+        return await self._watched(
+            client.request(
                 method, self._target, self._with_own(headers), body, deadline=deadline, idempotent=idempotent
             )
+        )
+
+    def idle_connection(self) -> HttpConnection | None:
+        """A connection on which a request can be sent at once, if there is one. Whoever takes it uses it."""
+        return self._client.take_idle() if self.breaker.is_closed else None
+
+    def post_head(self, headers: Sequence[tuple[str, str]]) -> bytes:
+        """The head of a POST with these headers, for `begin`. Raises Unsendable."""
+        return self._client.post_head(self._target, self._with_own(headers))
+
+    def begin(
+        self, connection: HttpConnection, head: bytes, body: bytes, deadline: float, on_news: Callable[[], None]
+    ) -> HttpResponse:
+        """Send a POST on an idle connection; `opened` goes on as `open` does."""
+        return self._client.begin(connection, head, body, deadline, on_news)
+
+    def give_back(self, connection: HttpConnection) -> None:
+        """An idle connection was not used after all."""
+        self._client.released(connection)
+
+    async def opened(
+        self, response: HttpResponse, head: bytes, body: bytes, *, deadline: float, idempotent: bool
+    ) -> HttpResponse:
+        """What `open` returns, for a POST that was begun. Raises UpstreamError."""
+        return await self._watched(self._client.go_on(response, head, body, deadline=deadline, idempotent=idempotent))
+
+    async def _watched(self, request: Awaitable[HttpResponse]) -> HttpResponse:
+        """The head of an answer; the breaker learns what came of it. Raises UpstreamError."""
+        try:
+            response = await request
         except NetError as error:
             self._tell_breaker(error)
             raise self.failure(error) from error
@@ -221,7 +252,16 @@ class Endpoint:
 
 def kind_of(response: HttpResponse) -> str:
     """`json`, `sse`, or nothing for any other content."""
-    headers = response.headers
+    known = response.known
+    if known is not None and known.kind is not None:
+        return known.kind
+    kind = _kind(response.headers)
+    if known is not None:
+        known.kind = kind
+    return kind
+
+
+def _kind(headers: Mapping[str, str]) -> str:
     if headers.get("content-encoding", "identity").lower() != "identity":
         return ""
     content_type = headers.get("content-type", "")

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
+
+from msgspec import Raw
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.gateway.call import Call, UpstreamEvents
 from toolyard.gateway.upstream.asking import run_rounds
 from toolyard.gateway.upstream.errors import UpstreamIncomplete
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
+from toolyard.gateway.upstream.http_begun import BegunPost
 from toolyard.gateway.upstream.http_delivery import Announcer, Courier
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint, kind_of, let_end
@@ -28,10 +32,12 @@ from toolyard.protocol.envelope import stamp
 from toolyard.protocol.errors import RelayedError, RequestId
 from toolyard.protocol.headers import request_headers
 from toolyard.protocol.jsonrpc import Message, Notification, Reply, request
-from toolyard.protocol.revisions import META_SERVER_INFO, MODERN
+from toolyard.protocol.revisions import META_PROTOCOL_VERSION, META_SERVER_INFO, MODERN
+from toolyard.protocol.strict_json import encode
 
 HEADER_MISMATCH: Final = -32020
 UNSUPPORTED_REVISION: Final = -32022
+MAX_HEADS: Final = 1024
 MAY_ASK: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 POST_HEADERS: Final = (("Content-Type", "application/json"), ("Accept", "application/json, text/event-stream"))
 
@@ -85,16 +91,68 @@ class ModernDriver:
         self.tools.learn(observation.tools)
         return observation
 
-    async def request(self, call: Call, method: str, params: Json) -> Json:
-        """One request for `call`, with as many rounds of questions as the upstream has."""
+    def begin(
+        self, call: Call, method: str, params: Json, go_on_with: Callable[[BegunPost], Awaitable[Json]]
+    ) -> BegunPost | None:
+        """Send the first round of a request at once; None if nothing was sent, because a connection has to be waited
+        for, or because the caller brings answers. `go_on_with` is what carries on with what is no plain answer."""
+        if call.input_responses is not None or call.upstream_state is not None:
+            return None
+        connection = self._endpoint.idle_connection()
+        if connection is None:
+            return None
+        try:
+            request_id = next(self._ids)
+            head = self._post_head(method, params)
+            body = encode(request(request_id, method, self._stamped_again(call, params, request_id)))
+            begun = BegunPost(self._endpoint, self, go_on_with, call, params, request_id, head, body)
+        except BaseException:
+            self._endpoint.give_back(connection)
+            raise
+        begun.send(connection)
+        return begun
+
+    def _post_head(self, method: str, params: Json) -> bytes:
+        """The head of a request's POST, made once for each tool without mirrored arguments."""
+        heads, key = self.tools.heads, (method, str(params.get("name") or params.get("uri")))
+        head = heads.get(key)
+        if head is None:
+            parameters = self.tools.parameters(method, params)
+            said = {**params, "_meta": {META_PROTOCOL_VERSION: self.revision}}
+            head = self._endpoint.post_head([*POST_HEADERS, *request_headers(method, said, parameters)])
+            if parameters:
+                return head
+            if len(heads) >= MAX_HEADS:
+                heads.clear()
+            heads[key] = head
+        return head
+
+    def _stamped_again(self, call: Call, params: Json, request_id: RequestId) -> Json:
+        """As `_stamped`; what the caller says of itself in the same words as before is not encoded again."""
+        said = call.said
+        if (
+            said is None
+            or call.wants_progress
+            or call.client_capabilities is not said.client_capabilities
+            or call.meta is not said.rest
+        ):
+            return self._stamped(call, params, request_id)
+        meta = said.stamps.get(self.revision)
+        if meta is None:
+            meta = said.stamps[self.revision] = Raw(encode(self._stamped(call, {}, request_id)["_meta"]))
+        return {**params, "_meta": meta}
+
+    async def request(self, call: Call, method: str, params: Json, begun: BegunPost | None = None) -> Json:
+        """One request for `call`, with as many rounds of questions as the upstream has; the first may have been
+        `begun`."""
         if method not in MAY_ASK:
-            result = await self._round(call, method, params, call.deadline)
+            result = await self._round(call, method, params, call.deadline, begun)
             if result.get("resultType", "complete") != "complete":
                 raise self._endpoint.invalid("answered with a result type that this method does not have")
             return result
 
         if call.input_responses is None and call.upstream_state is None:
-            result = await self._with_fresh_headers(call, method, params)
+            result = await self._with_fresh_headers(call, method, params, begun)
             if result.get("resultType", "complete") == "complete":
                 return result
             first: Json | None = result
@@ -132,10 +190,10 @@ class ModernDriver:
     async def _send(self, method: str, params: Json) -> Json:
         return await self._round(None, method, params, asyncio.get_running_loop().time() + self._timeout_s)
 
-    async def _with_fresh_headers(self, call: Call, method: str, params: Json) -> Json:
+    async def _with_fresh_headers(self, call: Call, method: str, params: Json, begun: BegunPost | None = None) -> Json:
         """One round; where the server says that the headers are not those of its tool, the tools are read again."""
         try:
-            return await self._round(call, method, params, call.deadline)
+            return await self._round(call, method, params, call.deadline, begun)
         except RelayedError as error:
             if error.rpc_code != HEADER_MISMATCH or method != "tools/call":
                 raise
@@ -157,27 +215,41 @@ class ModernDriver:
         self.tools.learn(observation.tools)
         self._announcer.announce(Notification("notifications/tools/list_changed", {}))
 
-    async def _round(self, call: Call | None, method: str, params: Json, deadline: float) -> Json:
-        """One POST and its answer. `call` is None for the gateway's own requests."""
-        request_id = next(self._ids)
+    async def _round(
+        self, call: Call | None, method: str, params: Json, deadline: float, begun: BegunPost | None = None
+    ) -> Json:
+        """One POST and its answer. `call` is None for the gateway's own requests; a POST that was `begun` counts as
+        running already."""
+        self.running += begun is None
+        response: HttpResponse | None = None
+        try:
+            if begun is None:
+                request_id = next(self._ids)
+                response = await self._open(call, method, params, request_id, deadline)
+            else:
+                request_id = begun.request_id
+                response = await begun.opened(idempotent=self.tools.repeatable(method, params))
+            courier = None if call is None else Courier(call, request_id, self._announcer)
+            return self._outcome(await self._reply(response, request_id, courier))
+        except BaseException:
+            if response is not None:
+                response.abort()
+            raise
+        finally:
+            self.running -= 1
+
+    async def _open(
+        self, call: Call | None, method: str, params: Json, request_id: int, deadline: float
+    ) -> HttpResponse:
         stamped = self._stamped(call, params, request_id)
         headers = request_headers(method, stamped, self.tools.parameters(method, params))
-        response = await self._endpoint.open(
+        return await self._endpoint.open(
             "POST",
             [*POST_HEADERS, *headers],
             request(request_id, method, stamped),
             deadline=deadline,
             idempotent=self.tools.repeatable(method, params),
         )
-        courier = None if call is None else Courier(call, request_id, self._announcer)
-        self.running += 1
-        try:
-            return self._outcome(await self._reply(response, request_id, courier))
-        except BaseException:
-            response.abort()
-            raise
-        finally:
-            self.running -= 1
 
     def _stamped(self, call: Call | None, params: Json, request_id: RequestId) -> Json:
         if call is None:

@@ -31,10 +31,13 @@ class KnownTools:
     def __init__(self) -> None:
         self._parameters: dict[str, tuple[HeaderParameter, ...]] = {}
         self._repeatable: frozenset[str] = frozenset()
+        self.heads: dict[tuple[str, str], bytes] = {}
+        """Heads of requests that depend on nothing but the tool, by method and name; kept by the driver."""
 
     def learn(self, tools: Iterable[Json]) -> None:
         """Replace what is known."""
         tools = tuple(tools)
+        self.heads.clear()
         self._parameters = {tool["name"]: found for tool in tools if (found := _parameters(tool))}
         self._repeatable = frozenset(tool["name"] for tool in tools if _is_repeatable(tool))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from toolyard.contract.definitions import Era, Json, Observation
@@ -17,6 +17,7 @@ from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, Upstream, UpstreamEvents
 from toolyard.gateway.upstream.era_probe import probe
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
+from toolyard.gateway.upstream.http_begun import BegunPost
 from toolyard.gateway.upstream.http_era import EraContradicted, HttpSseExpected
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_legacy import LegacyDriver
@@ -88,14 +89,34 @@ class McpHttpUpstream:
             except EraContradicted as again:
                 raise again.error from again
 
+    def begin(self, call: Call, method: str, params: Json) -> BegunPost | None:
+        """Send one request for `call` at once, if it is a modern one between modern ends."""
+        driver = self._driver
+        if not isinstance(driver, ModernDriver) or call.era != "modern":
+            return None
+        begun = driver.begin(call, method, params, self._go_on)
+        if begun is not None:
+            self._calls += 1
+        return begun
+
+    async def _go_on(self, begun: BegunPost) -> Json:
+        driver = begun.driver
+        assert isinstance(driver, ModernDriver)
+        first = driver.request(begun.call, begun.call.method, begun.params, begun)
+        return await self._outcome(driver, begun.call, begun.call.method, begun.params, first)
+
     async def request(self, call: Call, method: str, params: Json) -> Json:
         """One request for `call`. Raises RelayedError, UpstreamError, Suspended."""
         driver = self._driver if self._driver is not None else await self._current(call.deadline)
         self._calls += 1
         if call.era == "legacy" and isinstance(driver, ModernDriver):
             driver = await self._in_callers_era(driver, call)
+        return await self._outcome(driver, call, method, params, driver.request(call, method, params))
+
+    async def _outcome(self, driver: Driver, call: Call, method: str, params: Json, first: Awaitable[Json]) -> Json:
+        """What comes of the `first` sending of a request, or of another one where that is allowed."""
         try:
-            return await driver.request(call, method, params)
+            return await first
         except EraContradicted as contradiction:
             driver = await self._other(driver, contradiction, call.deadline)
         except UpstreamIncomplete as broken:

@@ -12,7 +12,7 @@ from typing import Any
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
-from toolyard.gateway.call import AskRefused, Call, Suspended, UpstreamEvents
+from toolyard.gateway.call import AskRefused, Begun, Call, Suspended, UpstreamEvents
 from toolyard.gateway.upstream.demo import demo_server
 from toolyard.gateway.upstream.errors import UpstreamTimedOut, UpstreamUnreachable
 from toolyard.gateway.upstream.native_definitions import (
@@ -108,6 +108,11 @@ class NativeUpstream:
         finally:
             self._running -= 1
         return {"resultType": "complete", **result}
+
+    def begin(self, call: Call, method: str, params: Json) -> Begun | None:
+        """Never at once."""
+        del call, method, params
+        return None
 
     def may_push(self, call: Call) -> bool:
         """Never: what is built in asks as modern upstreams do."""

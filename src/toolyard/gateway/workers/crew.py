@@ -76,7 +76,7 @@ class Crew:
         self._gateway = gateway
         http, sse, exchange = gateway.http, gateway.sse, gateway.exchange
         handlers: dict[str, Handler] = {
-            "post": http.post,
+            "post": http.answer_post,
             "get": http.get,
             "delete": http.delete,
             "sse": sse.take,

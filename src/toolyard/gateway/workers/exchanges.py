@@ -7,11 +7,12 @@ the worker that has the connection. A client that goes is gone at the owner too.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from toolyard.gateway.call import Answer, ClientGone, EventSink, Head, Sink
+from toolyard.gateway.call import Answer, ClientGone, EventSink, Head, HeadNotes, Sink
 from toolyard.gateway.workers.errors import WorkerLost
 from toolyard.gateway.workers.link import Link, Talk
 
@@ -77,7 +78,7 @@ class ExchangeService:
 async def carry(link: Link, name: str, head: Head, body: bytes, sink: Sink | EventSink) -> None:
     """Have an exchange served at the other end of `link`, its answer written to `sink`. Raises WorkerLost and what is
     raised there; a client that goes, or a cancelled exchange, is given up there."""
-    talk = link.open("exchange", [name, msgspec.to_builtins(head), body])
+    talk = link.open("exchange", [name, msgspec.to_builtins(replace(head, notes=HeadNotes())), body])
     ended = False
     try:
         while (step := await talk.next()) is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Call, UpstreamEvents
+from toolyard.gateway.upstream.http_begun import BegunPost
 from toolyard.gateway.upstream.http_era import EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_modern import ModernDriver
@@ -49,11 +50,30 @@ class NearHttpUpstream:
         self.may_push = far.may_push
         self.refresh = far.refresh
 
+    def begin(self, call: Call, method: str, params: Json) -> BegunPost | None:
+        """Send one request for `call` at once, directly, if it stands alone."""
+        observation = self._known()
+        if call.era != "modern" or observation is None or observation.era != "modern":
+            return None
+        begun = self._modern(observation).begin(call, method, params, self._go_on)
+        self._calls += begun is not None
+        return begun
+
+    async def _go_on(self, begun: BegunPost) -> Json:
+        driver = begun.driver
+        assert isinstance(driver, ModernDriver)
+        try:
+            return await driver.request(begun.call, begun.call.method, begun.params, begun)
+        except EraContradicted:
+            self._far.refresh()
+        return await self._far.request(begun.call, begun.call.method, begun.params)
+
     async def request(self, call: Call, method: str, params: Json) -> Json:
         """One request for `call`, directly if it stands alone. Raises RelayedError, UpstreamError, Suspended."""
         observation = self._known()
         if call.era == "modern" and observation is not None and observation.era == "modern":
             try:
+                self._calls += 1
                 return await self._modern(observation).request(call, method, params)
             except EraContradicted:
                 self._far.refresh()
@@ -79,5 +99,4 @@ class NearHttpUpstream:
         if self._learnt is not observation:
             self._driver.tools.learn(observation.tools)
             self._learnt = observation
-        self._calls += 1
         return self._driver

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
-from toolyard.gateway.call import Call, Suspended
+from toolyard.gateway.call import Begun, Call, Suspended
 from toolyard.gateway.upstream.errors import (
     UpstreamError,
     UpstreamLost,
@@ -65,6 +65,11 @@ class RemoteUpstream:
         finally:
             talk.cancel()
             await questions.aclose()
+
+    def begin(self, call: Call, method: str, params: Json) -> Begun | None:
+        """Never at once."""
+        del call, method, params
+        return None
 
     def may_push(self, call: Call) -> bool:
         """What is not known to be modern asks while a request runs."""

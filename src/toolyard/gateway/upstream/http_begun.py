@@ -1,0 +1,132 @@
+"""A POST to an upstream that was sent at once and is waited for by nobody (`call.Begun`).
+
+It holds all that is needed to go on as if it had been sent by a coroutine: head and body for a second sending, the id
+that the answer must have, and who goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from toolyard.contract.definitions import Json
+from toolyard.gateway.call import Call
+from toolyard.gateway.upstream.http_exchange import MAX_ELEMENTS, Endpoint, kind_of
+from toolyard.net.connection import HttpConnection
+from toolyard.net.response import HttpResponse
+from toolyard.protocol import strict_json
+from toolyard.protocol.errors import ProtocolError
+
+
+class Runner(Protocol):
+    """A driver that counts its running requests."""
+
+    running: int
+
+
+def _not_yet() -> None:
+    return None
+
+
+class BegunPost:
+    """One POST under way. `go_on_with` carries on what is not plain."""
+
+    __slots__ = (
+        "_go_on_with",
+        "body",
+        "call",
+        "driver",
+        "endpoint",
+        "head",
+        "params",
+        "ready",
+        "request_id",
+        "response",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        driver: Runner,
+        go_on_with: Callable[[BegunPost], Awaitable[Json]],
+        call: Call,
+        params: Json,
+        request_id: int,
+        head: bytes,
+        body: bytes,
+    ) -> None:
+        self.endpoint = endpoint
+        self.driver = driver
+        self._go_on_with = go_on_with
+        self.call = call
+        self.params = params
+        self.request_id = request_id
+        self.head = head
+        self.body = body
+        self.ready: Callable[[], None] = _not_yet
+        self.response: HttpResponse | None = None
+
+    def send(self, connection: HttpConnection) -> None:
+        """Send it on an idle connection."""
+        self.response = self.endpoint.begin(connection, self.head, self.body, self.call.deadline, self._news)
+        self.driver.running += 1
+
+    def _news(self) -> None:
+        response = self.response
+        if response is None:
+            return
+        if response.complete or response.waits_for_reader or (response.status and not _is_plain(response)):
+            response.on_news = None
+            self.ready()
+
+    def take(self) -> Json | None:
+        """The result, if the answer is one whole JSON message with a complete result and nothing else."""
+        response = self.response
+        if response is None or not response.complete or not _is_plain(response):
+            return None
+        body = response.whole()
+        if len(body) > self.endpoint.limits.response_bytes:
+            return None
+        result = _plain_result(body, self.request_id)
+        if result is not None:
+            self.response = None
+            self.ready = _not_yet
+            self.endpoint.breaker.connected()
+            self.driver.running -= 1
+        return result
+
+    async def go_on(self) -> Json:
+        """The result, whatever it takes. Raises what `Upstream.request` raises."""
+        return await self._go_on_with(self)
+
+    async def opened(self, *, idempotent: bool) -> HttpResponse:
+        """The answer once its head is there. Raises UpstreamError."""
+        assert self.response is not None
+        return await self.endpoint.opened(
+            self.response, self.head, self.body, deadline=self.call.deadline, idempotent=idempotent
+        )
+
+    def cancel(self) -> None:
+        """Close the connection, which is how the upstream learns of it."""
+        if self.response is not None:
+            self.response.on_news = None
+            self.response.abort()
+        self.endpoint.breaker.abandoned()
+        self.driver.running -= 1
+
+
+def _is_plain(response: HttpResponse) -> bool:
+    return response.status == 200 and kind_of(response) == "json"
+
+
+def _plain_result(body: bytes, request_id: int) -> Json | None:
+    try:
+        message = strict_json.decode(body, max_elements=MAX_ELEMENTS)
+    except ProtocolError:
+        return None
+    if type(message) is not dict or message.get("jsonrpc") != "2.0" or "method" in message or "error" in message:
+        return None
+    answered, result = message.get("id"), message.get("result")
+    if answered != request_id or type(answered) is not int or type(result) is not dict:
+        return None
+    return result if result.get("resultType", "complete") == "complete" else None
