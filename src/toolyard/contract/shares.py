@@ -60,7 +60,10 @@ class Named:
 
     def bound_to(self, names: Mapping[str, str]) -> Named:
         """The same under these names."""
-        return self if names == self.bound.names else replace(self, bound=_bound(self.parts, names))
+        if names is self.bound.names:
+            return self
+        same = names == self.bound.names
+        return replace(self, bound=replace(self.bound, names=names) if same else _bound(self.parts, names))
 
 
 @dataclass(frozen=True, slots=True)

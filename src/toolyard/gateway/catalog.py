@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from toolyard.contract.catalog import Binding, Catalog, ResourceBinding, ServerCatalog, build_catalog
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.given_names import GivenNames
 from toolyard.contract.naming import Names
+from toolyard.contract.shares import Share
 from toolyard.contract.snapshot import Snapshot
 
 ListKind = Literal["tools", "resources", "prompts"]
+KINDS: Final[tuple[ListKind, ...]] = ("tools", "resources", "prompts")
 Changed = Callable[[str, frozenset[ListKind]], None]
 
 
@@ -123,18 +125,42 @@ class CatalogHolder:
 
 
 def _changed_lists(before: ServerCatalog | None, after: ServerCatalog) -> frozenset[ListKind]:
-    """The lists that a client would find to be others. Where a call goes and how long it may take is not in them."""
+    """The lists that a client would find to be others. Where a call goes and how long it may take is not in them. What
+    upstreams bring that have not changed need not be looked at: that is most of it."""
     if before is None or before is after:
         return frozenset()
     kinds: set[ListKind] = set()
-    if before.tools is not after.tools and _shown(before.tools.values()) != _shown(after.tools.values()):
+    old, new = _shares(before), _shares(after)
+    pairs = [(o, n) for o, n in zip(old, new, strict=False) if o is not n]
+    others = [s.upstream.id for s in old] != [s.upstream.id for s in new]
+    if others:
+        return frozenset(kind for kind in KINDS if _list(before, kind) != _list(after, kind))
+    if any(_shown(_tools(o)) != _shown(_tools(n)) for o, n in pairs):
         kinds.add("tools")
-    if _shown(before.prompts.values()) != _shown(after.prompts.values()):
+    if any(_shown(_prompts(o)) != _shown(_prompts(n)) for o, n in pairs):
         kinds.add("prompts")
-    resources = [(*server.resources.values(), *server.templates) for server in (before, after)]
-    if _shown(resources[0]) != _shown(resources[1]):
+    differ = any((o.resources, o.templates) != (n.resources, n.templates) for o, n in pairs)
+    if differ and _list(before, "resources") != _list(after, "resources"):  # else another upstream's hides what changed
         kinds.add("resources")
     return frozenset(kinds)
+
+
+def _shares(server: ServerCatalog) -> list[Share]:
+    return list(server.tables.shares.values()) if server.tables is not None else []
+
+
+def _tools(share: Share) -> Iterable[Binding]:
+    return share.tools.bound.bindings.values()
+
+
+def _prompts(share: Share) -> Iterable[Binding]:
+    return share.prompts.bound.bindings.values()
+
+
+def _list(server: ServerCatalog, kind: ListKind) -> list[Json]:
+    if kind == "resources":
+        return _shown((*server.resources.values(), *server.templates))
+    return _shown((server.tools if kind == "tools" else server.prompts).values())
 
 
 def _shown(bindings: Iterable[Binding | ResourceBinding]) -> list[Json]:
