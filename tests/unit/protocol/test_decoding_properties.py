@@ -6,11 +6,13 @@ import json
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.fuzz_decode import SEEDS, TOKENS, check_decoding, mutated
 from toolyard.protocol import strict_json
+from toolyard.protocol.errors import ProtocolError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -39,6 +41,30 @@ def test_every_value_within_the_limits_is_accepted_exactly(value: Any, spaced: b
     body = json.dumps(value, separators=separators, ensure_ascii=escaped).encode()
     assert check_decoding(body) == "accepted"
     assert strict_json.decode(body) == value
+
+
+def depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+BRACKETS = st.text(st.sampled_from('[]{}",\\a'), max_size=6)
+NESTED = st.recursive(
+    BRACKETS | st.integers(0, 9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(BRACKETS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(NESTED, st.integers(1, 6))
+def test_depth_is_counted_exactly_whatever_brackets_and_marks_are_in_strings(value: Any, limit: int) -> None:
+    body = json.dumps(value).encode()
+    if depth(value) <= limit:
+        assert strict_json.decode(body, max_depth=limit) == value
+    else:
+        with pytest.raises(ProtocolError):
+            strict_json.decode(body, max_depth=limit)
 
 
 @given(messages(), st.integers(0, 2**32), st.booleans())
