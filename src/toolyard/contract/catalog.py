@@ -40,6 +40,8 @@ class ServerCatalog:
     prompts: Mapping[str, Binding]
     resources: Mapping[str, ResourceBinding]
     templates: tuple[ResourceBinding, ...]
+    resource_owners: Mapping[str, float]
+    """The upstreams that resources and templates here are of, with their time limits."""
     disabled_tools: frozenset[str]
     capabilities: Json
     instructions: str | None
@@ -136,6 +138,7 @@ def _build_server(
         prompts=tables.prompts,
         resources=tables.resources,
         templates=tables.templates,
+        resource_owners=tables.resource_owners,
         disabled_tools=tables.disabled_tools,
         capabilities=_with_tasks(
             _merge_capabilities(

@@ -172,7 +172,7 @@ def _resources(
     found: dict[str, ResourceBinding] = {}
     for definition in sorted(definitions, key=lambda d: str(d[member])):
         key = definition[member]
-        found.setdefault(key, ResourceBinding(key, upstream.id, definition, upstream.timeout_s))
+        found.setdefault(key, ResourceBinding(key, upstream.id, definition, upstream.timeout_s, key.partition("{")[0]))
     return found
 
 

@@ -28,6 +28,7 @@ class Tables:
     prompts: Mapping[str, Binding]
     resources: Mapping[str, ResourceBinding]
     templates: tuple[ResourceBinding, ...]
+    resource_owners: Mapping[str, float]
     disabled_tools: frozenset[str]
     collisions: tuple[str, ...]
     fresh: Mapping[Origin, str]
@@ -78,6 +79,11 @@ class Ground:
             prompts=_all(prompts),
             resources=resources,
             templates=tuple(templates.values()),
+            resource_owners={
+                s.upstream.id: s.upstream.timeout_s
+                for s in shares
+                if _has_one(resources, s.resources) or _has_one(templates, s.templates)
+            },
             disabled_tools=frozenset().union(*(t.bound.disabled for t in tools)),
             collisions=(*tool_names.collisions, *prompt_names.collisions, *clashes, *same_templates),
             fresh={**tool_names.fresh, **prompt_names.fresh},
@@ -111,6 +117,11 @@ def _named(parts: list[Named], table: NameTable) -> list[Named]:
 def _with(share: Share, tools: Named, prompts: Named) -> Share:
     same = tools is share.tools and prompts is share.prompts
     return share if same else replace(share, tools=tools, prompts=prompts)
+
+
+def _has_one(merged: Mapping[str, ResourceBinding], own: Mapping[str, ResourceBinding]) -> bool:
+    """Whether at least one of an upstream's own is among the merged ones, and not hidden by another upstream's."""
+    return any(merged[key] is binding for key, binding in own.items())
 
 
 def _all(parts: list[Named]) -> dict[str, Binding]:

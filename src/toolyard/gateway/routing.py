@@ -39,12 +39,12 @@ def route_resource(server: ServerCatalog, params: Json) -> Target:
     uri = _text(params, "uri")
     binding = server.resources.get(uri)
     if binding is None:
-        binding = next((t for t in server.templates if _matcher(t.key)(uri) is not None), None)
+        likely = (t for t in server.templates if uri.startswith(t.literal))
+        binding = next((t for t in likely if _matcher(t.key)(uri) is not None), None)
     if binding is not None:
         return Target(binding.upstream_id, params, binding.timeout_s, uri)
-    owners = {b.upstream_id: b.timeout_s for b in (*server.resources.values(), *server.templates)}
-    if len(owners) == 1:
-        (upstream_id, timeout_s), *_ = owners.items()
+    if len(server.resource_owners) == 1:
+        ((upstream_id, timeout_s),) = server.resource_owners.items()
         return Target(upstream_id, params, timeout_s, uri)
     raise ResourceUnknown(uri)
 

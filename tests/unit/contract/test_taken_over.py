@@ -176,6 +176,9 @@ def test_whatever_was_before_the_catalog_is_the_same_as_one_made_from_nothing(mo
         alone = build_catalog(snapshot, seen, dict(given_names))
         assert after == alone
         assert after.names == alone.names
+        for server in after.servers.values():
+            shown = (*server.resources.values(), *server.templates)
+            assert server.resource_owners == {b.upstream_id: b.timeout_s for b in shown}
         if assigns:
             given_names = given_names.updated(after.fresh)
         before = after
