@@ -14,18 +14,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 import uvloop
 
 from tests.gateway.faults.raw_client import Wire, http_request
 from tests.gateway.faults.shop import PATIENCE_S, How, Json, Order, Shop, opened
-from tests.gateway.rig import OPEN, Rig, modern_request, rpc, running, snapshot
+from tests.gateway.rig import OPEN, Rig, a_key, bearer, modern_request, rpc, running, snapshot
 from tests.gateway.upstream.leftovers import open_descriptors
-from toolyard.contract.snapshot import ToolRule, UpstreamSpec
+from toolyard.contract.snapshot import RateLimit, ServerSpec, ToolRule, UpstreamSpec
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.interceptors.in_flight import InFlightLimits
 
 AT_ONCE = 6
 CONNECTIONS = 12
+OFTEN = RateLimit(1e9, 1e9)
+LOCKED = ServerSpec("default", names="plain", per_key=OFTEN, per_server=OFTEN)
 HASTY_S = 0.15
 HOW: tuple[How, ...] = ("fin", "reset")
 BOUNDS = Bounds(in_flight=InFlightLimits(process=10, server=10, upstream=10, principal=10, wait_s=5.0))
@@ -35,7 +38,7 @@ BOUNDS = Bounds(in_flight=InFlightLimits(process=10, server=10, upstream=10, pri
 @dataclass(frozen=True)
 class Exchange:
     """One way to make a call: what the client sends, and in which form the shop answers (what comes before the result,
-    and the rest). A legacy client's calls outlive its connections."""
+    and the rest), and whether the client shows a key. A legacy client's calls outlive its connections."""
 
     name: str
     parts: Callable[[Order], list[bytes]] = Order.plain
@@ -44,29 +47,43 @@ class Exchange:
     client: str = "modern"
     upstream: Any = "modern"
     tool: str = "sell"
+    keyed: bool = False
+    key: str = ""
 
     def request(self, token: str, session: str = "") -> bytes:
         params: Json = {"name": self.tool, "arguments": {"token": token}}
         if self.client == "modern":
             meta = {"progressToken": "p"} if self.progress else None
             headers, body = modern_request("tools/call", params, request_id=int(token[1:]), meta=meta)
-            return http_request(headers, body, chunked=self.chunked)
+            return http_request({**headers, **self.headers}, body, chunked=self.chunked)
         if self.progress:
             params["_meta"] = {"progressToken": "p" + token}
         headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
         body = json.dumps(rpc("tools/call", params, int(token[1:]))).encode()
-        return http_request({**headers, "mcp-session-id": session}, body, chunked=self.chunked)
+        return http_request({**headers, **self.headers, "mcp-session-id": session}, body, chunked=self.chunked)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return bearer(self.key) if self.key else {}
 
     def with_tool(self, tool: str) -> Exchange:
         return replace(self, tool=tool)
 
 
-JSON_ANSWER = Exchange("json")
-STREAM = Exchange("stream", Order.streamed, progress=True)
+JSON_ANSWER = Exchange("json", keyed=True)
+STREAM = Exchange("stream", Order.streamed, progress=True, keyed=True)
 CHUNKS = Exchange("chunks", Order.chunked, chunked=True)
 LEGACY = Exchange("legacy", client="legacy", upstream="legacy")
-LEGACY_STREAM = Exchange("legacy-stream", Order.streamed, progress=True, client="legacy", upstream="legacy")
+LEGACY_STREAM = Exchange("legacy-stream", Order.streamed, True, client="legacy", upstream="legacy", keyed=True)
+TO_LEGACY = Exchange("to-legacy", upstream="legacy", keyed=True)
+FROM_LEGACY = Exchange("from-legacy", Order.streamed, True, client="legacy")
 ALL = (JSON_ANSWER, STREAM, CHUNKS, LEGACY, LEGACY_STREAM)
+BETWEEN_ERAS = (TO_LEGACY, FROM_LEGACY)
+in_every_form = pytest.mark.parametrize("exchange", [*ALL, *BETWEEN_ERAS], ids=lambda exchange: exchange.name)
+as_json_and_stream = pytest.mark.parametrize("exchange", [JSON_ANSWER, STREAM], ids=lambda exchange: exchange.name)
+on_both_loops = pytest.mark.parametrize(
+    "plain", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["uv", "plain"]
+)
 
 
 class Stage:
@@ -84,7 +101,7 @@ class Stage:
     async def begin(self) -> None:
         """Warm up: sessions are open, the pool has connections. Then what is there is what may be there."""
         if self.exchange.client == "legacy":
-            self.session = await self.rig.initialize()
+            self.session = await self.rig.initialize(headers=self.exchange.headers)
         self.bystander = await self.wire()
         wires = [await self.wire() for _ in range(AT_ONCE + 1)]
         tokens = [self.token() for _ in wires]
@@ -179,9 +196,12 @@ def spec(shop: Shop, **more: Any) -> UpstreamSpec:
 
 @asynccontextmanager
 async def staged(exchange: Exchange = JSON_ANSWER, **more: Any) -> AsyncIterator[Stage]:
+    key, record = a_key()
+    server = LOCKED if exchange.keyed else OPEN
+    exchange = replace(exchange, key=key if exchange.keyed else "")
     async with (
         opened(Shop(exchange.upstream)) as shop,
-        running(snapshot(spec(shop, **more), servers=(OPEN,)), bounds=BOUNDS) as rig,
+        running(snapshot(spec(shop, **more), servers=(server,), keys=(record,)), bounds=BOUNDS) as rig,
     ):
         stage = Stage(rig, shop, exchange)
         await stage.begin()

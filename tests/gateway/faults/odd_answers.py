@@ -197,6 +197,9 @@ INVALID_ANSWERS: dict[str, Odd] = {
     "302": status(b"302 Found", b"location: /elsewhere"),
     "nonsense on a stream": and_the_end(in_events(event(b"{nonsense"), its_own)),
     "a bad chunk on a stream": lambda order: in_events(event(b""))(order) + b"zz\r\n",
+}
+
+INVALID_RESULT_TYPES: dict[str, Odd] = {
     "input required without a question": reply(b'"result": {"resultType": "input_required"}'),
     "input required of who cannot": reply(
         b'"result": {"resultType": "input_required", "inputRequests": %s}' % QUESTION

@@ -153,7 +153,7 @@ class Till(asyncio.BufferedProtocol):
         self._shop.tills.discard(self)
 
     def send(self, data: bytes) -> None:
-        if not self.closed:
+        if not self.closed and not self._is_cut:
             self._transport.write(data)
 
     def cut(self, how: How) -> None:

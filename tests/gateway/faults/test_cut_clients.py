@@ -8,13 +8,22 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.gateway.faults.cutting import ALL, JSON_ANSWER, STREAM, Exchange, Stage, a_moment, groups, on_stage
+from tests.gateway.faults.cutting import (
+    BETWEEN_ERAS,
+    HOW,
+    Exchange,
+    Stage,
+    a_moment,
+    as_json_and_stream,
+    groups,
+    in_every_form,
+    on_both_loops,
+    on_stage,
+)
 from tests.gateway.faults.raw_client import judged, taken
 from tests.gateway.faults.shop import How
 
 Victim = Callable[[int], Awaitable[None]]
-HOW: tuple[How, ...] = ("fin", "reset")
-every = pytest.mark.parametrize("exchange", ALL, ids=lambda exchange: exchange.name)
 
 
 async def everywhere(stage: Stage, length: int, victim: Victim, step: int) -> None:
@@ -102,26 +111,28 @@ async def sample(stage: Stage) -> tuple[int, int]:
     return first, total - first
 
 
-@pytest.mark.parametrize("exchange", [JSON_ANSWER, STREAM], ids=lambda exchange: exchange.name)
-def test_a_client_that_goes_anywhere_costs_only_its_own_call(exchange: Exchange) -> None:
+@on_both_loops
+@as_json_and_stream
+def test_a_client_that_goes_anywhere_costs_only_its_own_call(exchange: Exchange, *, plain: bool) -> None:
     async def scene(stage: Stage) -> None:
         for how in HOW:
             await cut_requests(stage, how, warm=True, step=7)
             await cut_while_it_runs(stage, how, 6)
             await cut_answers(stage, how, warm=True, step=7)
 
-    on_stage(scene, exchange)
+    on_stage(scene, exchange, plain=plain)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", HOW)
-@every
+@in_every_form
 def test_a_client_that_goes_at_any_byte_costs_only_its_own_call(exchange: Exchange, how: How) -> None:
     async def scene(stage: Stage) -> None:
-        await cut_requests(stage, how, warm=True, step=1)
-        await cut_requests(stage, how, warm=False, step=2)
+        step = 5 if exchange in BETWEEN_ERAS else 1
+        await cut_requests(stage, how, warm=True, step=step)
+        await cut_requests(stage, how, warm=False, step=2 * step)
         await cut_while_it_runs(stage, how, 24)
-        await cut_answers(stage, how, warm=True, step=1)
-        await cut_answers(stage, how, warm=False, step=2)
+        await cut_answers(stage, how, warm=True, step=step)
+        await cut_answers(stage, how, warm=False, step=2 * step)
 
     on_stage(scene, exchange)

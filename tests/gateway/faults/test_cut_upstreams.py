@@ -8,10 +8,21 @@ from functools import partial
 
 import pytest
 
-from tests.gateway.faults.cutting import ALL, JSON_ANSWER, STREAM, Exchange, Stage, a_moment, groups, on_stage
+from tests.gateway.faults.cutting import (
+    ALL,
+    BETWEEN_ERAS,
+    HOW,
+    Exchange,
+    Stage,
+    a_moment,
+    as_json_and_stream,
+    groups,
+    in_every_form,
+    on_both_loops,
+    on_stage,
+)
 from tests.gateway.faults.shop import How, Order, Till
 
-HOW: tuple[How, ...] = ("fin", "reset")
 MODERN = tuple(exchange for exchange in ALL if exchange.client == "modern")
 
 
@@ -92,24 +103,26 @@ async def length_of_request(stage: Stage) -> int:
     return max(lengths)
 
 
-@pytest.mark.parametrize("exchange", [JSON_ANSWER, STREAM], ids=lambda exchange: exchange.name)
-def test_an_upstream_that_breaks_off_anywhere_costs_only_its_own_call(exchange: Exchange) -> None:
+@on_both_loops
+@as_json_and_stream
+def test_an_upstream_that_breaks_off_anywhere_costs_only_its_own_call(exchange: Exchange, *, plain: bool) -> None:
     async def scene(stage: Stage) -> None:
         for how in HOW:
             await cut_answers(stage, how, warm=True, step=7)
             await cut_requests(stage, how, step=21)
 
-    on_stage(scene, exchange)
+    on_stage(scene, exchange, plain=plain)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("exchange", ALL, ids=lambda exchange: exchange.name)
+@in_every_form
 def test_an_upstream_that_breaks_off_at_any_byte_costs_only_its_own_call(exchange: Exchange, how: How) -> None:
     async def scene(stage: Stage) -> None:
-        await cut_answers(stage, how, warm=True, step=1)
-        await cut_answers(stage, how, warm=False, step=1)
-        await cut_requests(stage, how, step=1)
+        step = 5 if exchange in BETWEEN_ERAS else 1
+        await cut_answers(stage, how, warm=True, step=step)
+        await cut_answers(stage, how, warm=False, step=2 * step)
+        await cut_requests(stage, how, step=step)
 
     on_stage(scene, exchange)
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.gateway.faults.cutting import Stage, on_stage
-from tests.gateway.faults.odd_answers import INVALID, INVALID_ANSWERS, OTHER_ANSWERS, RIGHT, RIGHT_ANSWERS, Odd
+import pytest
+
+from tests.gateway.faults.cutting import JSON_ANSWER, LEGACY, Exchange, Stage, on_stage
+from tests.gateway.faults.odd_answers import (
+    INVALID,
+    INVALID_ANSWERS,
+    INVALID_RESULT_TYPES,
+    OTHER_ANSWERS,
+    RIGHT,
+    RIGHT_ANSWERS,
+    Odd,
+)
 from tests.gateway.faults.shop import Order
 
 
@@ -19,7 +29,7 @@ async def answered(stage: Stage, name: str, odd: Odd, expected: str) -> None:
         async with stage.beside_a_call():
             for wire, token in zip(wires, tokens, strict=True):
                 stage.shop.plans[token] = partial(say, odd)
-                await wire.send(stage.exchange.request(token))
+                await wire.send(stage.exchange.request(token, stage.session))
             for wire, token in zip(wires, tokens, strict=True):
                 assert (name, (await wire.answer()).said) == (name, token if expected == RIGHT else expected)
                 assert stage.shop.sold[token] == 1
@@ -32,25 +42,41 @@ def say(odd: Odd, order: Order) -> None:
     order.send(odd(order))
 
 
-def test_an_odd_answer_that_is_right_is_delivered_and_nothing_that_follows_it() -> None:
+in_both_eras = pytest.mark.parametrize(
+    "exchange", [JSON_ANSWER, pytest.param(LEGACY, marks=pytest.mark.slow)], ids=lambda exchange: exchange.name
+)
+
+
+@in_both_eras
+def test_an_odd_answer_that_is_right_is_delivered_and_nothing_that_follows_it(exchange: Exchange) -> None:
     async def scene(stage: Stage) -> None:
         for name, odd in RIGHT_ANSWERS.items():
             await answered(stage, name, odd, RIGHT)
 
-    on_stage(scene)
+    on_stage(scene, exchange)
 
 
-def test_an_answer_that_is_not_valid_is_an_error_of_its_call() -> None:
+@in_both_eras
+def test_an_answer_that_is_not_valid_is_an_error_of_its_call(exchange: Exchange) -> None:
     async def scene(stage: Stage) -> None:
         for name, odd in INVALID_ANSWERS.items():
+            await answered(stage, name, odd, INVALID)
+
+    on_stage(scene, exchange)
+
+
+def test_a_result_of_a_type_that_was_not_negotiated_is_an_error_of_its_call() -> None:
+    async def scene(stage: Stage) -> None:
+        for name, odd in INVALID_RESULT_TYPES.items():
             await answered(stage, name, odd, INVALID)
 
     on_stage(scene)
 
 
-def test_every_other_answer_has_its_own_reason() -> None:
+@in_both_eras
+def test_every_other_answer_has_its_own_reason(exchange: Exchange) -> None:
     async def scene(stage: Stage) -> None:
         for name, (odd, expected) in OTHER_ANSWERS.items():
             await answered(stage, name, odd, expected)
 
-    on_stage(scene)
+    on_stage(scene, exchange)

@@ -4,17 +4,16 @@ HTTP-13, UPF-04, UPF-07): while they go on, another client's calls are served, a
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from tests.gateway.faults.cutting import JSON_ANSWER, STREAM, Exchange, Stage, on_stage
+from tests.gateway.faults.cutting import HOW, Exchange, Stage, as_json_and_stream, on_stage
 from tests.gateway.faults.raw_client import Wire, http_request
 from tests.gateway.faults.shop import CHUNKED, HEAD, JSON_TYPE, How, Order, chunk, whole
 from tests.gateway.rig import modern_request
 from toolyard.gateway.framing import WireLimits
 
-HOW: tuple[How, ...] = ("fin", "reset")
 GIANT = 12 * 1024 * 1024
 PIECE = 64 * 1024
 
@@ -91,7 +90,7 @@ def test_a_giant_answer_reaches_a_slow_reader_whole() -> None:
     on_stage(scene)
 
 
-@pytest.mark.parametrize("exchange", [JSON_ANSWER, STREAM], ids=lambda exchange: exchange.name)
+@as_json_and_stream
 def test_an_answer_too_large_is_cut_and_costs_only_its_call(exchange: Exchange) -> None:
     async def scene(stage: Stage) -> None:
         wires = [await stage.wire(warm=True) for _ in range(3)]
@@ -120,7 +119,7 @@ async def pour(stage: Stage, order: Order) -> None:
             await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("exchange", [JSON_ANSWER, STREAM], ids=lambda exchange: exchange.name)
+@as_json_and_stream
 def test_upstreams_that_drip_hold_up_nobody_else(exchange: Exchange) -> None:
     async def scene(stage: Stage) -> None:
         wires = [await stage.wire(warm=True) for _ in range(5)]
@@ -141,12 +140,12 @@ def test_upstreams_that_drip_hold_up_nobody_else(exchange: Exchange) -> None:
     on_stage(scene, exchange)
 
 
-def padded(token: str, size: int, *, chunked: bool) -> bytes:
+def padded(stage: Stage, token: str, size: int, *, chunked: bool) -> bytes:
     """A call whose body has this size."""
     arguments = {"token": token, "pad": ""}
     headers, body = modern_request("tools/call", {"name": "sell", "arguments": arguments}, request_id=int(token[1:]))
     filled = body.replace(b'"pad": ""', b'"pad": "%s"' % (b"x" * (size - len(body))))
-    return http_request(headers, filled, chunked=chunked)
+    return http_request({**headers, **stage.exchange.headers}, filled, chunked=chunked)
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=("length", "chunks"))
@@ -157,7 +156,7 @@ def test_a_body_at_the_limit_is_served_and_one_byte_more_is_refused(*, chunked: 
         for size, status in ((limit, 200), (limit + 1, 413)):
             wire, token = await stage.wire(warm=True), stage.token()
             async with stage.beside_a_call():
-                sending = asyncio.ensure_future(wire.send(padded(token, size, chunked=chunked)))
+                sending = asyncio.ensure_future(wire.send(padded(stage, token, size, chunked=chunked)))
                 answer = await wire.answer()
                 assert answer.status == status
                 assert stage.shop.sold[token] == (status == 200)
@@ -172,7 +171,7 @@ def test_a_body_at_the_limit_is_served_and_one_byte_more_is_refused(*, chunked: 
 def test_uploads_that_drip_and_break_off_hold_up_nobody_else(how: How) -> None:
     async def scene(stage: Stage) -> None:
         wires, other = [await stage.wire(warm=True) for _ in range(8)], await stage.wire()
-        request = padded(stage.token(), 3_000_000, chunked=False)
+        request = padded(stage, stage.token(), 3_000_000, chunked=False)
         async with stage.beside_a_call():
             for position in range(0, 600, 20):
                 for wire in wires:
@@ -206,16 +205,13 @@ def test_broken_chunks_of_a_client_are_refused_wherever_they_come_and_nothing_ru
         for broken in BROKEN_CHUNKS:
             for good in (0, 1):
                 wire, token = await stage.wire(warm=True), stage.token()
-                request = http_request(*modern_request("tools/call", call_of(token), request_id=1), chunked=True)
+                request = replace(stage.exchange, chunked=True).request(token)
                 head, _, body = request.partition(b"\r\n\r\n")
                 async with stage.beside_a_call():
+                    assert body.endswith(b"0\r\n\r\n")
                     await wire.send(head + b"\r\n\r\n" + (body[: -len(b"0\r\n\r\n")] if good else b"") + broken)
                     assert (await wire.answer()).status in (400, 413)
                     assert await wire.to_the_end() == b""
                     assert stage.shop.sold[token] == 0
 
     on_stage(scene)
-
-
-def call_of(token: str) -> Any:
-    return {"name": "sell", "arguments": {"token": token}}

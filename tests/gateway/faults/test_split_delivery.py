@@ -6,17 +6,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
-from tests.gateway.faults.cutting import ALL, JSON_ANSWER, STREAM, Exchange, Stage, a_moment, groups, on_stage
+from tests.gateway.faults.cutting import (
+    ALL,
+    HOW,
+    Exchange,
+    Stage,
+    a_moment,
+    as_json_and_stream,
+    groups,
+    in_every_form,
+    on_both_loops,
+    on_stage,
+)
 from tests.gateway.faults.raw_client import judged
 from tests.gateway.faults.shop import How, Order
 
 MODERN = tuple(exchange for exchange in ALL if exchange.client == "modern")
-FORMS = pytest.mark.parametrize("exchange", ALL, ids=lambda exchange: exchange.name)
-PLAIN_AND_STREAM = pytest.mark.parametrize("exchange", [JSON_ANSWER, STREAM], ids=lambda exchange: exchange.name)
 MOST = 5
 
 
@@ -154,18 +162,20 @@ def in_pieces(size: int) -> Callable[[bytes], list[bytes]]:
     return lambda data: [data[a:b] for a, b in pairwise([*range(0, len(data), size), len(data)])]
 
 
-@PLAIN_AND_STREAM
-def test_an_exchange_split_anywhere_is_the_same_exchange(exchange: Exchange) -> None:
+@on_both_loops
+@as_json_and_stream
+def test_an_exchange_split_anywhere_is_the_same_exchange(exchange: Exchange, *, plain: bool) -> None:
     async def scene(stage: Stage) -> None:
         await split_requests(stage, 7)
         await split_answers(stage, 7)
         await one_byte_at_a_time(stage)
 
-    on_stage(scene, exchange)
+    on_stage(scene, exchange, plain=plain)
 
 
-@PLAIN_AND_STREAM
-def test_requests_sent_at_once_are_answered_in_order_and_cut_anywhere(exchange: Exchange) -> None:
+@on_both_loops
+@as_json_and_stream
+def test_requests_sent_at_once_are_answered_in_order_and_cut_anywhere(exchange: Exchange, *, plain: bool) -> None:
     async def scene(stage: Stage) -> None:
         for count in (2, MOST):
             await pipelined(stage, count, at_once)
@@ -173,11 +183,11 @@ def test_requests_sent_at_once_are_answered_in_order_and_cut_anywhere(exchange: 
             await pipelined_and_cut(stage, count, "fin", 47)
             await pipelined_and_cut(stage, count, "reset", 47)
 
-    on_stage(scene, exchange)
+    on_stage(scene, exchange, plain=plain)
 
 
 @pytest.mark.slow
-@FORMS
+@in_every_form
 def test_an_exchange_split_at_any_byte_is_the_same_exchange(exchange: Exchange) -> None:
     async def scene(stage: Stage) -> None:
         await split_requests(stage, 1)
@@ -189,12 +199,12 @@ def test_an_exchange_split_at_any_byte_is_the_same_exchange(exchange: Exchange) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["fin", "reset"])
+@pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("exchange", MODERN, ids=lambda exchange: exchange.name)
-def test_requests_sent_at_once_and_cut_at_any_byte_run_at_most_once(exchange: Exchange, how: Any) -> None:
+def test_requests_sent_at_once_and_cut_at_any_byte_run_at_most_once(exchange: Exchange, how: How) -> None:
     async def scene(stage: Stage) -> None:
         for count in range(2, MOST + 1):
-            for size in (7, 100, 1000):
+            for size in (7, 400):
                 await pipelined(stage, count, in_pieces(size))
             await pipelined_and_cut(stage, count, how, 1 if count == 2 else 29)
             await pipelined_and_read_in_part(stage, count, how, 3 if count == 2 else 29)
