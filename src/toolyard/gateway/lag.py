@@ -31,9 +31,9 @@ class LoopLag:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to look, in the running loop."""
+        """Begin to look, in the running loop. What holds the loop before the first look is the start, not lag."""
         self._window_ends = self._now() + WINDOW_S
-        self._wait()
+        self._timer = asyncio.get_running_loop().call_later(EVERY_S, self._wait)
 
     def stop(self) -> None:
         """Look no more."""
