@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLYARD_ARGS ?=
+OVERLOAD_ARGS ?=
+SOAK_ARGS ?=
 
-.PHONY: up test check fast conformance e2e bench bench-all bench-quick fuzz clean
+.PHONY: up test check fast conformance e2e bench bench-all bench-quick overload soak fuzz clean
 
 up: $(VENV)/.installed
 	@$(BIN)/toolyard up $(TOOLYARD_ARGS)
@@ -41,6 +43,14 @@ bench-all: $(VENV)/.dev-installed
 # Toolyard and nginx only: under two minutes.
 bench-quick: $(VENV)/.dev-installed
 	$(BIN)/python -m bench quick
+
+# Ten times what can be served, a slow upstream, a greedy caller, thousands of idle clients: some minutes.
+overload: $(VENV)/.dev-installed
+	$(BIN)/python -m bench.overload $(OVERLOAD_ARGS)
+
+# Half an hour of everything; shorter: make soak SOAK_ARGS='--minutes 2'.
+soak: $(VENV)/.dev-installed
+	$(BIN)/python -m bench.soak $(SOAK_ARGS)
 
 fuzz: $(VENV)/.dev-installed
 	$(BIN)/python tests/fuzz/fuzz_decode.py

@@ -1,10 +1,11 @@
 """Requests by the clock, whether or not answers come: `open_loop.py PLAN` drives one port and prints what came of it.
 
 PLAN is a JSON file: `port`, `seconds`, `rate` (requests a second, of all callers together), `core`, `tick_ms`, and
-`callers`: each with its request's `bytes`, its `weight` in the rate and how many `connections` it may open. An arrival
-takes a connection that waits for nothing, else a new one, else it is written behind another request (pipelining). The
-time of an answer counts from when its request was due, so that a generator that falls behind makes itself look worse,
-never the gateway better.
+`callers`: each with its `group`, its request's `bytes`, its `weight` in the rate and how many `connections` it may
+open. An arrival takes a connection that waits for nothing, else a new one, else it is written behind another request
+(pipelining), unless the plan has `pipelining` false: then it is not sent, and counted as `not_sent`. The time of an
+answer counts from when its request was due, so that a generator that falls behind makes itself look worse, never the
+gateway better.
 
 One thread, no framework: at 100,000 requests a second the sockets' system calls are most of what it costs.
 """
@@ -19,7 +20,7 @@ import select
 import socket
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,12 @@ class Caller:
     def __init__(self, plan: dict[str, Any]) -> None:
         request = plan["bytes"].encode("latin-1")
         self.times = [request * count for count in range(_TABLE)]
+        self.group = plan["group"]
         self.most = plan["connections"]
         self.connections: list[Connection] = []
         self.idle: deque[Connection] = deque()
         self.turn = 0
-        self.answers: Counter[int] = Counter()
+        self.answers = 0
 
 
 class Connection:
@@ -71,9 +73,9 @@ class OpenLoop:
         self.order = order
         self.epoll = select.epoll()
         self.by_fd: dict[int, Connection] = {}
-        self.buckets: dict[int, list[int]] = {}
-        self.by_second: dict[int, Counter[int]] = {}
-        self.no_retry_after = self.offered = self.lost = self.refused_connections = 0
+        self.buckets: dict[tuple[str, bytes], list[int]] = {}
+        self.no_retry_after = self.offered = self.lost = self.not_sent = 0
+        self.pipelining = plan.get("pipelining", True)
         self.late_s = 0.0
         self.began = 0.0
 
@@ -92,7 +94,7 @@ class OpenLoop:
                 for number in range(self.offered, wanted):
                     connection = self._connection(self.order[number % size])
                     if connection is None:
-                        self.refused_connections += 1
+                        self.not_sent += 1
                         continue
                     connection.due.append(began + number / rate)
                     if connection.to_send == 0:
@@ -116,7 +118,7 @@ class OpenLoop:
                 return connection
         if len(caller.connections) < caller.most:
             return self._open(caller)
-        if not caller.connections:
+        if not caller.connections or not self.pipelining:
             return None
         caller.turn += 1
         return caller.connections[caller.turn % len(caller.connections)]
@@ -139,6 +141,9 @@ class OpenLoop:
     def _send(self, connection: Connection) -> None:
         count, connection.to_send = connection.to_send, 0
         table = connection.caller.times
+        if connection.socket.fileno() < 0:
+            self.lost += count
+            return
         data = table[count] if count < _TABLE else table[1] * count
         if connection.rest:
             connection.rest += data
@@ -196,23 +201,19 @@ class OpenLoop:
         self._count(connection, statuses, data)
 
     def _count(self, connection: Connection, statuses: list[bytes], data: bytes) -> None:
-        now = time.perf_counter()
-        second = self.by_second.setdefault(int(now - self.began), Counter())
-        due = connection.due
-        if not due and statuses:
+        now, caller, due = time.perf_counter(), connection.caller, connection.due
+        if len(statuses) > len(due):
             raise SystemExit(f"an answer to nothing: {data[:500]!r}")
-        for text in statuses:
-            status = int(text)
-            bucket = min(_MAX_BUCKETS, int((now - due.popleft()) * _BUCKETS_PER_S))
-            counts = self.buckets.get(status)
+        for status in statuses:
+            counts = self.buckets.get((caller.group, status))
             if counts is None:
-                counts = self.buckets[status] = [0] * (_MAX_BUCKETS + 1)
-            counts[bucket] += 1
-            second[status] += 1
-            connection.caller.answers[status] += 1
-        shed = sum(text in (b"429", b"503") for text in statuses)
+                counts = self.buckets[caller.group, status] = [0] * (_MAX_BUCKETS + 1)
+            counts[min(_MAX_BUCKETS, int((now - due.popleft()) * _BUCKETS_PER_S))] += 1
+        good = statuses.count(b"200")
+        caller.answers += good
+        shed = statuses.count(b"503") + statuses.count(b"429")
         if shed:
-            self.no_retry_after += shed - data.lower().count(b"\r\nretry-after: ")
+            self.no_retry_after += shed - data.count(b"\r\nretry-after: ")
         if not due:
             connection.caller.idle.append(connection)
 
@@ -224,18 +225,20 @@ class OpenLoop:
         connection.socket.close()
 
     def _told(self, now: float) -> dict[str, Any]:
+        answers: dict[str, dict[str, dict[str, float]]] = {}
+        for (group, status), counts in self.buckets.items():
+            answers.setdefault(group, {})[status.decode()] = _figures(counts)
         return {
             "offered": self.offered,
             "seconds": now - self.began,
-            "no_connection": self.refused_connections,
+            "not_sent": self.not_sent,
             "lost": self.lost,
             "unanswered": sum(len(c.due) for c in self.by_fd.values()),
             "no_retry_after": self.no_retry_after,
-            "generator_late_ms": self.late_s * 1000,
+            "late_ms": self.late_s * 1000,
             "connections": sum(len(c.connections) for c in self.callers),
-            "answers": {str(status): _figures(counts) for status, counts in self.buckets.items()},
-            "by_second": {second: dict(counts) for second, counts in sorted(self.by_second.items())},
-            "by_caller": [dict(caller.answers) for caller in self.callers],
+            "answers": answers,
+            "good_by_caller": [caller.answers for caller in self.callers],
             "cpu_s": time.process_time(),
         }
 
