@@ -114,7 +114,7 @@ class Stage:
 def staged(toolyard: Path, work: Path, cores: Cores, limits: dict[str, Any] | None = None) -> Iterator[Stage]:
     """Upstreams and a gateway before them with default limits, but for `limits`; all ended with the block."""
     with ExitStack() as stack:
-        ports = Ports(*free_ports(4))
+        ports = Ports(*free_ports(2))
         stack.callback(start_upstream(work, ports, cores).stop)
         slow_port = free_ports(1)[0]
         core = "" if cores.load is None else str(cores.load)

@@ -136,7 +136,7 @@ def growth_mib(looks: list[State]) -> float:
 def staged(toolyard: Path, work: Path, cores: Cores) -> Iterator[tuple[Program, Scene]]:
     """A gateway before upstreams of both eras, a program, and one that is slow."""
     with ExitStack() as stack:
-        ports = Ports(*free_ports(4))
+        ports = Ports(*free_ports(2))
         stack.callback(start_upstream(work, ports, cores).stop)
         slow_port = free_ports(1)[0]
         core = "" if cores.load is None else str(cores.load)
