@@ -14,7 +14,7 @@ from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.call import Call, Upstream, UpstreamEvents
 from toolyard.gateway.errors import TooManyCalls
 from toolyard.gateway.events import StreamLimits
-from toolyard.gateway.interceptors.in_flight import Bulkhead, InFlightLimits
+from toolyard.gateway.interceptors.in_flight import Bulkhead, InFlightLimits, Places
 from toolyard.gateway.upstream.native import NativeServer, NativeTool, NativeUpstream
 from toolyard.kit.clock import Clock
 
@@ -116,7 +116,7 @@ def test_behind_an_upstream_that_frees_no_place_calls_soon_wait_no_more_and_wait
         for _ in range(4):
             await bulkhead.enter()
         assert [await refused_at_once() for _ in range(5)] == [False, False, False, True, True]
-        bulkhead.leave()
+        Places([bulkhead]).leave()
         await bulkhead.enter()
         waiting = asyncio.ensure_future(bulkhead.enter())
         await asyncio.sleep(0)

@@ -27,13 +27,13 @@ class Bulkhead:
     """Lets `limit` calls in; as many again wait their turn for a short time, all others are refused at once. Where
     calls wait in vain, fewer may wait, down to none: behind a slow upstream a refusal comes at once."""
 
-    __slots__ = ("_may_wait", "limit", "running", "wait_s", "waiting")
+    __slots__ = ("limit", "may_wait", "running", "wait_s", "waiting")
 
     def __init__(self, limit: int, wait_s: float) -> None:
         self.limit = limit
         self.wait_s = wait_s
         self.running = 0
-        self._may_wait = limit
+        self.may_wait = limit
         """Halved when a call waits in vain, one more with every place that comes free."""
         self.waiting: deque[asyncio.Future[None]] = deque()
 
@@ -42,7 +42,7 @@ class Bulkhead:
         if self.running < self.limit:
             self.running += 1
             return
-        if len(self.waiting) >= self._may_wait:
+        if len(self.waiting) >= self.may_wait:
             raise TooManyCalls
         turn = asyncio.get_running_loop().create_future()
         self.waiting.append(turn)
@@ -55,14 +55,14 @@ class Bulkhead:
             elif turn in self.waiting:
                 self.waiting.remove(turn)
             if isinstance(end, TimeoutError):
-                self._may_wait //= 2
+                self.may_wait //= 2
                 raise TooManyCalls from None
             raise
 
     def leave(self) -> None:
         """Give the place to the next in the queue."""
-        if self._may_wait < self.limit:
-            self._may_wait += 1
+        if self.may_wait < self.limit:
+            self.may_wait += 1
         while self.waiting:
             turn = self.waiting.popleft()
             if not turn.done():
@@ -98,7 +98,7 @@ class Places:
         self._left = True
         if self._outside == 0:
             for bulkhead in self.entered:
-                if bulkhead.waiting:
+                if bulkhead.waiting or bulkhead.may_wait < bulkhead.limit:
                     bulkhead.leave()
                 else:
                     bulkhead.running -= 1
