@@ -131,6 +131,9 @@ RIGHT_ANSWERS: dict[str, Odd] = {
     "a stream after a BOM": and_the_end(in_events(lambda order: b"\xef\xbb\xbf" + its_own(order))),
 }
 
+ENDING_CONNECTIONS = frozenset({"connection: close", "HTTP/1.0", "two answers", "bytes after the answer"})
+"""Those right answers after which the gateway closes the connection; after the others it keeps it."""
+
 INVALID_ANSWERS: dict[str, Odd] = {
     "length too short": lambda order: head(len(order.body()) - 9) + order.body(),
     "length twice": lambda order: whole(order.body(), b"content-length: %d" % len(order.body())),

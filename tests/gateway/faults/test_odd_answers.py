@@ -7,8 +7,11 @@ from functools import partial
 
 import pytest
 
-from tests.gateway.faults.cutting import JSON_ANSWER, LEGACY, Exchange, Stage, on_stage
+from tests.gateway.faults.cutting import JSON_ANSWER, LEGACY, Exchange, Stage, a_moment, on_stage
 from tests.gateway.faults.odd_answers import (
+    CONTINUE,
+    ENDING_CONNECTIONS,
+    INCOMPLETE,
     INVALID,
     INVALID_ANSWERS,
     INVALID_RESULT_TYPES,
@@ -17,7 +20,7 @@ from tests.gateway.faults.odd_answers import (
     RIGHT_ANSWERS,
     Odd,
 )
-from tests.gateway.faults.shop import Order
+from tests.gateway.faults.shop import HEAD, Order, head
 
 
 async def answered(stage: Stage, name: str, odd: Odd, expected: str) -> None:
@@ -49,9 +52,14 @@ in_both_eras = pytest.mark.parametrize(
 
 @in_both_eras
 def test_an_odd_answer_that_is_right_is_delivered_and_nothing_that_follows_it(exchange: Exchange) -> None:
+    """Twice, so that heads were seen before; the connection is kept if nothing speaks against it."""
+
     async def scene(stage: Stage) -> None:
-        for name, odd in RIGHT_ANSWERS.items():
+        for name, odd in [*RIGHT_ANSWERS.items()] * 2:
+            await stage.others_are_served()
+            connections = set(stage.shop.tills)
             await answered(stage, name, odd, RIGHT)
+            assert (name, connections <= stage.shop.tills) == (name, name not in ENDING_CONNECTIONS)
 
     on_stage(scene, exchange)
 
@@ -69,6 +77,29 @@ def test_a_result_of_a_type_that_was_not_negotiated_is_an_error_of_its_call() ->
     async def scene(stage: Stage) -> None:
         for name, odd in INVALID_RESULT_TYPES.items():
             await answered(stage, name, odd, INVALID)
+
+    on_stage(scene)
+
+
+def test_an_answer_within_the_body_of_an_answer_is_not_an_answer() -> None:
+    """It comes in a segment of its own, and its head was seen before."""
+
+    async def scene(stage: Stage) -> None:
+        wire = await stage.wire(warm=True)
+        for interim, expected in ((CONTINUE, RIGHT), (HEAD, INVALID), (head(1000), INCOMPLETE)):
+            token = stage.token()
+            stage.shop.hold(token)
+            await wire.send(stage.exchange.request(token))
+            await stage.shop.holds(token)
+            order = stage.shop.held.pop(token)
+            order.send(interim)
+            await a_moment()
+            order.send(order.plain()[1])
+            await a_moment()
+            order.cut("fin")
+            assert (await wire.answer()).said == (token if expected == RIGHT else expected)
+            assert await stage.call(wire) == RIGHT
+        wire.close()
 
     on_stage(scene)
 
