@@ -32,7 +32,7 @@ def _parsed(path: Path) -> ast.Module:
 
 def _interceptors(module: ast.Module) -> list[str]:
     """The literal list that the pipeline is composed of, and what stands behind it."""
-    for call in _calls(module, "compose"):
+    for call in _calls(module, "Pipeline"):
         if call.args and isinstance(call.args[0], (ast.List, ast.Tuple)):
             return [_name(node) for node in (*call.args[0].elts, *call.args[1:])]
     return []

@@ -66,6 +66,10 @@ class FakeUpstream:
         del call, method, params
         return None
 
+    def repeater(self, call: Call, params: Json) -> None:
+        """Each call is looked at."""
+        del call, params
+
     def may_push(self, call: Call) -> bool:
         return self.pushes
 

@@ -23,6 +23,7 @@ from toolyard.gateway.downstream.sse import HttpSse
 from toolyard.gateway.errors import TaskUnknown, TooManyCalls
 from toolyard.gateway.events import Hub, StreamLimits
 from toolyard.gateway.exchange import Exchange
+from toolyard.gateway.express import Express
 from toolyard.gateway.identity import Identity
 from toolyard.gateway.interceptors.authn import Authenticator
 from toolyard.gateway.interceptors.authz import Authorize
@@ -46,6 +47,7 @@ from toolyard.gateway.pipeline import Pipeline
 from toolyard.gateway.pool import Pool
 from toolyard.gateway.pool_entry import Presence
 from toolyard.gateway.refusal_log import RefusalLog
+from toolyard.gateway.ride import Rides
 from toolyard.gateway.routes import Route
 from toolyard.gateway.sessions import SessionLimits, Sessions
 from toolyard.gateway.state import StateSeal
@@ -150,7 +152,21 @@ class Gateway:
         )
         self._authenticate = authenticate = Authenticator(self._catalog, peppers, clock, self.refusals.credential)
         seal = StateSeal(identity.key_for("states"), clock)
-        self.modern = ModernRequests(dispatch, pipeline, seal, self.hub, timeout_s=bounds.timeout_s)
+        self.modern = ModernRequests(
+            dispatch,
+            pipeline,
+            Express(
+                self._catalog,
+                self.pool,
+                Rides(pipeline, dispatch),
+                record=record,
+                rate_limit=self.rate_limit,
+                in_flight=in_flight,
+            ),
+            seal,
+            self.hub,
+            timeout_s=bounds.timeout_s,
+        )
         self.exchange = Exchange(
             authenticate,
             self.modern,

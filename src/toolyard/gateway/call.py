@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from toolyard.contract.catalog import ServerCatalog, ToolTasks
 from toolyard.contract.definitions import Era, Json, Observation
@@ -38,9 +38,9 @@ class HeadNotes:
     belongs to one module, which knows when what it holds is out of date."""
 
     admission: Any = None
-    acceptance: Any = None
     mirrored: Any = None
     envelope: Any = None
+    plan: Any = None
 
 
 @dataclass(slots=True)
@@ -218,7 +218,7 @@ class Call:
     `allowed` is what policy said of it once it was judged; whatever is kept for callers is kept apart by it.
     `serving` is the server in the one catalog that the request reads; `said`, what a modern request says of itself.
     `watcher` is whose a resource subscription is: a session or a listen stream. `asking` questions are open at a legacy
-    caller now; its answers took `asked_s` seconds so far. `began` is when its pipeline was entered (perf_counter).
+    caller now; its answers took `asked_s` seconds so far. `began` is when its pipeline was entered (monotonic).
     """
 
     principal: Principal
@@ -279,6 +279,39 @@ class Begun(Protocol):
     def cancel(self) -> None: ...
 
 
+SomeBegun = TypeVar("SomeBegun", bound=Begun)
+
+
+class Sent(Protocol):
+    """A call that goes its way by a plan (`express`), as the upstream's side sees it. It is told once how it came out:
+    `done` with a plain result, or `not_plain` with the request as anyone would have begun it."""
+
+    arguments: Json
+    deadline: float
+    upstream_request_id: int
+    connection: Any
+    body: bytes
+
+    def answered(self, known: Any, body: bytes) -> None: ...
+    def opened(self, response: Any) -> None: ...
+    def done(self, result: Json) -> None: ...
+    def not_plain(self, begun: Callable[[Call], SomeBegun]) -> SomeBegun: ...
+
+
+class Repeater(Protocol):
+    """Sends calls of one tool that differ in id and arguments only. `holds`: the upstream is still spoken to in that
+    way. `take` a connection for one call, then `send` on it or `give_back`. `give_up` makes of a call that was sent
+    what `cancel` can be called on."""
+
+    def holds(self) -> bool: ...
+    def take(self) -> Any: ...
+    def give_back(self, connection: Any) -> None: ...
+    def send(self, sent: Sent, connection: Any) -> None: ...
+    def answered(self, sent: Sent, known: Any, body: bytes) -> None: ...
+    def opened(self, sent: Sent, response: Any) -> None: ...
+    def give_up(self, sent: Sent) -> None: ...
+
+
 class Upstream(Protocol):
     """A live connection to something that has tools, whatever it speaks.
 
@@ -288,7 +321,8 @@ class Upstream(Protocol):
     RelayedError for a JSON-RPC error of the upstream, AskRefused where a modern upstream's question was refused, and
     UpstreamError for everything else; nothing else escapes but CancelledError, upon which the upstream has been told.
     `begin` sends the same request at once if nothing has to be waited for (else None, and nothing was done): the way of
-    plain calls over warm connections, which costs neither a task nor a coroutine.
+    plain calls over warm connections, which costs neither a task nor a coroutine. `repeater`: what sends tool calls
+    like `call` again with other arguments; None where each needs to be looked at.
     `may_push`: its questions come while the request runs (older revisions), so that a caller who is to be asked later
     needs the request held. `watch`/`unwatch`: resource subscriptions. `roots_changed`: tell the caller's legacy
     session, if there is one, that its roots are others now. `forget(isolation)`: nobody will come with this isolation
@@ -300,6 +334,7 @@ class Upstream(Protocol):
     async def observe(self) -> Observation: ...
     async def request(self, call: Call, method: str, params: Json) -> Json: ...
     def begin(self, call: Call, method: str, params: Json) -> Begun | None: ...
+    def repeater(self, call: Call, params: Json) -> Repeater | None: ...
     def may_push(self, call: Call) -> bool: ...
     async def watch(self, call: Call, uri: str) -> None: ...
     async def unwatch(self, call: Call, uri: str) -> None: ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
-from time import monotonic
 
 from toolyard import __version__
 from toolyard.contract.catalog import Catalog, ServerCatalog, ToolTasks
@@ -26,6 +25,7 @@ from toolyard.gateway.tasks.upstream_tasks import taskless
 from toolyard.gateway.upstream.asking import ask_for_urls
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.watching import Watching
+from toolyard.kit.clock import LoopTime
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
 from toolyard.protocol.convert import error_from_upstream
@@ -61,6 +61,7 @@ class Dispatch:
         self._routed: Catalog | None = None
         self._parking = parking
         self._tasks = tasks
+        self._loop_time = LoopTime()
 
     def server(self, code: str) -> ServerCatalog:
         """The server as it is in force. Raises ServerUnknown, ServerDisabled."""
@@ -78,12 +79,16 @@ class Dispatch:
             return True
         server = call.serving or self.server(call.server)
         try:
-            _aim(call, router(server, call.params))
+            self._aim(call, router(server, call.params))
         except PlatformError:
             if not server.unobserved:
                 raise
             return False
         return True
+
+    def _aim(self, call: Call, target: Target) -> None:
+        call.target = target
+        call.deadline = self._loop_time.now() + target.timeout_s
 
     async def resolve_later(self, call: Call) -> None:
         """As `resolve`, but waits a few seconds for the upstreams that were never seen."""
@@ -91,7 +96,7 @@ class Dispatch:
         while True:
             call.serving = server = self.server(call.server)
             try:
-                _aim(call, ROUTERS[call.method](server, call.params))
+                self._aim(call, ROUTERS[call.method](server, call.params))
                 return
             except PlatformError:
                 if not await self._pool.looked(server.unobserved, give_up_at):
@@ -295,11 +300,6 @@ class Dispatch:
         page["ttlMs"] = server.ttl_ms
         page["cacheScope"] = "private"
         return page
-
-
-def _aim(call: Call, target: Target) -> None:
-    call.target = target
-    call.deadline = monotonic() + target.timeout_s
 
 
 def _relayed(error: RelayedError) -> RelayedError:

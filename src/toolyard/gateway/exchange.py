@@ -72,6 +72,7 @@ class Exchange:
     ) -> None:
         self.authenticate = authenticate
         self._modern = modern
+        modern.refuse = self._fail
         self._legacy = legacy
         self._sessions = sessions
         self._on_refusal = on_refusal
@@ -99,6 +100,8 @@ class Exchange:
 
     def begin(self, head: Head, body: bytes, sink: Sink) -> Rest:
         """As calling it with one POST of Streamable HTTP, as far as it goes without waiting, and what is left of it."""
+        if head.notes.plan is not None and (trip := self._modern.begin_again(head, body, sink)) is not None:
+            return trip
         try:
             message = self.read(head, body)
         except PlatformError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 import msgspec
@@ -25,16 +24,19 @@ from toolyard.gateway.call import (
 from toolyard.gateway.caller import Emitter, SuspendingAsk
 from toolyard.gateway.dispatch import Dispatch, capabilities_of, server_info
 from toolyard.gateway.events import Hub
+from toolyard.gateway.express import Express, Plan, Trip
 from toolyard.gateway.handles import read_handle, without_handle
 from toolyard.gateway.listening import listen
 from toolyard.gateway.parking import Ticket
 from toolyard.gateway.pipeline import Outcome, Pipeline
-from toolyard.gateway.ride import Rides
+from toolyard.gateway.ride import Conclude
+from toolyard.gateway.routing import route_tool
 from toolyard.gateway.state import StateSeal, binding_of
+from toolyard.kit.clock import LoopTime
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import INTERACTIVE, discover_result, to_client
 from toolyard.protocol.envelope import Envelope, read_envelope
-from toolyard.protocol.errors import InvalidParams, MethodNotFound
+from toolyard.protocol.errors import InvalidParams, MethodNotFound, RequestId
 from toolyard.protocol.headers import check_request_headers
 from toolyard.protocol.revisions import (
     META_PROTOCOL_VERSION,
@@ -44,7 +46,7 @@ from toolyard.protocol.revisions import (
     SUPPORTED,
     unsupported,
 )
-from toolyard.protocol.strict_json import encode
+from toolyard.protocol.strict_json import decode, encode
 from toolyard.protocol.tasks import TASK_METHODS
 
 DISCOVER_TTL_MS = 60_000
@@ -59,13 +61,19 @@ _OLDER_NOTIFICATIONS = frozenset({"notifications/elicitation/complete"})
 class ModernRequests:
     """Answers modern requests. ."""
 
-    def __init__(self, dispatch: Dispatch, pipeline: Pipeline, seal: StateSeal, hub: Hub, *, timeout_s: float) -> None:
+    def __init__(
+        self, dispatch: Dispatch, pipeline: Pipeline, express: Express, seal: StateSeal, hub: Hub, *, timeout_s: float
+    ) -> None:
         self._dispatch = dispatch
         self._pipeline = pipeline
-        self._rides = Rides(pipeline, dispatch)
+        self._rides = express.rides
+        self._express = express
+        self.refuse: Callable[[Head, jsonrpc.Request, Sink, BaseException], None] = _unanswered
+        """Ends an exchange with the error that its call came to; the exchange's own way."""
         self._seal = seal
         self._hub = hub
         self._timeout_s = timeout_s
+        self._loop_time = LoopTime()
         self._own_metas: dict[str, tuple[ServerSpec, msgspec.Raw]] = {}
         self.elsewhere: Elsewhere | None = None
         """Where calls are held that another process holds."""
@@ -80,7 +88,7 @@ class ModernRequests:
             result = await listen(call, request.id, self._hub, self._dispatch)
         else:
             result = await self._carry_out(call, 0)
-        self._finish(server, request, sink, result)
+        self._finish(server, request.method, request.id, sink, result)
 
     def begin(
         self,
@@ -97,28 +105,70 @@ class ModernRequests:
         if request.method in _OUTSIDE_THE_PIPELINE:
             return self.answer(head, principal, request, sink)
         entered = self._pipeline.enter(call)
+        conclude = self._conclusion(server, call, request, sink, refuse)
+        ride = self._rides.begin(call, entered, conclude)
+        if ride is None:
+            return self._rest(server, call, entered, request, sink)
+        if head.notes.plan is None:
+            self._express.learn(head, call, request.params.get("arguments"))
+        return ride
 
+    def begin_again(self, head: Head, body: bytes, sink: Sink) -> Trip | None:
+        """Begin a request that is a call in the same words as one before with the same head. None: it has to be read
+        as any other; nothing was done."""
+        plan = head.notes.plan
+        return None if plan is None else self._express.begin(plan, head, body, sink, self)
+
+    def finish_again(self, plan: Plan, request_id: RequestId, sink: Sink, result: Json) -> None:
+        """Write the plain result of such a call."""
+        assert plan.call.serving is not None
+        self._finish(plan.call.serving, "tools/call", request_id, sink, result)
+
+    def call_of(self, trip: Trip) -> tuple[Call, Conclude]:
+        """What such a call would have been from the start, and what answers it."""
+        head, sink, plan = trip.head, trip.sink, trip.plan
+        server, principal = plan.call.serving, plan.call.principal
+        assert server is not None
+        request = jsonrpc.Request(
+            trip.request_id,
+            "tools/call",
+            {"name": plan.name, "arguments": trip.arguments, "_meta": decode(plan.said)},
+        )
+        call = self._call(server, head, principal, request, sink)
+        call.target = route_tool(server, call.params)
+        return call, self._conclusion(
+            server, call, request, sink, lambda error: self.refuse(head, request, sink, error)
+        )
+
+    def _conclusion(
+        self,
+        server: ServerCatalog,
+        call: Call,
+        request: jsonrpc.Request,
+        sink: Sink,
+        refuse: Callable[[BaseException], None],
+    ) -> Conclude:
         def conclude(outcome: Outcome) -> None:
             if isinstance(outcome, Suspended):
                 outcome = self._suspended(call, outcome)
             if isinstance(outcome, BaseException):
                 refuse(outcome)
             else:
-                self._finish(server, request, sink, outcome)
+                self._finish(server, request.method, request.id, sink, outcome)
 
-        return self._rides.begin(call, entered, conclude) or self._rest(server, call, entered, request, sink)
+        return conclude
 
     async def _rest(
         self, server: ServerCatalog, call: Call, entered: int, request: jsonrpc.Request, sink: Sink
     ) -> None:
-        self._finish(server, request, sink, await self._carry_out(call, entered))
+        self._finish(server, request.method, request.id, sink, await self._carry_out(call, entered))
 
-    def _finish(self, server: ServerCatalog, request: jsonrpc.Request, sink: Sink, result: Json) -> None:
+    def _finish(self, server: ServerCatalog, method: str, request_id: RequestId, sink: Sink, result: Json) -> None:
         """Write the answer."""
-        shaped = to_client(MODERN, request.method, result)
+        shaped = to_client(MODERN, method, result)
         meta = shaped.get("_meta")
         shaped["_meta"] = {**meta, META_SERVER_INFO: server_info(server.spec)} if meta else self._own_meta(server.spec)
-        sink.finish(Answer(200, encode(jsonrpc.result(request.id, shaped))))
+        sink.finish(Answer(200, encode(jsonrpc.result(request_id, shaped))))
 
     def _call(
         self, server: ServerCatalog, head: Head, principal: Principal, request: jsonrpc.Request, sink: Sink
@@ -145,7 +195,7 @@ class ModernRequests:
                 withheld=_OLDER_NOTIFICATIONS,
             ),
             ask=SuspendingAsk(envelope.client_capabilities),
-            deadline=monotonic() + self._timeout_s,
+            deadline=self._loop_time.now() + self._timeout_s,
             request_id=head.request_id,
             transport=head.transport,
             client_capabilities=envelope.client_capabilities,
@@ -243,3 +293,9 @@ def _envelope(head: Head, request: jsonrpc.Request) -> Envelope:
         raise unsupported(envelope.revision)
     head.notes.envelope = (said, envelope)
     return envelope
+
+
+def _unanswered(head: Head, request: jsonrpc.Request, sink: Sink, error: BaseException) -> None:
+    """Nobody answers before the exchange is there."""
+    del head, request, sink
+    raise error

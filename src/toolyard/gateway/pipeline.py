@@ -20,7 +20,8 @@ Outcome = Json | BaseException
 
 
 class Gate(Protocol):
-    """One concern of every call."""
+    """One concern of every call. A gate with a true `repeats` is one whose say `express` knows for calls in the same
+    words as one before: it depends on the words alone, or `express` asks it each time."""
 
     def enter(self, call: Call) -> bool:
         """Let the call in, or raise a refusal. False: this cannot be said at once, so nothing was done; `wait`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -34,3 +36,17 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self._now_s += seconds
+
+
+class LoopTime:
+    """The running loop's time, in seconds, for objects that belong to one loop. In CPython 3.11 each
+    `get_running_loop` asks the system for the process id; here that happens once."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now: Callable[[], float] = self._find
+
+    def _find(self) -> float:
+        self.now = asyncio.get_running_loop().time
+        return self.now()

@@ -38,6 +38,13 @@ class KnownHead:
     kind: str | None = None
 
 
+class Taker(Protocol):
+    """Who takes an answer without waiting for it: once, `answered` with a whole one, or `opened` with one to come."""
+
+    def answered(self, known: KnownHead, body: bytes) -> None: ...
+    def opened(self, response: HttpResponse) -> None: ...
+
+
 class Owner(Protocol):
     """The pool a connection belongs to. `known_heads`: heads of answers that came, byte for byte, before."""
 
@@ -57,10 +64,11 @@ class HttpConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.sock: socket.socket | None = None
         self._owner = owner
-        self._loop = loop
+        self.loop = loop
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._response: HttpResponse | None = None
+        self._taker: Taker | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._deadline = 0.0
@@ -86,7 +94,7 @@ class HttpConnection(asyncio.Protocol):
 
     def exchange(self, request: bytes, deadline: float, on_news: Callable[[], None] | None = None) -> HttpResponse:
         """Write `request` whole; the answer fills what is returned. After `deadline` (loop time) it fails."""
-        response = self._response = HttpResponse(self, self._loop)
+        response = self._response = HttpResponse(self, self.loop)
         response.on_news = on_news
         self._deadline = deadline
         if self._timer is None or self._timer_at > deadline:
@@ -97,13 +105,29 @@ class HttpConnection(asyncio.Protocol):
         self._unsent = transport.is_closing()  # the one write failed as a whole
         return response
 
+    def send(self, request: bytes, deadline: float, taker: Taker) -> None:
+        """As `exchange`, for a `taker` who wants the answer as soon as it is here, and in one piece if it comes so."""
+        self._taker = taker
+        self._deadline = deadline
+        if self._timer is None or self._timer_at > deadline:
+            self._set_timer(deadline)
+        transport = self._transport
+        assert transport is not None
+        transport.write(request)
+        self._unsent = transport.is_closing()
+
+    def drop(self) -> None:
+        """Close the connection in the middle of an exchange; its taker is told nothing more."""
+        self._taker = None
+        self.abort()
+
     def is_stale(self) -> bool:
         """Has the peer closed this idle connection, or said something unasked? Asks the socket itself, because the loop
         may have had no time to look."""
         transport = self._transport
         if not self.usable or transport is None or transport.is_closing():
             return True
-        if self.sock is None or self._loop.time() - self.idle_since < PEEK_AFTER_IDLE_S:
+        if self.sock is None or self.loop.time() - self.idle_since < PEEK_AFTER_IDLE_S:
             return False
         try:
             self.sock.recv(1, socket.MSG_PEEK)
@@ -134,14 +158,14 @@ class HttpConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = when
-        self._timer = self._loop.call_at(when, self._look_at_deadline)
+        self._timer = self.loop.call_at(when, self._look_at_deadline)
 
     def _look_at_deadline(self) -> None:
         """The timer outlives the exchange it was set for: setting one for each would cost more than it guards."""
         self._timer = None
-        if self._response is None:
+        if self._response is None and self._taker is None:
             return
-        if self._loop.time() < self._deadline:
+        if self.loop.time() < self._deadline:
             self._set_timer(self._deadline)
         else:
             self._close(DeadlineExceeded(sent=True))
@@ -158,6 +182,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _detach(self) -> HttpResponse | None:
+        self._open_for_taker()
         response, self._response = self._response, None
         if self._timer is not None:
             self._timer.cancel()
@@ -173,12 +198,13 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from it
 
     def data_received(self, data: bytes) -> None:
-        if self._response is None:
+        if self._response is None and self._taker is None:
             self._close(Incomplete())
             return
         first = not self._answered
         if first and self._take_known(data):
             return
+        self._open_for_taker()
         self._answered = True
         self._unparsed += len(data)
         try:
@@ -201,17 +227,27 @@ class HttpConnection(asyncio.Protocol):
         same, which servers send as long as the length and the second are the same. (Measured: 8 % of a plain call.)"""
         end = data.find(b"\r\n\r\n") + 4
         known = self._owner.known_heads.get(data[:end])
-        response, transport = self._response, self._transport
-        if known is None or response is None or transport is None or len(data) - end != known.length:
+        if known is None or len(data) - end != known.length:
             return False
-        if transport.is_closing() or transport.get_write_buffer_size():
+        response, taker, transport = self._response, self._taker, self._transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
             return False
-        self._response = None
+        self._response = self._taker = None
         self.reused = True
-        self.idle_since = self._loop.time()
+        self.idle_since = self.loop.time()
         self._owner.released(self)
-        response.fill(known, data[end:])
+        if taker is not None:
+            taker.answered(known, data[end:])
+        elif response is not None:
+            response.fill(known, data[end:])
         return True
+
+    def _open_for_taker(self) -> None:
+        """The answer to a taker does not come in one known piece: let it come like any other."""
+        taker, self._taker = self._taker, None
+        if taker is not None:
+            self._response = HttpResponse(self, self.loop)
+            taker.opened(self._response)
 
     def _remember(self, data: bytes) -> None:
         """Keep the head of an answer that came whole and in one piece, with its length in it."""
@@ -253,7 +289,7 @@ class HttpConnection(asyncio.Protocol):
         self.resume()
         self._start_over()
         self.reused = True
-        self.idle_since = self._loop.time()
+        self.idle_since = self.loop.time()
         self._owner.released(self)
         if response is not None:
             response.finish()

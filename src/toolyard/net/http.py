@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from toolyard.net.connection import HttpConnection, KnownHead
+from toolyard.net.connection import HttpConnection, KnownHead, Taker
 from toolyard.net.dial import dial
 from toolyard.net.errors import ConnectTimedOut, DeadlineExceeded, Incomplete, InvalidUrl, Unreachable
 from toolyard.net.guard import AddressPolicy
@@ -92,6 +92,11 @@ class HttpClient:
         `head` is from `post_head`."""
         self._counts["requests"] += 1
         return connection.exchange(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body), deadline, on_news)
+
+    def send(self, connection: HttpConnection, data: bytes, deadline: float, taker: Taker) -> None:
+        """Send a whole request on an idle connection (`HttpConnection.send`)."""
+        self._counts["requests"] += 1
+        connection.send(data, deadline, taker)
 
     def post_head(self, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
         """The head of a POST but for its end, for `begin`. Raises Unsendable."""

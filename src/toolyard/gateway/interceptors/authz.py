@@ -15,6 +15,8 @@ _resource = lru_cache(maxsize=4096)(Resource)
 class Authorize(Judge):
     """Refuses what policy does not allow, and notes on the call what it allows."""
 
+    repeats = True
+
     def enter(self, call: Call) -> bool:
         decision = authorize(call.principal, "use", _resource(call.server))
         if isinstance(decision, Deny):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolyard.gateway.call import Call
@@ -71,6 +72,25 @@ class Bulkhead:
         self.running -= 1
 
 
+def enter_all(bulkheads: Sequence[Bulkhead]) -> bool:
+    """Take a place in each, if there is one in all; else in none."""
+    for bulkhead in bulkheads:
+        if bulkhead.running >= bulkhead.limit:
+            return False
+    for bulkhead in bulkheads:
+        bulkhead.running += 1
+    return True
+
+
+def leave_all(bulkheads: Sequence[Bulkhead]) -> None:
+    """Give the place in each back."""
+    for bulkhead in bulkheads:
+        if bulkhead.waiting or bulkhead.may_wait < bulkhead.limit:
+            bulkhead.leave()
+        else:
+            bulkhead.running -= 1
+
+
 class Places:
     """The places one call holds. They are given back while people think, and taken again without waiting."""
 
@@ -97,11 +117,7 @@ class Places:
         """The call has ended, perhaps while its question is still open."""
         self._left = True
         if self._outside == 0:
-            for bulkhead in self.entered:
-                if bulkhead.waiting or bulkhead.may_wait < bulkhead.limit:
-                    bulkhead.leave()
-                else:
-                    bulkhead.running -= 1
+            leave_all(self.entered)
 
 
 class InFlight:
@@ -109,6 +125,8 @@ class InFlight:
     narrowest is entered first, so that calls waiting for a slow upstream hold nothing that others need. At an open
     server everybody is one principal, whose bound is the server's. While it is `closed` there is no place at all, also
     for calls that came on a connection of many messages."""
+
+    repeats = True
 
     def __init__(self, limits: InFlightLimits) -> None:
         self.closed = False
@@ -128,12 +146,9 @@ class InFlight:
             return True
         if self.closed:
             raise TooManyCalls
-        bulkheads = self._ways(call, call.target.upstream_id)
-        for bulkhead in bulkheads:
-            if bulkhead.running >= bulkhead.limit:
-                return False
-        for bulkhead in bulkheads:
-            bulkhead.running += 1
+        bulkheads = self.ways(call, call.target.upstream_id)
+        if not enter_all(bulkheads):
+            return False
         call.places = Places(bulkheads)
         return True
 
@@ -142,7 +157,7 @@ class InFlight:
             return
         call.places = places = Places([])
         try:
-            for bulkhead in self._ways(call, call.target.upstream_id):
+            for bulkhead in self.ways(call, call.target.upstream_id):
                 await bulkhead.enter()
                 places.entered.append(bulkhead)
             if asyncio.get_running_loop().time() >= call.deadline:
@@ -155,7 +170,7 @@ class InFlight:
         if call.places is not None:
             call.places.leave()
 
-    def _ways(self, call: Call, upstream_id: str) -> list[Bulkhead]:
+    def ways(self, call: Call, upstream_id: str) -> list[Bulkhead]:
         """What the call has to find a place in, in this order."""
         limits, principal = self._limits, call.principal
         upstream = self._upstreams.get(upstream_id) or self._new(self._upstreams, upstream_id, limits.upstream)

@@ -38,6 +38,8 @@ class Bucket:
 class RateLimit(Judge):
     """Refuses calls above the limits of the server's configuration."""
 
+    repeats = True
+
     def __init__(self, catalog: Callable[[], Catalog], clock: Clock) -> None:
         self._catalog = catalog
         self._clock = clock

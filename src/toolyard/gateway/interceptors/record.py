@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from time import perf_counter
+from time import monotonic
 
 from toolyard.gateway.call import Call, Suspended
 from toolyard.gateway.metrics import Metrics
@@ -19,12 +19,14 @@ FAILED = frozenset({"error", "timed_out"})
 class Record:
     """Reports calls to the metrics, and keeps the totals by outcome since the start."""
 
+    repeats = True
+
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.totals: Counter[str] = Counter()
 
     def enter(self, call: Call) -> bool:
-        call.began = perf_counter()
+        call.began = monotonic()
         return True
 
     async def wait(self, call: Call) -> None:
@@ -35,8 +37,12 @@ class Record:
             name = "tool_error" if outcome.get("isError") is True else "ok"
         else:
             name = _outcome(outcome)
-        self.totals[name] += 1
-        self._metrics.request(call.transport, call.method, name, perf_counter() - call.began)
+        self.count(call, name, monotonic() - call.began)
+
+    def count(self, call: Call, outcome: str, seconds: float) -> None:
+        """One call like `call` has ended."""
+        self.totals[outcome] += 1
+        self._metrics.request(call.transport, call.method, outcome, seconds)
 
 
 def error_rate(totals: Counter[str]) -> float:

@@ -10,6 +10,8 @@ from toolyard.gateway.pipeline import Judge
 class Resolve(Judge):
     """Finds the target. A name nobody knows yet waits for upstreams that were never seen, a few seconds."""
 
+    repeats = True
+
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
 

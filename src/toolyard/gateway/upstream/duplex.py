@@ -59,6 +59,10 @@ class DuplexUpstream:
         del call, method, params
         return None
 
+    def repeater(self, call: Call, params: Json) -> None:
+        """Each call is looked at."""
+        del call, params
+
     def may_push(self, call: Call) -> bool:
         """A legacy upstream asks while the request runs; what an upstream of an era not yet known does, too."""
         return self._pool.era != "modern"

@@ -35,6 +35,7 @@ class BegunPost:
         "_go_on_with",
         "body",
         "call",
+        "connection",
         "driver",
         "endpoint",
         "head",
@@ -65,13 +66,15 @@ class BegunPost:
         self.body = body
         self.ready: Callable[[], None] = _not_yet
         self.response: HttpResponse | None = None
+        self.connection: HttpConnection | None = None
 
     def send(self, connection: HttpConnection) -> None:
         """Send it on an idle connection."""
-        self.response = self.endpoint.begin(connection, self.head, self.body, self.call.deadline, self._news)
+        self.response = self.endpoint.begin(connection, self.head, self.body, self.call.deadline, self.look)
         self.driver.running += 1
 
-    def _news(self) -> None:
+    def look(self) -> None:
+        """See what has come of the answer."""
         response = self.response
         if response is None:
             return
@@ -87,7 +90,7 @@ class BegunPost:
         body = response.whole()
         if len(body) > self.endpoint.limits.response_bytes:
             return None
-        result = _plain_result(body, self.request_id)
+        result = plain_result(body, self.request_id)
         if result is not None:
             self.response = None
             self.ready = _not_yet
@@ -111,6 +114,8 @@ class BegunPost:
         if self.response is not None:
             self.response.on_news = None
             self.response.abort()
+        elif self.connection is not None:
+            self.connection.drop()
         self.endpoint.breaker.abandoned()
         self.driver.running -= 1
 
@@ -119,7 +124,8 @@ def _is_plain(response: HttpResponse) -> bool:
     return response.status == 200 and kind_of(response) == "json"
 
 
-def _plain_result(body: bytes, request_id: int) -> Json | None:
+def plain_result(body: bytes, request_id: int) -> Json | None:
+    """The result in the body of an answer, if it is a complete one and the answer to this request."""
     try:
         message = strict_json.decode(body, max_elements=MAX_ELEMENTS)
     except ProtocolError:

@@ -25,7 +25,7 @@ from toolyard.gateway.upstream.errors import (
 from toolyard.gateway.upstream.http_breaker import Breaker
 from toolyard.gateway.upstream.http_retry_after import retry_after_s
 from toolyard.kit.clock import Clock
-from toolyard.net.connection import HttpConnection
+from toolyard.net.connection import HttpConnection, Taker
 from toolyard.net.errors import (
     BadResponse,
     ConnectTimedOut,
@@ -40,7 +40,7 @@ from toolyard.net.errors import (
 )
 from toolyard.net.guard import policy_for_operator_url
 from toolyard.net.http import HttpClient
-from toolyard.net.response import HttpResponse
+from toolyard.net.response import HttpResponse, KnownHead
 from toolyard.net.tls import TlsPolicy
 from toolyard.net.url import parse_url
 from toolyard.protocol import strict_json
@@ -128,6 +128,10 @@ class Endpoint:
     ) -> HttpResponse:
         """Send a POST on an idle connection; `opened` goes on as `open` does."""
         return self._client.begin(connection, head, body, deadline, on_news)
+
+    def send(self, connection: HttpConnection, data: bytes, deadline: float, taker: Taker) -> None:
+        """Send a whole request on an idle connection to somebody who takes the answer as it comes."""
+        self._client.send(connection, data, deadline, taker)
 
     def give_back(self, connection: HttpConnection) -> None:
         """An idle connection was not used after all."""
@@ -252,12 +256,14 @@ class Endpoint:
 
 def kind_of(response: HttpResponse) -> str:
     """`json`, `sse`, or nothing for any other content."""
-    known = response.known
-    if known is not None and known.kind is not None:
-        return known.kind
-    kind = _kind(response.headers)
-    if known is not None:
-        known.kind = kind
+    return _kind(response.headers) if response.known is None else kind_of_head(response.known)
+
+
+def kind_of_head(known: KnownHead) -> str:
+    """As `kind_of`, of a head that came before; found out once."""
+    kind = known.kind
+    if kind is None:
+        kind = known.kind = _kind(known.headers)
     return kind
 
 

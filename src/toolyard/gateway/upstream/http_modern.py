@@ -53,10 +53,10 @@ class ModernDriver:
         self.revision = revision
         self.tools = KnownTools()
         self.running = 0
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._clock = clock
         self._timeout_s = timeout_s
-        self._ids = itertools.count(1)
+        self.next_id = itertools.count(1).__next__
         self._announcer = Announcer(endpoint.upstream_id, events, clock, endpoint.limits.notifications_per_second)
         self._listener = Listener(self._open_listen, endpoint, self._announcer)
 
@@ -73,12 +73,12 @@ class ModernDriver:
             raise EraContradicted(error) from error
         offered = found.get("supportedVersions")
         if not isinstance(offered, list) or self.revision not in offered:
-            raise EraContradicted(self._endpoint.invalid("no longer offers the revision it was spoken to in"))
+            raise EraContradicted(self.endpoint.invalid("no longer offers the revision it was spoken to in"))
         capabilities, instructions = found.get("capabilities"), found.get("instructions")
         capabilities = capabilities if isinstance(capabilities, dict) else {}
         await self._listener.listen_to(capabilities)
         observation = await observe_all(
-            self._endpoint.upstream_id,
+            self.endpoint.upstream_id,
             self._send,
             era="modern",
             revision=self.revision,
@@ -98,19 +98,26 @@ class ModernDriver:
         for, or because the caller brings answers. `go_on_with` is what carries on with what is no plain answer."""
         if call.input_responses is not None or call.upstream_state is not None:
             return None
-        connection = self._endpoint.idle_connection()
+        connection = self.endpoint.idle_connection()
         if connection is None:
             return None
         try:
-            request_id = next(self._ids)
+            request_id = self.next_id()
             head = self._post_head(method, params)
             body = encode(request(request_id, method, self._stamped_again(call, params, request_id)))
-            begun = BegunPost(self._endpoint, self, go_on_with, call, params, request_id, head, body)
+            begun = BegunPost(self.endpoint, self, go_on_with, call, params, request_id, head, body)
         except BaseException:
-            self._endpoint.give_back(connection)
+            self.endpoint.give_back(connection)
             raise
         begun.send(connection)
         return begun
+
+    def opening(self, call: Call, params: Json) -> tuple[bytes, bytes] | None:
+        """What all calls of a tool in the words of `call` begin with: the head of the POST, and `_meta`, encoded. None
+        where arguments travel in headers."""
+        if self.tools.parameters("tools/call", params):
+            return None
+        return self._post_head("tools/call", params), encode(self._stamped_again(call, {}, 0)["_meta"])
 
     def _post_head(self, method: str, params: Json) -> bytes:
         """The head of a request's POST, made once for each tool without mirrored arguments."""
@@ -119,7 +126,7 @@ class ModernDriver:
         if head is None:
             parameters = self.tools.parameters(method, params)
             said = {**params, "_meta": {META_PROTOCOL_VERSION: self.revision}}
-            head = self._endpoint.post_head([*POST_HEADERS, *request_headers(method, said, parameters)])
+            head = self.endpoint.post_head([*POST_HEADERS, *request_headers(method, said, parameters)])
             if parameters:
                 return head
             if len(heads) >= MAX_HEADS:
@@ -148,7 +155,7 @@ class ModernDriver:
         if method not in MAY_ASK:
             result = await self._round(call, method, params, call.deadline, begun)
             if result.get("resultType", "complete") != "complete":
-                raise self._endpoint.invalid("answered with a result type that this method does not have")
+                raise self.endpoint.invalid("answered with a result type that this method does not have")
             return result
 
         if call.input_responses is None and call.upstream_state is None:
@@ -202,7 +209,7 @@ class ModernDriver:
 
     async def _relearn_tools(self) -> None:
         observation = await observe_all(
-            self._endpoint.upstream_id,
+            self.endpoint.upstream_id,
             self._send,
             era="modern",
             revision=self.revision,
@@ -224,7 +231,7 @@ class ModernDriver:
         response: HttpResponse | None = None
         try:
             if begun is None:
-                request_id = next(self._ids)
+                request_id = self.next_id()
                 response = await self._open(call, method, params, request_id, deadline)
             else:
                 request_id = begun.request_id
@@ -243,7 +250,7 @@ class ModernDriver:
     ) -> HttpResponse:
         stamped = self._stamped(call, params, request_id)
         headers = request_headers(method, stamped, self.tools.parameters(method, params))
-        return await self._endpoint.open(
+        return await self.endpoint.open(
             "POST",
             [*POST_HEADERS, *headers],
             request(request_id, method, stamped),
@@ -269,20 +276,20 @@ class ModernDriver:
             return await self._rejection(response, request_id)
         kind = kind_of(response)
         if kind == "json":
-            message: Message | None = await self._endpoint.message(response)
+            message: Message | None = await self.endpoint.message(response)
             if not isinstance(message, Reply) or message.id != request_id:
-                raise self._endpoint.invalid("answered another request than the one it was sent")
+                raise self.endpoint.invalid("answered another request than the one it was sent")
             return message
         if kind == "sse":
             return await self._streamed(response, request_id, courier)
-        raise self._endpoint.invalid("answered with something that is not MCP")
+        raise self.endpoint.invalid("answered with something that is not MCP")
 
     async def _streamed(self, response: HttpResponse, request_id: RequestId, courier: Courier | None) -> Reply:
         """The first reply of the stream to this request; what else comes is delivered, or dropped and counted."""
-        async for event in self._endpoint.events(response, self._endpoint.event_parser()):
+        async for event in self.endpoint.events(response, self.endpoint.event_parser()):
             if not event.data or (courier is not None and courier.drops_unread(event.data)):
                 continue
-            message = self._endpoint.decode(event.data)
+            message = self.endpoint.decode(event.data)
             if isinstance(message, Reply) and message.id == request_id:
                 let_end(response)
                 return message
@@ -291,15 +298,15 @@ class ModernDriver:
                     await courier.deliver(message)
             else:
                 self._announcer.counts["strays"] += 1
-        raise UpstreamIncomplete(f"Upstream {self._endpoint.upstream_id!r} ended its answer before the result.")
+        raise UpstreamIncomplete(f"Upstream {self.endpoint.upstream_id!r} ended its answer before the result.")
 
     async def _rejection(self, response: HttpResponse, request_id: RequestId) -> Reply:
         """The error in a body with an error status, if it is one of this era. Raises UpstreamError, EraContradicted."""
-        refusal = self._endpoint.refusal(response)
+        refusal = self.endpoint.refusal(response)
         if response.status not in ERA_STATUSES and response.status < 500:
             response.abort()
             raise refusal
-        reply = await self._endpoint.reply_if_any(response)
+        reply = await self.endpoint.reply_if_any(response)
         error = reply.error if reply is not None else None
         if reply is not None and error is not None and (reply.id == request_id or error["code"] in MODERN_CODES):
             return reply
@@ -314,7 +321,7 @@ class ModernDriver:
     async def _open_listen(self, request_id: RequestId, wanted: Json, deadline: float) -> HttpResponse:
         """The open stream of one `subscriptions/listen`. Raises RelayedError, UpstreamError."""
         stamped = self._stamped(None, {"notifications": wanted}, request_id)
-        response = await self._endpoint.open(
+        response = await self.endpoint.open(
             "POST",
             [*POST_HEADERS, *request_headers("subscriptions/listen", stamped)],
             request(request_id, "subscriptions/listen", stamped),
@@ -329,7 +336,7 @@ class ModernDriver:
             raise contradiction.error from contradiction
         finally:
             response.abort()
-        raise self._endpoint.invalid("does not answer subscriptions/listen with a stream")
+        raise self.endpoint.invalid("does not answer subscriptions/listen with a stream")
 
 
 def _server_info(found: Json) -> Json:

@@ -22,6 +22,7 @@ from toolyard.gateway.upstream.http_era import EraContradicted, HttpSseExpected
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_legacy import LegacyDriver
 from toolyard.gateway.upstream.http_modern import ModernDriver
+from toolyard.gateway.upstream.http_repeater import HttpRepeater, http_repeater
 from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_sse_fallback import SseFallback
 from toolyard.kit.clock import Clock
@@ -98,6 +99,16 @@ class McpHttpUpstream:
         if begun is not None:
             self._calls += 1
         return begun
+
+    def repeater(self, call: Call, params: Json) -> HttpRepeater | None:
+        """What sends calls like this one, if it is a modern one between modern ends."""
+        driver = self._driver
+        if not isinstance(driver, ModernDriver) or call.era != "modern":
+            return None
+        return http_repeater(driver, self._go_on, self._is_current, call, params)
+
+    def _is_current(self, driver: ModernDriver) -> bool:
+        return self._driver is driver
 
     async def _go_on(self, begun: BegunPost) -> Json:
         driver = begun.driver

@@ -114,6 +114,10 @@ class NativeUpstream:
         del call, method, params
         return None
 
+    def repeater(self, call: Call, params: Json) -> None:
+        """Each call is looked at."""
+        del call, params
+
     def may_push(self, call: Call) -> bool:
         """Never: what is built in asks as modern upstreams do."""
         return False

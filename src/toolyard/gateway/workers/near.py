@@ -14,6 +14,7 @@ from toolyard.gateway.upstream.http_begun import BegunPost
 from toolyard.gateway.upstream.http_era import EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_modern import ModernDriver
+from toolyard.gateway.upstream.http_repeater import HttpRepeater, http_repeater
 from toolyard.gateway.workers.remote import RemoteUpstream
 from toolyard.kit.clock import Clock
 
@@ -58,6 +59,15 @@ class NearHttpUpstream:
         begun = self._modern(observation).begin(call, method, params, self._go_on)
         self._calls += begun is not None
         return begun
+
+    def repeater(self, call: Call, params: Json) -> HttpRepeater | None:
+        """What sends calls like this one directly, if they stand alone."""
+        observation = self._known()
+        if call.era != "modern" or observation is None or observation.era != "modern":
+            return None
+        return http_repeater(
+            self._modern(observation), self._go_on, lambda _driver: self._known() is observation, call, params
+        )
 
     async def _go_on(self, begun: BegunPost) -> Json:
         driver = begun.driver

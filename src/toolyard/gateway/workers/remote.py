@@ -71,6 +71,10 @@ class RemoteUpstream:
         del call, method, params
         return None
 
+    def repeater(self, call: Call, params: Json) -> None:
+        """Each call is looked at."""
+        del call, params
+
     def may_push(self, call: Call) -> bool:
         """What is not known to be modern asks while a request runs."""
         del call
