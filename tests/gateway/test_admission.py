@@ -64,7 +64,7 @@ def test_everything_pipelined_is_refused_in_order_and_nothing_of_a_body_is_taken
     bodies = [b"{}", b"POST /mcp/alpha HTTP/1.1\r\nHost: localhost\r\n\r\n", b"", b"\r\n\r\n" * 9, b"{}"] * 20
 
     async def scene() -> None:
-        async with serving(admission=NOBODY) as rig, await rig.client() as client:
+        async with serving(admission=NOBODY, head_s=1e9) as rig, await rig.client() as client:
             data = b"".join(post(body) for body in bodies)
             await client.send(data[:-1])
             for _ in bodies[1:]:
@@ -89,6 +89,27 @@ def test_a_request_that_comes_in_two_parts_is_refused_once(cut: int) -> None:
             await client.send(post(b"{}")[cut:])
             await refused(rig, client)
             assert rig.refused == ["overloaded"] * 2
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("cut", [30, len(post(b"{}")) - 1], ids=["head", "body"])
+def test_the_rest_of_a_request_is_waited_for_no_longer_than_always(cut: int) -> None:
+    async def scene() -> None:
+        async with serving(admission=NOBODY) as rig, await rig.client() as client:
+            await client.send(post(b"{}")[:cut])
+            got = await reply(rig, client)
+            assert (got.status, got.code) == (408, "request_timed_out")
+            assert await client.at_end()
+
+    asyncio.run(scene())
+
+
+def test_a_head_without_end_is_refused_at_its_limit_though_nothing_begins() -> None:
+    async def scene() -> None:
+        async with serving(admission=NOBODY, head_s=1e9) as rig, await rig.client() as client:
+            await client.send(b"POST /mcp/alpha HTTP/1.1\r\n" + b"X-Filler: 0123456789\r\n" * 4000)
+            assert (await reply(rig, client)).status == 431
 
     asyncio.run(scene())
 
@@ -202,6 +223,23 @@ def test_callers_take_turns_however_much_one_of_them_sends() -> None:
         assert [admission.admits(comer) for comer in comers] == [True, True] + [False] * 7
         await within(until(lambda: admission.waiting == 0))
         assert begun == ["greedy", "a", "b", "c", "greedy", "greedy", "greedy"]
+
+    asyncio.run(scene())
+
+
+def test_while_somebody_waits_nobody_passes_though_few_run() -> None:
+    begun = list[str]()
+
+    async def scene() -> None:
+        limits = AdmissionLimits(few=1, per_turn=1, wait_s=1.0)
+        admission = Admission(limits, ManualClock(0.0).monotonic, lambda _count: None)
+        admission.running = 1
+        assert admission.running >= admission.few
+        assert [admission.admits(Comer(name, begun.append)) for name in "abc"] == [True, False, False]
+        admission.running = 0
+        assert admission.running >= admission.few
+        await within(until(lambda: admission.waiting == 0))
+        assert (begun, admission.few) == (["b", "c"], 1)
 
     asyncio.run(scene())
 

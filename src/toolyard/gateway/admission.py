@@ -75,9 +75,9 @@ class Admission:
         "_overdue",
         "_queues",
         "_refused",
-        "_turning",
         "_waiting",
         "closed",
+        "crowded",
         "few",
         "running",
     )
@@ -86,12 +86,14 @@ class Admission:
         self.running = 0
         """Requests that have begun and not ended. A connection asks no more than whether these are few."""
         self.few = limits.few
+        """None is few while somebody waits: nobody passes those who do."""
         self.closed = False
         self._limits = limits
         self._now = now
         self._refused = refused
         self._left = 0
-        self._turning = False
+        self.crowded = False
+        """Others came in this turn of the loop, or wait, while more than a few run."""
         self._waiting: OrderedDict[Comer, tuple[float, str]] = OrderedDict()
         """Since when, and in whose queue; the oldest first."""
         self._queues: OrderedDict[str, deque[Comer]] = OrderedDict()
@@ -108,7 +110,10 @@ class Admission:
     def set_closed(self, closed: bool) -> None:  # noqa: FBT001  (said by an event)
         """Refuse everything from now on, or admit again."""
         self.closed = closed
-        self.few = 0 if closed else self._limits.few
+        self._set_few()
+
+    def _set_few(self) -> None:
+        self.few = 0 if self.closed or self.crowded else self._limits.few
 
     def admits(self, comer: Comer) -> bool:
         """Whether a request may begin now, when more than a few run; otherwise it waits, or has been refused."""
@@ -117,8 +122,9 @@ class Admission:
             return False
         if comer in self._overdue:
             return False
-        if not self._turning:
-            self._turning = True
+        if not self.crowded:
+            self.crowded = True
+            self.few = 0
             self._left = self._limits.per_turn
             asyncio.get_running_loop().call_soon(self._turn)
         if self.closed or comer.was_held():
@@ -156,9 +162,11 @@ class Admission:
                 del self._waiting[comer]
                 comer.begin()
         finally:
-            self._turning = bool(self._waiting or self._overdue)
-            if self._turning:
+            self.crowded = bool(self._waiting or self._overdue)
+            if self.crowded:
                 asyncio.get_running_loop().call_soon(self._turn)
+            else:
+                self._set_few()
 
     def _refuse_overdue(self) -> None:
         """Refuse those whose time was up in the last turn. Those whose time is up now are read once more until the
@@ -192,11 +200,12 @@ class Admission:
             self._known.clear()
         self._known[raw] = length
 
-    def take_known(self, buffer: bytearray) -> int:
-        """Take whole requests with known heads from the front of what was received; how many."""
+    def take_known(self, buffer: bytearray) -> tuple[int, bool]:
+        """Take whole requests with known heads from the front of what was received: how many, and whether what is left
+        is to be looked at; the beginning of one more such request is not."""
         taken, at, size = 0, 0, len(buffer)
-        head, length = _NO_HEAD, 0
-        while True:
+        head, length, unknown = _NO_HEAD, 0, True
+        while at < size:
             if buffer.startswith(head, at):  # most clients repeat themselves: this spares 0.3 µs of 0.5
                 end = at + len(head)
             else:
@@ -207,9 +216,10 @@ class Admission:
                     break
                 length = found
             if size < end + length:
+                unknown = False
                 break
             at = end + length
             taken += 1
         if at:
             del buffer[:at]
-        return taken
+        return taken, unknown and bool(buffer)

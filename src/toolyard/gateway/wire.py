@@ -172,9 +172,8 @@ class WireProtocol(asyncio.Protocol):
                 self._advance()
         elif self._state is _State.BUSY:
             self._buffer += data
-            if len(self._buffer) > self._limits.pipelined_bytes:
-                self._reading_paused = True
-                self._transport.pause_reading()
+            if len(self._buffer) > self._limits.pipelined_bytes or self._service.admission.crowded:
+                self.hold()
 
     def eof_received(self) -> None:
         self._lose_client()
@@ -440,9 +439,7 @@ class WireProtocol(asyncio.Protocol):
             return
         self._state = _State.HEAD
         self._deadline = self._service.now() + self._limits.idle_s
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        self._go_on_after_hold()
         if self._buffer:  # not now: requests answered at once would pile up on the stack
             asyncio.get_running_loop().call_soon(self._advance)
 
@@ -471,10 +468,13 @@ class WireProtocol(asyncio.Protocol):
 
     def begin(self) -> None:
         """Serve the request that waited for its turn."""
+        self._go_on_after_hold()
+        self._read()
+
+    def _go_on_after_hold(self) -> None:
         if self._reading_paused:
             self._held_until = self._service.now() + self._limits.admission.wait_s
             self.read_on()
-        self._read()
 
     def refuse(self) -> int:
         """Refuse what has come; how many requests that was. Whoever does not read the refusals is cut off."""
@@ -483,34 +483,45 @@ class WireProtocol(asyncio.Protocol):
         if self._out.backed_up:
             self._transport.abort()
             return 0
-        count = 0 if self.closing else self._service.admission.take_known(self._buffer)
+        count, unknown = (0, True) if self.closing else self._service.admission.take_known(self._buffer)
         if count:
             self._out.write(_overloaded_answer(int(time.time())) * count)
-        self._deadline = self._service.now() + (self._limits.head_s if self._buffer else self._limits.idle_s)
-        return count + (self._refuse_unknown() if _HEAD_END in self._buffer else 0)
+            self._deadline = self._service.now() + self._limits.idle_s
+        if self._buffer:
+            self._deadline = min(self._deadline, self._service.now() + self._limits.head_s)
+        return count + (self._refuse_unknown() if unknown else 0)
 
     def _refuse_unknown(self) -> int:
-        """Refuse one request whose head has to be read for that. Probes are served all the same."""
+        """Refuse one request whose head has to be read for that, once it is whole. Probes are served all the same."""
+        buffer = self._buffer
+        self._request = None
         try:
-            end = find_head(self._buffer, 0, self._limits)
-            raw = bytes(self._buffer[:end])
-            del self._buffer[:end]
+            if buffer[0] == _CR:
+                skip_empty_lines(buffer)
+            end = find_head(buffer, 0, self._limits) if buffer and buffer[0] != _CR else -1
+            if end < 0:
+                return 0
+            raw = bytes(buffer[:end])
+            del buffer[:end]
             reception = self._receive(raw)
-            if isinstance(reception, Answer):
-                self._answer_now(reception)
-                return 0
-            if self._listener.operator or reception.route.limit == "probe":
-                self._begin(reception, raw)
-                return 0
-            self._answer_now(error_answer(Overloaded(), Overloaded.headers), reception.headers)
-            if reception.plain:
-                self._service.admission.learn(raw, reception.request.length or 0)
         except WireRefusal as refusal:
             self._refuse(refusal)
             return 0
-        if self._buffer:
-            self._held_until = self._service.now() + self._limits.admission.wait_s
-        return 1
+        if isinstance(reception, Answer):
+            self._answer_now(reception)
+        elif self._listener.operator or reception.route.limit == "probe":
+            self._begin(reception, raw)
+        elif reception.plain and len(buffer) < (reception.request.length or 0):
+            self._service.admission.learn(raw, reception.request.length or 0)
+            buffer[:0] = raw
+        else:
+            if reception.plain:
+                self._service.admission.learn(raw, reception.request.length or 0)
+            self._answer_now(error_answer(Overloaded(), Overloaded.headers), reception.headers)
+            if buffer:
+                self._held_until = self._service.now() + self._limits.admission.wait_s
+            return 1
+        return 0
 
     # --- WebSocket
 
