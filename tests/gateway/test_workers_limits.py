@@ -18,6 +18,7 @@ from tests.unit.contract.making import observed
 from toolyard.contract.snapshot import RateLimit
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.events import StreamLimits
+from toolyard.gateway.interceptors.rate_limit import Bucket
 from toolyard.gateway.operator import OperatorRoutes
 from toolyard.gateway.sessions import SessionLimits
 
@@ -176,6 +177,34 @@ def test_a_token_bucket_is_one_for_all_workers() -> None:
         assert all("retry-after" in reply.headers for reply in refused)
 
     play(scene, 3, snapshot(stdio(name), servers=(limited,)), make=Fakes(observed(name, "add")).make)
+
+
+def test_calls_of_a_large_limit_are_taken_of_worker_0_in_lots() -> None:
+    limited = replace(
+        OPEN, per_key=RateLimit(per_minute=60_000, burst=2000), per_server=RateLimit(per_minute=60_000, burst=2000)
+    )
+
+    async def scene(first: WorkerRig, second: WorkerRig) -> None:
+        asked = []
+        serve = first.crew._services["take_call"]
+
+        async def counted(talk: Any, content: Any) -> Any:
+            asked.append(content[-1])
+            return await serve(talk, content)
+
+        first.crew._services["take_call"] = counted
+        replies = [await second.modern("tools/call", ADD) for _ in range(20)]
+        assert not any("error" in reply.message for reply in replies)
+        assert asked == [10, 10] * 2
+
+    play(scene, 2, snapshot(demo(), servers=(limited,)))
+
+
+def test_a_lot_is_no_more_than_a_bucket_has() -> None:
+    bucket, limit = Bucket(25.0, 0.0), RateLimit(per_minute=0.0, burst=25)
+    lots = [bucket.take_lot(limit, 0.0, 10) for _ in range(8)]
+    assert [size for _, size in lots] == [10, 10, 1, 1, 1, 1, 1, 0]
+    assert [wait_s > 0 for wait_s, _ in lots] == [False] * 7 + [True]
 
 
 def test_while_worker_0_is_away_each_worker_counts_its_own() -> None:

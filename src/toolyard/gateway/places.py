@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from toolyard.contract.snapshot import RateLimit
 
 PlaceKind = Literal["session", "listen"]
+BucketCall = tuple[tuple[str, str], RateLimit]
+"""A call of the bucket of a server and a principal (or of the whole server), and the limit that it has."""
 
 
 class SharedPlaces(Protocol):
@@ -19,6 +22,11 @@ class SharedPlaces(Protocol):
 
     def give_back(self, kind: PlaceKind, principal_id: str) -> None:
         """A place that was taken is free again."""
+        ...
+
+    def take_calls_here(self, calls: Sequence[BucketCall]) -> float | None:
+        """Take one call of each bucket, of what this process has: 0.0, or the seconds until there will be one. None:
+        nothing was taken, each is to be asked for."""
         ...
 
     async def take_call(self, key: tuple[str, str], limit: RateLimit) -> float | None:

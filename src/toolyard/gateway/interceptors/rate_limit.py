@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from toolyard.contract.catalog import Catalog
 from toolyard.contract.snapshot import RateLimit as Limit
+from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import Call
 from toolyard.gateway.errors import RateLimited
 from toolyard.gateway.pipeline import Judge
-from toolyard.gateway.places import SharedPlaces
+from toolyard.gateway.places import BucketCall, SharedPlaces
 from toolyard.kit.clock import Clock
 
 MAX_BUCKETS = 100_000
@@ -23,6 +24,15 @@ class Bucket:
     def __init__(self, tokens: float, at: float) -> None:
         self.tokens = tokens
         self.at = at
+
+    def take_lot(self, limit: Limit, now: float, size: int) -> tuple[float, int]:
+        """Take `size` calls, or one if there are not so many: 0.0 and their number, or how long to wait for one."""
+        wait_s = self.take(limit, now)
+        if wait_s > 0:
+            return wait_s, 0
+        more = size - 1 if self.tokens >= size - 1 else 0
+        self.tokens -= more
+        return 0.0, 1 + more
 
     def take(self, limit: Limit, now: float) -> float:
         """Take one call. 0.0, or the seconds until there will be one."""
@@ -51,20 +61,20 @@ class RateLimit(Judge):
         spec = call.serving.spec if call.serving is not None else self._catalog().snapshot.servers[call.server]
         if spec.per_key is None and spec.per_server is None:
             return True
+        calls = _calls(call, spec)
         if self.shared is not None:
-            return False
-        if spec.per_key is not None:
-            self._take((call.server, call.principal.id), spec.per_key)
-        if spec.per_server is not None:
-            self._take((call.server, ""), spec.per_server)
+            wait_s = self.shared.take_calls_here(calls)
+            if wait_s:
+                raise RateLimited(wait_s)
+            return wait_s is not None
+        for key, limit in calls:
+            self._take(key, limit)
         return True
 
     async def wait(self, call: Call) -> None:
         """As `enter`, counted over all processes; while nobody counts for all, each counts its own."""
-        spec = self._catalog().snapshot.servers[call.server]
-        limits = (((call.server, call.principal.id), spec.per_key), ((call.server, ""), spec.per_server))
-        for key, limit in limits:
-            if limit is None or self.shared is None:
+        for key, limit in _calls(call, self._catalog().snapshot.servers[call.server]):
+            if self.shared is None:
                 continue
             wait_s = await self.shared.take_call(key, limit)
             if wait_s is None:
@@ -80,13 +90,27 @@ class RateLimit(Judge):
     def take(self, key: tuple[str, str], limit: Limit) -> float:
         """Take one call of a bucket: 0.0, or the seconds until there will be one."""
         now = self._clock.monotonic()
+        return self._bucket(key, limit, now).take(limit, now)
+
+    def take_lot(self, key: tuple[str, str], limit: Limit, size: int) -> tuple[float, int]:
+        """Take several calls of a bucket for another process: see `Bucket.take_lot`."""
+        now = self._clock.monotonic()
+        return self._bucket(key, limit, now).take_lot(limit, now, size)
+
+    def _bucket(self, key: tuple[str, str], limit: Limit, now: float) -> Bucket:
         bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= MAX_BUCKETS:
                 self._forget_full(now)
             bucket = self._buckets[key] = Bucket(limit.burst, now)
-        return bucket.take(limit, now)
+        return bucket
 
     def _forget_full(self, now: float) -> None:
         """Buckets untouched for an hour are as good as new."""
         self._buckets = {k: b for k, b in self._buckets.items() if now - b.at < 3600.0}
+
+
+def _calls(call: Call, spec: ServerSpec) -> list[BucketCall]:
+    """The buckets that one call is taken from."""
+    found = [((call.server, call.principal.id), spec.per_key)] if spec.per_key is not None else []
+    return [*found, ((call.server, ""), spec.per_server)] if spec.per_server is not None else found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -12,7 +13,7 @@ import msgspec
 
 from toolyard.contract.snapshot import RateLimit
 from toolyard.gateway.assembly import Gateway
-from toolyard.gateway.places import PlaceKind
+from toolyard.gateway.places import BucketCall, PlaceKind
 from toolyard.gateway.workers.errors import WorkerFailed, WorkerLost
 from toolyard.gateway.workers.link import Service, Talk
 from toolyard.gateway.workers.peers import Peer, Peers
@@ -22,6 +23,10 @@ from toolyard.kit.tasks import TaskOwner
 FIRST: Final = 0
 PATIENCE_S: Final = 2.0
 Key = tuple[PlaceKind, str]
+LOT_SHARE: Final = 0.01
+"""Calls are taken in lots of this share of what a limit allows in a second, or at once if that is less: a call of a
+small limit is asked for by itself, so that small limits are exact."""
+MAX_LOTS: Final = 10_000
 
 
 class Tally:
@@ -82,6 +87,9 @@ class Places:
         }
         self._tally = Tally(limits) if me == FIRST else None
         self._tasks = TaskOwner("places")
+        self._lots: dict[BucketCall, int] = {}
+        """Calls that were taken of worker 0 and not used yet."""
+        self._asking: set[BucketCall] = set()
 
     def services(self) -> dict[str, Service]:
         """What the workers may ask one another."""
@@ -126,12 +134,47 @@ class Places:
             with suppress(WorkerLost):
                 link.open("give_back", [kind, principal_id])
 
+    def take_calls_here(self, calls: Sequence[BucketCall]) -> float | None:
+        """Take one call of each bucket: worker 0 of its own count, the others of the lots they have."""
+        if self._tally is not None:
+            return next((wait_s for call in calls if (wait_s := self._gateway.rate_limit.take(*call)) > 0), 0.0)
+        lots = self._lots
+        if not all(lots.get(call) for call in calls):
+            return None
+        for call in calls:
+            lots[call] -= 1
+        return 0.0
+
     async def take_call(self, key: tuple[str, str], limit: RateLimit) -> float | None:
         """Take one call of a token bucket that all workers share."""
         if self._tally is not None:
             return self._gateway.rate_limit.take(key, limit)
-        answer = await self._ask_first("take_call", [*key, msgspec.to_builtins(limit)])
-        return None if answer is None else float(answer)
+        lot = (key, limit)
+        left = self._lots.get(lot, 0)
+        if left:
+            self._lots[lot] = left - 1
+            return 0.0
+        return await self._take_lot(lot)
+
+    async def _take_lot(self, lot: BucketCall) -> float | None:
+        """Take a lot of worker 0 and one call of it; what comes while one is asked for asks for itself only."""
+        key, limit = lot
+        size = 1 if lot in self._asking else max(1, int(LOT_SHARE * min(limit.burst, limit.per_minute / 60)))
+        if size > 1:
+            self._asking.add(lot)
+        try:
+            answer = await self._ask_first("take_call", [*key, msgspec.to_builtins(limit), size])
+        finally:
+            if size > 1:
+                self._asking.discard(lot)
+        if answer is None:
+            return None
+        wait_s, got = answer
+        if got > 1:
+            if len(self._lots) >= MAX_LOTS:
+                self._lots.clear()
+            self._lots[lot] = self._lots.get(lot, 0) + got - 1
+        return float(wait_s)
 
     def there(self, peer: Peer) -> None:
         """Another worker is there: worker 0 asks it what it has."""
@@ -208,9 +251,9 @@ class Places:
         if self._tally is not None and index is not None:
             self._tally.remove(index, kind, principal_id)
 
-    async def _serve_take_call(self, _talk: Talk, content: Any) -> float:
-        server, principal_id, limit = content
-        return self._gateway.rate_limit.take((server, principal_id), msgspec.convert(limit, RateLimit))
+    async def _serve_take_call(self, _talk: Talk, content: Any) -> tuple[float, int]:
+        server, principal_id, limit, size = content
+        return self._gateway.rate_limit.take_lot((server, principal_id), msgspec.convert(limit, RateLimit), size)
 
     async def _serve_evict(self, _talk: Talk, principal_id: str) -> bool:
         return self._gateway.sessions.end_unused(principal_id)
