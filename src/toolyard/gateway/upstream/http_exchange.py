@@ -173,6 +173,10 @@ class Endpoint:
 
     def failure(self, error: NetError) -> UpstreamError:
         """The upstream's error for a failure of the connection."""
+        if isinstance(error, Unreachable) and error.sent:
+            closed = UpstreamIncomplete(f"Upstream {self.upstream_id!r} was closed before it had answered.")
+            closed.repeated = True  # there is nobody to send it to again
+            return closed
         for kind, upstream_error, text in _FAILURES:
             if isinstance(error, kind):
                 failure = upstream_error(f"Upstream {self.upstream_id!r} {text}.")
