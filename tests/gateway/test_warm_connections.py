@@ -15,6 +15,7 @@ from tests.gateway.faults.raw_client import Answer
 from tests.gateway.faults.shop import Shop, opened
 from tests.gateway.rig import a_key
 from toolyard.contract.snapshot import KeyRecord, RateLimit, ServerSpec, Snapshot, ToolRule, UpstreamSpec
+from toolyard.kit.clock import ManualClock
 
 Change = Callable[[Snapshot], dict[str, Any]]
 
@@ -74,6 +75,21 @@ def test_what_is_taken_away_between_two_calls_of_a_connection_is_gone_for_the_se
         assert stage.shop.sold.total() == before
 
     on_stage(scene)
+
+
+@pytest.mark.parametrize("end", ["expires_at", "retires_at"])
+def test_a_key_that_runs_out_while_its_connection_is_open_opens_nothing_more(end: str) -> None:
+    clock = ManualClock()
+
+    async def scene(stage: Stage) -> None:
+        changed(stage, **keys(stage.rig.gateway.holder.current.snapshot, **{end: clock.wall() + 10.0}))
+        wire = await stage.wire(warm=True)
+        clock.advance(9.0)
+        assert await stage.call(wire) == "right"
+        clock.advance(2.0)
+        assert await stage.call(wire) == "!unauthenticated"
+
+    on_stage(scene, clock=clock)
 
 
 def test_a_call_in_flight_ends_well_though_all_that_it_needs_is_taken_away() -> None:

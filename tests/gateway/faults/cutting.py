@@ -24,6 +24,7 @@ from tests.gateway.upstream.leftovers import open_descriptors
 from toolyard.contract.snapshot import RateLimit, ServerSpec, ToolRule, UpstreamSpec
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.interceptors.in_flight import InFlightLimits
+from toolyard.kit.clock import Clock
 
 AT_ONCE = 6
 CONNECTIONS = 12
@@ -195,13 +196,13 @@ def spec(shop: Shop, **more: Any) -> UpstreamSpec:
 
 
 @asynccontextmanager
-async def staged(exchange: Exchange = JSON_ANSWER, **more: Any) -> AsyncIterator[Stage]:
+async def staged(exchange: Exchange = JSON_ANSWER, clock: Clock | None = None, **more: Any) -> AsyncIterator[Stage]:
     key, record = a_key()
     server = LOCKED if exchange.keyed else OPEN
     exchange = replace(exchange, key=key if exchange.keyed else "")
     async with (
         opened(Shop(exchange.upstream)) as shop,
-        running(snapshot(spec(shop, **more), servers=(server,), keys=(record,)), bounds=BOUNDS) as rig,
+        running(snapshot(spec(shop, **more), servers=(server,), keys=(record,)), bounds=BOUNDS, clock=clock) as rig,
     ):
         stage = Stage(rig, shop, exchange)
         await stage.begin()
