@@ -40,7 +40,7 @@ class HeadNotes:
     admission: Any = None
     mirrored: Any = None
     envelope: Any = None
-    plan: Any = None
+    plans: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

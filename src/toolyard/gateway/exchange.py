@@ -100,7 +100,7 @@ class Exchange:
 
     def begin(self, head: Head, body: bytes, sink: Sink) -> Rest:
         """As calling it with one POST of Streamable HTTP, as far as it goes without waiting, and what is left of it."""
-        if head.notes.plan is not None and (trip := self._modern.begin_again(head, body, sink)) is not None:
+        if head.notes.plans and (trip := self._modern.begin_again(head, body, sink)) is not None:
             return trip
         try:
             message = self.read(head, body)

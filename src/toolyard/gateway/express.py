@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Protocol
 
 from toolyard.contract.catalog import Catalog
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import Call, Head, Repeater, Sink, SomeBegun
+from toolyard.gateway.call import Call, ClientGone, Head, Repeater, Sink, SomeBegun
 from toolyard.gateway.interceptors.in_flight import Bulkhead, InFlight, Places, enter_all, leave_all
 from toolyard.gateway.interceptors.rate_limit import RateLimit
 from toolyard.gateway.interceptors.record import Record
@@ -31,10 +31,12 @@ from toolyard.gateway.ride import Conclude, Ride, Rides
 from toolyard.kit.clock import LoopTime
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol.errors import RequestId
+from toolyard.protocol.headers import NAME_HEADER
 from toolyard.protocol.request_ids import is_request_id
 from toolyard.protocol.strict_json import decode, encode
 
 LOOK_AGAIN_S = 0.1
+MOST_PLANS = 64
 _MEMBERS = 4
 _PARAMS = 3
 
@@ -107,8 +109,19 @@ class Express:
         spec = call.serving.spec
         limited = spec.per_key is not None or spec.per_server is not None
         bulkheads = self._in_flight.ways(call, target.upstream_id)
-        head.notes.plan = Plan(
-            self._catalog(), call, target.name, noted[0], entry, repeater, bulkheads, limited, target.timeout_s
+        plans = head.notes.plans
+        if len(plans) >= MOST_PLANS:
+            plans.clear()
+        plans[head.headers.get(NAME_HEADER, "")] = Plan(
+            self._catalog(),
+            _without_content(call),
+            target.name,
+            noted[0],
+            entry,
+            repeater,
+            bulkheads,
+            limited,
+            target.timeout_s,
         )
 
     def begin(self, plan: Plan, head: Head, body: bytes, sink: Sink, owner: Owner) -> Trip | None:
@@ -122,7 +135,7 @@ class Express:
             or self._in_flight.closed
             or not plan.repeater.holds()
         ):
-            head.notes.plan = None
+            head.notes.plans.clear()
             return None
         found = _read(plan, body)
         connection = plan.repeater.take() if found is not None else None
@@ -145,6 +158,16 @@ class Express:
             return self._rate_limit.enter(call)
         except PlatformError:
             return False
+
+
+def _without_content(call: Call) -> Call:
+    """What is kept of the first call: nothing that it said or whom it said it to."""
+    target = call.target and replace(call.target, params={})
+    return replace(call, params={}, target=target, places=None, emit=_nobody, ask=_nobody)
+
+
+async def _nobody(*_: Any, **__: Any) -> Any:
+    raise ClientGone
 
 
 def _read(plan: Plan, body: bytes) -> tuple[RequestId, Json] | None:

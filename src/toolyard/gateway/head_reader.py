@@ -85,6 +85,11 @@ class HeadReader:
             http11 and ("connection" not in headers or "close" not in headers["connection"].lower()),
         )
 
+    def forget(self) -> None:
+        """Remember no lines any more."""
+        self._first = b""
+        self._known = {}
+
     def _read_first(self, line: bytes) -> tuple[str, str, bool]:
         match = _REQUEST_LINE.fullmatch(line)
         if match is None:

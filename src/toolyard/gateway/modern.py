@@ -37,7 +37,7 @@ from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import INTERACTIVE, discover_result, to_client
 from toolyard.protocol.envelope import Envelope, read_envelope
 from toolyard.protocol.errors import InvalidParams, MethodNotFound, RequestId
-from toolyard.protocol.headers import check_request_headers
+from toolyard.protocol.headers import NAME_HEADER, check_request_headers
 from toolyard.protocol.revisions import (
     META_PROTOCOL_VERSION,
     META_SERVER_INFO,
@@ -48,6 +48,9 @@ from toolyard.protocol.revisions import (
 )
 from toolyard.protocol.strict_json import decode, encode
 from toolyard.protocol.tasks import TASK_METHODS
+
+MOST_NOTED = 4096
+"""Bytes of `_meta` that are kept to be known again."""
 
 DISCOVER_TTL_MS = 60_000
 _UPSTREAM, _TICKET = "u", "t"
@@ -109,14 +112,14 @@ class ModernRequests:
         ride = self._rides.begin(call, entered, conclude)
         if ride is None:
             return self._rest(server, call, entered, request, sink)
-        if head.notes.plan is None:
+        if head.headers.get(NAME_HEADER, "") not in head.notes.plans:
             self._express.learn(head, call, request.params.get("arguments"))
         return ride
 
     def begin_again(self, head: Head, body: bytes, sink: Sink) -> Trip | None:
         """Begin a request that is a call in the same words as one before with the same head. None: it has to be read
         as any other; nothing was done."""
-        plan = head.notes.plan
+        plan = head.notes.plans.get(head.headers.get(NAME_HEADER, ""))
         return None if plan is None else self._express.begin(plan, head, body, sink, self)
 
     def finish_again(self, plan: Plan, request_id: RequestId, sink: Sink, result: Json) -> None:
@@ -274,7 +277,7 @@ def _check_headers(server: ServerCatalog, head: Head, request: jsonrpc.Request) 
     say before; only arguments that are mirrored in headers are looked at every time."""
     meta, name = request.params.get("_meta"), request.params.get("name")
     revision = meta.get(META_PROTOCOL_VERSION) if type(meta) is dict else None
-    said = (revision, request.method, name)
+    said = (revision, request.method, name, head.headers.get(NAME_HEADER))
     if request.method == "tools/call" and said == head.notes.mirrored and not server.header_parameters_of(str(name)):
         return
     check_request_headers(head.headers, head.repeated, request, server.header_parameters_of)
@@ -291,7 +294,8 @@ def _envelope(head: Head, request: jsonrpc.Request) -> Envelope:
     envelope = read_envelope(request.params)
     if envelope.revision != MODERN:
         raise unsupported(envelope.revision)
-    head.notes.envelope = (said, envelope)
+    if len(said) <= MOST_NOTED:
+        head.notes.envelope = (said, envelope)
     return envelope
 
 

@@ -87,14 +87,14 @@ class Reception:
     operator: bool
     notes: HeadNotes = field(default_factory=HeadNotes)
 
-    def head(self) -> Head:
-        """What handlers see of one request with this head."""
+    def head(self, changed: Mapping[str, str] | None = None) -> Head:
+        """What handlers see of one request with this head, of which some headers may have `changed`."""
         request, passed = self.request, self.passed
         return Head(
             "websocket" if self.route.websocket else "http",
             request.method,
             passed.path,
-            request.headers,
+            request.headers if changed is None else {**request.headers, **changed},
             request.repeated,
             passed.query,
             passed.server_code,

@@ -28,6 +28,7 @@ from toolyard.gateway.downstream.websocket import WebSocket
 from toolyard.gateway.framing import ChunkedBody, WireLimits, find_head, skip_empty_lines
 from toolyard.gateway.head_reader import HeadReader, RequestHead
 from toolyard.gateway.http_sink import HttpSink, encode_answer
+from toolyard.gateway.known_heads import KnownHead, KnownHeads
 from toolyard.gateway.outflow import Outflow
 from toolyard.gateway.reception import Listener, Peer, Reception, receive
 from toolyard.gateway.refusals import (
@@ -50,8 +51,8 @@ _HEAD_END: Final = b"\r\n\r\n"
 _RESERVED: Final = 16
 _RESERVED_S: Final = 1.0
 """Connections above the limit, for probes and metrics alone, and how long each may think before it says which."""
-_MAX_KNOWN = 8
-_MAX_KNOWN_BYTES = 4096
+_FORGET_S: Final = 2.0
+"""A connection that is idle for so long forgets what it has read, so that it costs nothing but itself."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -134,7 +135,7 @@ class WireProtocol(asyncio.Protocol):
         self._principal: Principal | None = None
         self._held_until = -math.inf
         self._underway: Underway | None = None
-        self._known: dict[bytes, Reception] = {}
+        self._heads = KnownHeads()
 
     @property
     def closing(self) -> bool:
@@ -226,30 +227,25 @@ class WireProtocol(asyncio.Protocol):
             self._refuse(refusal)
 
     def _take_known(self, data: bytes) -> bool:
-        """Begin a request that came whole and in one piece, and whose head is, byte for byte, one that this connection
-        sent before: it was judged then, and so was what its length allows. (Measured: a tenth of a plain call.)"""
+        """Begin a request that came whole and in one piece, if its head is known (`known_heads`)."""
         end = data.find(_HEAD_END) + 4
-        reception = self._known.get(data[:end])
-        if reception is None or self._state is not _State.HEAD or len(data) - end != reception.request.length:
+        known = self._heads.find(data[:end]) if self._state is _State.HEAD else None
+        if known is None or len(data) - end != known.length:
             return False
-        self._request = reception.request
-        self._keep_alive = reception.request.keep_alive
-        head = reception.head()
-        refusal = self._admit(reception, head)
-        if refusal is None:
-            self._dispatch(reception, head, data[end:])
-        else:
-            self._buffer += data[end:]
-            self._answer_now(refusal, reception.headers)
+        self._begin_known(known, data[end:])
         return True
 
-    def _remember(self, raw: bytes, reception: Reception) -> None:
-        length = reception.request.length
-        if length is None or len(raw) + length > _MAX_KNOWN_BYTES or reception.route.websocket:
-            return
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-        self._known[raw] = reception
+    def _begin_known(self, known: KnownHead, body: bytes) -> None:
+        reception = known.reception
+        self._request = None
+        self._keep_alive = reception.request.keep_alive
+        head = reception.head(known.changed)
+        refusal = self._admit(reception, head)
+        if refusal is None:
+            self._dispatch(reception, head, body)
+        else:
+            self._request = reception.request
+            self._answer_now(refusal, reception.headers, whole=True)
 
     def _read_head(self) -> None:
         buffer = self._buffer
@@ -267,7 +263,13 @@ class WireProtocol(asyncio.Protocol):
         raw = bytes(buffer[:end])
         del buffer[:end]
         self._scanned = 0
-        reception = self._known.get(raw) or self._receive(raw)
+        known = self._heads.find(raw)
+        if known is not None and len(buffer) >= known.length:
+            body = bytes(buffer[: known.length])
+            del buffer[: known.length]
+            self._begin_known(known, body)
+            return
+        reception = self._receive(raw)
         if isinstance(reception, Answer):
             self._answer_now(reception)
         else:
@@ -279,7 +281,7 @@ class WireProtocol(asyncio.Protocol):
         self._keep_alive = request.keep_alive
         reception = receive(request, self._listener, self._peer, self._service.routes, self._limits)
         if not isinstance(reception, Answer):
-            self._remember(raw, reception)
+            self._heads.remember(raw, reception)
         return reception
 
     def _begin(self, reception: Reception, raw: bytes) -> None:
@@ -384,9 +386,10 @@ class WireProtocol(asyncio.Protocol):
             self._keep_alive = False
         self._answer_now(error_answer(refusal, refusal.headers))
 
-    def _answer_now(self, answer: Answer, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Answer without a handler; then go on if nothing of the request is left to read, else close."""
-        self._keep_alive = not self.closing and self._skip_body()
+    def _answer_now(self, answer: Answer, headers: tuple[tuple[str, str], ...] = (), *, whole: bool = False) -> None:
+        """Answer without a handler; then go on if nothing of the request is left to read (it was `whole`), else
+        close."""
+        self._keep_alive = not self.closing and (whole or self._skip_body())
         bodyless = self._request is not None and self._request.method == "HEAD"
         self._out.write(b"".join(encode_answer(answer, headers, close=not self._keep_alive, bodyless=bodyless)))
         if self._keep_alive:
@@ -558,6 +561,9 @@ class WireProtocol(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Look at every deadline of this connection."""
         if self._state is _State.HEAD and now < self._deadline:
+            if self._heads and self._deadline - now < self._limits.idle_s - _FORGET_S:
+                self._heads.clear()
+                self._reader.forget()
             return
         if self._out.tick(now) >= self._limits.write_stall_s:
             self._transport.abort()
