@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.gateway.faults.cutting import JSON_ANSWER, OFTEN, STREAM, Stage, on_stage
-from tests.gateway.faults.raw_client import Answer
+from tests.gateway.faults.raw_client import Answer, http_request
 from tests.gateway.faults.shop import Shop, opened
-from tests.gateway.rig import a_key
+from tests.gateway.rig import a_key, modern_request
 from toolyard.contract.snapshot import KeyRecord, RateLimit, ServerSpec, Snapshot, ToolRule, UpstreamSpec
 from toolyard.kit.clock import ManualClock
 
@@ -196,6 +196,35 @@ def test_a_body_is_judged_anew_under_a_head_that_was_seen_before(name: str) -> N
             assert await stage.call(wire) == "right"
 
     on_stage(scene)
+
+
+def test_an_argument_that_is_mirrored_in_the_head_is_compared_every_time() -> None:
+    async def scene(stage: Stage) -> None:
+        wire = await stage.wire(warm=True)
+        for region, status in (("north", 200), ("north", 200), ("north", 200), ("south", 400), ("north", 200)):
+            token = stage.token()
+            params = {"name": "ship", "arguments": {"token": token, "region": region}}
+            headers, body = modern_request("tools/call", params, request_id=1)
+            await wire.send(http_request({**headers, **stage.exchange.headers, "Mcp-Param-Region": "north"}, body))
+            answer = await wire.answer()
+            assert (answer.status, stage.shop.sold[token]) == (status, int(status == 200))
+
+    on_stage(scene)
+
+
+def test_a_call_that_its_server_has_too_many_of_costs_its_key_nothing() -> None:
+    clock = ManualClock()
+
+    async def scene(stage: Stage) -> None:
+        wire = await stage.wire(warm=True)
+        changed(stage, **server(per_key=RateLimit(0.001, 3.0), per_server=RateLimit(60.0, 1.0)))
+        said = []
+        for seconds in (0.0, 0.0, 0.0, 1.0, 1.0, 1.0):
+            clock.advance(seconds)
+            said.append(await stage.call(wire))
+        assert said == ["right", "!rate_limited", "!rate_limited", "right", "right", "!rate_limited"]
+
+    on_stage(scene, clock=clock)
 
 
 @pytest.mark.parametrize("exchange", [JSON_ANSWER, STREAM], ids=lambda exchange: exchange.name)

@@ -28,6 +28,8 @@ TOOLS = [
     {"name": name, "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": name == "look"}}
     for name in ("sell", "hasty", "look")
 ]
+REGION = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
+TOOLS.append({"name": "ship", "inputSchema": REGION})
 
 
 def head(length: int, *more: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from toolyard.contract.catalog import Catalog
 from toolyard.contract.snapshot import RateLimit as Limit
@@ -67,8 +67,9 @@ class RateLimit(Judge):
             if wait_s:
                 raise RateLimited(wait_s)
             return wait_s is not None
-        for key, limit in calls:
-            self._take(key, limit)
+        wait_s = self.take_all(calls)
+        if wait_s > 0:
+            raise RateLimited(wait_s)
         return True
 
     async def wait(self, call: Call) -> None:
@@ -82,15 +83,22 @@ class RateLimit(Judge):
             if wait_s > 0:
                 raise RateLimited(wait_s)
 
-    def _take(self, key: tuple[str, str], limit: Limit) -> None:
-        wait_s = self.take(key, limit)
-        if wait_s > 0:
-            raise RateLimited(wait_s)
-
     def take(self, key: tuple[str, str], limit: Limit) -> float:
         """Take one call of a bucket: 0.0, or the seconds until there will be one."""
         now = self._clock.monotonic()
         return self._bucket(key, limit, now).take(limit, now)
+
+    def take_all(self, calls: Sequence[BucketCall]) -> float:
+        """Take one call of each bucket, or of none: 0.0, or the seconds until there will be one. So a call that its
+        server has too many of costs its key nothing, however often it is tried."""
+        now = self._clock.monotonic()
+        for number, (key, limit) in enumerate(calls):
+            wait_s = self._bucket(key, limit, now).take(limit, now)
+            if wait_s > 0:
+                for taken, _ in calls[:number]:
+                    self._buckets[taken].tokens += 1.0
+                return wait_s
+        return 0.0
 
     def take_lot(self, key: tuple[str, str], limit: Limit, size: int) -> tuple[float, int]:
         """Take several calls of a bucket for another process: see `Bucket.take_lot`."""

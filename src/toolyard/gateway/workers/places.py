@@ -137,7 +137,7 @@ class Places:
     def take_calls_here(self, calls: Sequence[BucketCall]) -> float | None:
         """Take one call of each bucket: worker 0 of its own count, the others of the lots they have."""
         if self._tally is not None:
-            return next((wait_s for call in calls if (wait_s := self._gateway.rate_limit.take(*call)) > 0), 0.0)
+            return self._gateway.rate_limit.take_all(calls)
         lots = self._lots
         if not all(lots.get(call) for call in calls):
             return None
