@@ -14,7 +14,7 @@ from toolyard.gateway.call import Answer, Head
 from toolyard.gateway.http_sink import HttpSink
 from toolyard.kit.clock import ManualClock
 
-NOBODY = AdmissionLimits(few=0, per_turn=0, wait_s=0.03)
+NOBODY = AdmissionLimits(few=0, per_turn=0, wait_s=0.03, burst_s=0.0)
 PROBE = route("/health", echo, "GET", limit="probe")
 
 
@@ -227,6 +227,54 @@ def test_callers_take_turns_however_much_one_of_them_sends() -> None:
     asyncio.run(scene())
 
 
+def test_a_burst_is_worked_off_and_a_crowd_that_stays_is_refused() -> None:
+    clock, noted = ManualClock(0.0), list[str]()
+
+    async def scene() -> None:
+        limits = AdmissionLimits(few=0, per_turn=0, wait_s=1.0, burst_s=10.0)
+        admission = Admission(limits, clock.monotonic, lambda _count: None)
+        first, second, third = (Comer(name, noted.append) for name in ("first", "second", "third"))
+        assert not admission.admits(first)
+        clock.advance(9.0)
+        await asyncio.sleep(0.01)
+        assert noted == []
+        clock.advance(2.5)
+        await within(until(lambda: noted == ["first refused"]))
+        assert not admission.admits(second)  # the same crowd: it was away for less than a burst
+        clock.advance(1.5)
+        await within(until(lambda: noted == ["first refused", "second refused"]))
+        clock.advance(11.0)
+        assert not admission.admits(third)
+        clock.advance(1.5)
+        await asyncio.sleep(0.01)
+        assert len(noted) == 2
+        admission.forget(third)
+
+    asyncio.run(scene())
+
+
+def test_where_calls_are_heavy_a_turn_begins_fewer_of_them() -> None:
+    clock, begun = ManualClock(0.0), list[str]()
+    turns: list[int] = []
+
+    def work(name: str) -> None:
+        begun.append(name)
+        clock.advance(0.02)
+
+    async def scene() -> None:
+        limits = AdmissionLimits(few=0, per_turn=8, turn_s=0.01, wait_s=100.0)
+        admission = Admission(limits, clock.monotonic, lambda _count: None)
+        for number in range(40):
+            admission.admits(Comer(str(number), work))
+        while admission.waiting:
+            before = len(begun)
+            await asyncio.sleep(0)
+            turns.append(len(begun) - before)
+        assert turns[:5] == [8, 4, 2, 1, 1]
+
+    asyncio.run(scene())
+
+
 def test_while_somebody_waits_nobody_passes_though_few_run() -> None:
     begun = list[str]()
 
@@ -248,7 +296,9 @@ def test_who_waited_too_long_is_refused_and_the_later_ones_are_begun() -> None:
     clock, noted = ManualClock(0.0), list[str]()
 
     async def scene() -> None:
-        admission = Admission(AdmissionLimits(few=0, per_turn=0, wait_s=1.0), clock.monotonic, lambda _count: None)
+        admission = Admission(
+            AdmissionLimits(few=0, per_turn=0, wait_s=1.0, burst_s=0.0), clock.monotonic, lambda _count: None
+        )
         early, late = Comer("early", noted.append), Comer("late", noted.append)
         assert not admission.admits(early)
         clock.advance(0.9)

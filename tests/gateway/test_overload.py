@@ -43,13 +43,14 @@ def after(overload: Overload, *lags_s: float) -> int:
     return overload.level
 
 
-def test_one_late_turn_strains_late_turns_in_a_row_overload_and_time_heals() -> None:
+def test_late_turns_one_after_the_other_strain_many_of_them_overload_and_time_heals() -> None:
     told: list[bool] = []
-    overload = Overload(OverloadLimits(looks=3, hold_looks=20), Memory())
+    overload = Overload(OverloadLimits(strained_looks=2, overloaded_looks=5, hold_looks=20), Memory())
     overload.on_closed.append(told.append)
-    assert after(overload, IN_TIME_S) == CALM
+    assert after(overload, IN_TIME_S, LATE_S, IN_TIME_S, LATE_S) == CALM
     assert after(overload, LATE_S) == STRAINED
-    assert after(overload, LATE_S, LATE_S) == OVERLOADED
+    assert after(overload, LATE_S, LATE_S) == STRAINED
+    assert after(overload, LATE_S) == OVERLOADED
     assert told == [True]
     assert after(overload, *[IN_TIME_S] * 19) == OVERLOADED
     assert after(overload, IN_TIME_S, IN_TIME_S) == CALM
@@ -97,7 +98,7 @@ def test_a_strained_gateway_takes_calls_and_nothing_that_stays() -> None:
         session = await rig.initialize()
         listening = await rig.open("POST", "/mcp", *modern_request("subscriptions/listen", LISTEN))
         assert (await listening.message())["method"] == "notifications/subscriptions/acknowledged"
-        rig.gateway.overload.looked(LATE_S)
+        after(rig.gateway.overload, LATE_S, LATE_S)
         refused = await rig.modern("subscriptions/listen", LISTEN)
         assert (refused.status, refused.error["data"]["reason"]) == (503, "overloaded")
         assert refused.headers["retry-after"] == "1"
@@ -114,8 +115,7 @@ def test_an_overloaded_gateway_begins_no_call_on_any_connection_and_answers_prob
     async def scene(rig: Rig) -> None:
         rig.gateway.overload.on_closed.append(rig.server.admission.set_closed)
         session = await rig.initialize()
-        for _ in range(3):
-            rig.gateway.overload.looked(LATE_S)
+        after(rig.gateway.overload, *[LATE_S] * 8)
         refused = await rig.modern("tools/call", ADD)
         assert (refused.status, refused.headers["retry-after"]) == (503, "1")
         assert json.loads(refused.body)["error"]["code"] == "overloaded"

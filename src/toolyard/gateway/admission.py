@@ -3,11 +3,12 @@
 Theory of operation. A gateway that begins everything it reads serves nothing in the end: all it can do goes into
 beginnings (decision 0014 has the figures). So a request is begun only when the loop has room for it, which is decided
 before a byte of it is parsed. While few requests run, nothing is decided at all: the connection compares two numbers.
-Beyond that each turn of the loop begins at most `per_turn` requests; the rest wait on their connections, unread. Turns
-stay short, whatever comes, and the loop never idles while something waits. Those who wait are begun in the order in
-which they came, one of each caller in turn, so that a caller who sends much waits behind itself. Whoever has waited
-`wait_s` is refused with what else has come on its connection meanwhile: a client is told soon, and a connection that
-sends without end costs a few wake-ups a second instead of one for each request.
+Beyond that each turn of the loop begins at most `per_turn` requests, fewer if turns get long; the rest wait on their
+connections, unread. So turns stay short, whatever comes, and the loop never idles while something waits. Those who wait
+are begun in the order in which they came, one of each caller in turn, so that a caller who sends much waits behind
+itself. A burst is worked off. In a crowd that stays, whoever has waited `wait_s` is refused with what else has come on
+its connection meanwhile: a client is told soon, and a connection that sends without end costs a few wake-ups a second
+instead of one for each request.
 
 Refusing has to be much cheaper than serving. The heads of refused requests are remembered with the length of their
 bodies, learnt by the strict reader, so that the same head again is recognised and skipped without being read.
@@ -16,6 +17,7 @@ bodies, learnt by the strict reader, so that the same head again is recognised a
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,11 +32,15 @@ _MAX_KNOWN_BYTES: Final = 2048
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
     """`few`: so many requests may run before anything is decided. `per_turn`: so many more are begun in one turn of the
-    loop. `wait_s`: how long the others wait before they are refused."""
+    loop, down to one when turns take longer than `turn_s`. `wait_s`: how long the others wait before they are refused,
+    once somebody has been waiting for `burst_s` without a pause of that length: a burst is worked off, a crowd that
+    stays is not."""
 
     few: int = 16
     per_turn: int = 16
+    turn_s: float = 0.01
     wait_s: float = 0.03
+    burst_s: float = 0.2
 
 
 class Comer(Protocol):
@@ -67,7 +73,8 @@ class Admission:
     """The door of one server. `refused` is told how many requests were refused."""
 
     __slots__ = (
-        "_few",
+        "_calm_since",
+        "_crowd_since",
         "_known",
         "_left",
         "_limits",
@@ -75,6 +82,8 @@ class Admission:
         "_overdue",
         "_queues",
         "_refused",
+        "_share",
+        "_turned_at",
         "_waiting",
         "closed",
         "crowded",
@@ -91,7 +100,13 @@ class Admission:
         self._limits = limits
         self._now = now
         self._refused = refused
+        self._share = limits.per_turn
+        """How many requests one turn begins now."""
         self._left = 0
+        """How many more this turn may begin."""
+        self._turned_at = -math.inf
+        self._crowd_since = self._calm_since = -math.inf
+        """When the crowd began that is here or was here last, and when it was gone."""
         self.crowded = False
         """Others came in this turn of the loop, or wait, while more than a few run."""
         self._waiting: OrderedDict[Comer, tuple[float, str]] = OrderedDict()
@@ -125,7 +140,10 @@ class Admission:
         if not self.crowded:
             self.crowded = True
             self.few = 0
-            self._left = self._limits.per_turn
+            self._turned_at = now = self._now()
+            if now - self._calm_since > self._limits.burst_s:
+                self._crowd_since = now
+            self._left = self._share
             asyncio.get_running_loop().call_soon(self._turn)
         if self.closed or comer.was_held():
             self._overdue[comer] = None
@@ -151,8 +169,9 @@ class Admission:
     def _turn(self) -> None:
         """Once in each turn of the loop while something waits: refuse who waited long, begin the next."""
         try:
+            self._measure_turn()
             self._refuse_overdue()
-            self._left = self._limits.per_turn
+            self._left = self._share
             while self._left and self._queues:
                 self._left -= 1
                 caller, queue = self._queues.popitem(last=False)
@@ -166,7 +185,16 @@ class Admission:
             if self.crowded:
                 asyncio.get_running_loop().call_soon(self._turn)
             else:
+                self._calm_since = self._now()
                 self._set_few()
+
+    def _measure_turn(self) -> None:
+        now = self._now()
+        if now - self._turned_at > self._limits.turn_s:
+            self._share = max(min(1, self._limits.per_turn), self._share // 2)
+        elif self._share < self._limits.per_turn:
+            self._share += 1
+        self._turned_at = now
 
     def _refuse_overdue(self) -> None:
         """Refuse those whose time was up in the last turn. Those whose time is up now are read once more until the
@@ -175,7 +203,10 @@ class Admission:
         refused = sum([comer.refuse() for comer in overdue])
         if refused:
             self._refused(refused)
-        since_then = self._now() - (0.0 if self.closed else self._limits.wait_s)
+        now = self._now()
+        if now < self._crowd_since + self._limits.burst_s and not self.closed:
+            return
+        since_then = now - (0.0 if self.closed else self._limits.wait_s)
         while self._waiting:
             comer, (since, caller) = next(iter(self._waiting.items()))
             if since > since_then:

@@ -32,11 +32,13 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 @dataclass(frozen=True, slots=True)
 class OverloadLimits:
-    """`lag_s`: what counts as late; `looks`: so often late one after the other is overload; `hold_looks`: how long a
-    level holds. `memory_bytes` is what the process may have (0: unknown), the shares are those of the two levels."""
+    """`lag_s`: what counts as late. So often late one after the other (looks are 50 ms apart, and as late as they are)
+    is a strain, or overload; one long turn is neither. `hold_looks`: how long a level holds. `memory_bytes` is what
+    the process may have (0: unknown), the shares are those of the two levels."""
 
     lag_s: float = 0.1
-    looks: int = 3
+    strained_looks: int = 2
+    overloaded_looks: int = 8
     hold_looks: int = 10
     memory_bytes: int = 0
     strained_share: float = 0.85
@@ -62,8 +64,8 @@ class Overload:
         limits = self._limits
         self._looks += 1
         self._late = self._late + 1 if lag_s > limits.lag_s else 0
-        if self._late:
-            self._hold(OVERLOADED if self._late >= limits.looks else STRAINED)
+        if self._late >= limits.strained_looks:
+            self._hold(OVERLOADED if self._late >= limits.overloaded_looks else STRAINED)
         if limits.memory_bytes and self._looks % _LOOKS_AT_MEMORY == 1:
             self._look_at_memory(limits)
         level = max((level for level, until in self._held.items() if self._looks < until), default=CALM)

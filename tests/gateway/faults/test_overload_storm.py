@@ -17,7 +17,7 @@ from toolyard.gateway.overload import resident_bytes
 
 PATIENCE_S = 60.0
 CLIENTS, EACH = 40, 60
-NARROW = WireLimits(admission=AdmissionLimits(few=2, per_turn=2, wait_s=0.002))
+NARROW = WireLimits(admission=AdmissionLimits(few=2, per_turn=2, wait_s=0.002, burst_s=0.0))
 MIB = 1024 * 1024
 
 
