@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -18,6 +18,7 @@ from websockets.exceptions import (
     InvalidStatus,
     WebSocketException,
 )
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from toolyard.net.dial import open_socket, translated_errors
@@ -68,6 +69,26 @@ class WebSocketChannel:
             await self._connection.send(message, text=True)
         except ConnectionClosed as error:
             raise _ended(error) from error
+
+    @property
+    def has_room(self) -> bool:
+        """The channel is open and nothing waits to be written."""
+        transport = self._connection.transport
+        is_open = self._connection.state is State.OPEN and not transport.is_closing()
+        return is_open and not transport.get_write_buffer_size()
+
+    def offer(self, message: bytes) -> bool:
+        """As `send`, if that need not wait; False: nothing was sent. An end of the channel is told by `receive`.
+
+        `send` writes in its first step and waits only for what it has written to leave; the next `send` waits for that,
+        too."""
+        if not self.has_room:
+            return False
+        sending = self._connection.send(message, text=True)
+        with suppress(StopIteration, ConnectionClosed):
+            sending.send(None)
+        sending.close()
+        return True
 
     async def receive(self) -> bytes | None:
         """The next message's bytes, or None when the peer has closed properly. Raises Incomplete, TooLarge."""

@@ -174,6 +174,20 @@ def test_notifications_above_a_mebibyte_do_not_wait_in_memory() -> None:
     run_clean(whole)
 
 
+class Inbox:
+    """What a channel hands over, to be waited for."""
+
+    def __init__(self, channel: ChildChannel) -> None:
+        self._come: asyncio.Queue[bytes | ChannelClosed] = asyncio.Queue()
+        channel.listen(self._come.put_nowait, self._come.put_nowait)
+
+    async def receive(self) -> bytes:
+        come = await self._come.get()
+        if isinstance(come, ChannelClosed):
+            raise come
+        return come
+
+
 def command(script: str) -> Command:
     return Command("x", ("/bin/sh", "-c", script), {"PATH": "/usr/bin:/bin"}, None)
 
@@ -182,9 +196,10 @@ def command(script: str) -> Command:
 def test_what_a_child_wrote_before_it_ended_is_still_received(plain: bool) -> None:
     async def whole() -> None:
         child = await start_child(command("""printf '{"n":1}\\n{"n":2}\\nhello\\n{"n":'; echo bye >&2; exit 7"""))
-        assert [json.loads(await child.receive()) for _ in range(2)] == [{"n": 1}, {"n": 2}]
+        inbox = Inbox(child)
+        assert [json.loads(await inbox.receive()) for _ in range(2)] == [{"n": 1}, {"n": 2}]
         with pytest.raises(ChannelClosed, match="exit code 7"):
-            await child.receive()
+            await inbox.receive()
         with pytest.raises(ChannelClosed):
             child.offer(b"{}")
         assert child.diagnosis() == "bye\n"
@@ -201,11 +216,12 @@ def test_a_message_may_have_four_mebibytes_and_no_more(extra: int, fits: bool) -
         size = MAX_LINE_BYTES + extra
         script = f"""printf '{{"x":"'; head -c {size - 8} /dev/zero | tr '\\0' y; printf '"}}\\n'; sleep 60"""
         child = await start_child(command(script))
+        inbox = Inbox(child)
         if fits:
-            assert len(await child.receive()) == size
+            assert len(await inbox.receive()) == size
         else:
             with pytest.raises(ChannelClosed) as caught:
-                await child.receive()
+                await inbox.receive()
             assert caught.value.failure is UpstreamTooLarge
         await child.aclose()
 
@@ -215,7 +231,8 @@ def test_a_message_may_have_four_mebibytes_and_no_more(extra: int, fits: bool) -
 def test_the_children_can_open_their_streams_by_name() -> None:
     async def whole() -> None:
         child = await start_child(command("""echo '{"a":1}' > /dev/stdout; echo words > /dev/stderr; read line"""))
-        assert await child.receive() == b'{"a":1}'
+        inbox = Inbox(child)
+        assert await inbox.receive() == b'{"a":1}'
         await child.aclose()
         assert child.diagnosis() == "words\n"
 
@@ -225,10 +242,11 @@ def test_the_children_can_open_their_streams_by_name() -> None:
 def test_closing_is_quick_for_a_child_that_ends_with_its_input() -> None:
     async def whole() -> ChildChannel:
         child = await start_child(command("""echo '{}'; while read line; do echo "$line"; done"""))
-        await child.receive()
+        inbox = Inbox(child)
+        await inbox.receive()
         assert child.offer(b'{"last":1}')
         await asyncio.gather(child.aclose(), child.aclose())
-        assert await child.receive() == b'{"last":1}'
+        assert await inbox.receive() == b'{"last":1}'
         return child
 
     child = run_clean(whole)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.gateway import stateful_server
+from tests.gateway.upstream.at_once import StdioAtOnce, WebSocketAtOnce
 from tests.gateway.upstream.callers import Caller, RecordedEvents, said
 from tests.gateway.upstream.fake_http_upstream import Legacy, Reply, Request, error, result, serving, text
 from tests.gateway.upstream.fake_sockets import Broken, Script, Send, SseServer, websocket_server
@@ -37,6 +38,14 @@ class NoWait:
 
     def uniform(self, low: float, high: float) -> float:
         return low
+
+
+@pytest.fixture(autouse=True, params=["waited-for", "begun"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which a request goes its way."""
+    if request.param == "begun":
+        monkeypatch.setitem(globals(), "StdioUpstream", StdioAtOnce)
+        monkeypatch.setitem(globals(), "McpWebSocketUpstream", WebSocketAtOnce)
 
 
 @dataclass

@@ -27,6 +27,7 @@ from toolyard.kit.clock import ManualClock, SystemClock
 from toolyard.kit.secret import Secret
 from toolyard.protocol.errors import RelayedError
 
+from .at_once import StdioAtOnce
 from .callers import Caller, RecordedEvents, said
 from .leftovers import alive, eventually, run_clean
 
@@ -39,6 +40,13 @@ class NoWait:
 
     def uniform(self, low: float, high: float) -> float:
         return low
+
+
+@pytest.fixture(autouse=True, params=["waited-for", "begun"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which a request goes its way."""
+    if request.param == "begun":
+        monkeypatch.setitem(globals(), "StdioUpstream", StdioAtOnce)
 
 
 def spec(*arguments: str, **more: Any) -> UpstreamSpec:
@@ -529,7 +537,7 @@ def test_nothing_survives_a_gateway_that_is_killed(tmp_path: Path) -> None:
         "async def main():\n"
         f"    spec = UpstreamSpec(id='x', kind='mcp-stdio', command=(sys.executable, {TREE!r}))\n"
         "    child = await start_child(Command.of(spec))\n"
-        "    print((await child.receive()).decode(), flush=True)\n"
+        "    child.listen(lambda line: print(line.decode(), flush=True), lambda end: None)\n"
         "    await asyncio.sleep(600)\n"
         "asyncio.run(main())\n"
     )

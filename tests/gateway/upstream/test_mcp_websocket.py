@@ -22,6 +22,7 @@ from toolyard.kit.clock import SystemClock
 from toolyard.kit.secret import Secret
 from toolyard.net.errors import EgressDenied, InvalidUrl
 
+from .at_once import WebSocketAtOnce
 from .callers import Caller, RecordedEvents
 from .fake_sockets import Script, websocket_server
 from .leftovers import run_clean
@@ -32,6 +33,13 @@ class NoWait:
 
     def uniform(self, low: float, high: float) -> float:
         return low
+
+
+@pytest.fixture(autouse=True, params=["waited-for", "begun"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which a request goes its way."""
+    if request.param == "begun":
+        monkeypatch.setitem(globals(), "McpWebSocketUpstream", WebSocketAtOnce)
 
 
 def drive(use: Callable[[McpWebSocketUpstream, Script], Awaitable[None]], era: str = "legacy") -> None:

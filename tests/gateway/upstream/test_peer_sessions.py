@@ -19,6 +19,7 @@ from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamInvalid, Upst
 from toolyard.gateway.upstream.mcp_stdio import StdioUpstream
 from toolyard.kit.clock import ManualClock
 
+from .at_once import StdioAtOnce
 from .callers import Caller, RecordedEvents, said
 from .leftovers import alive, eventually, run_clean
 
@@ -31,6 +32,13 @@ class NoWait:
 
     def uniform(self, low: float, high: float) -> float:
         return low
+
+
+@pytest.fixture(autouse=True, params=["waited-for", "begun"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which a request goes its way."""
+    if request.param == "begun":
+        monkeypatch.setitem(globals(), "StdioUpstream", StdioAtOnce)
 
 
 class Rig:

@@ -1,9 +1,10 @@
 """A child process as a channel: one JSON message a line on its standard input and output.
 
 The child runs under a keeper (`keeper.py`), which takes its whole process tree down. What the child writes is bounded:
-a line at 4 MiB (more ends the child), messages not yet taken at 1 MiB (then reading pauses, and the pipe fills), its
-standard error at the last 64 KiB (always drained; a flood is slowed down, never stopped). What is not a JSON object on
-a line of its own is skipped and counted. Messages offered within one turn of the loop are written by one system call.
+a line at 4 MiB (more ends the child), messages not yet taken at what one read brings (reading pauses meanwhile, and the
+pipe fills), its standard error at the last 64 KiB (always drained; a flood is slowed down, never stopped). What is not
+a JSON object on a line of its own is skipped and counted. Messages offered within one turn of the loop are written by
+one system call.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from toolyard.gateway.upstream.channel import ChannelClosed
+from toolyard.gateway.upstream.channel import MAX_AT_ONCE, ChannelClosed, Ended, Take
 from toolyard.gateway.upstream.child_process import Command, KeptProcess
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamExited, UpstreamTooLarge
 from toolyard.gateway.upstream.lines import Lines, LineTooLongError
 from toolyard.gateway.upstream.stderr_ring import StderrRing
 
-MAX_WAITING_BYTES = 1024 * 1024
 MAX_UNWRITTEN_BYTES = 1024 * 1024
 STDERR_BURST_BYTES = 256 * 1024
 STDERR_PAUSE_S = 0.05
@@ -49,9 +49,9 @@ class ChildChannel:
         self._stderr = StderrRing(command.name, command.secrets)
         self._stderr_bytes = 0
         self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
         self._reading_paused = False
-        self._receiver: asyncio.Future[None] | None = None
+        self._take: Take | None = None
+        self._ended: Ended | None = None
         self._unwritten: list[bytes] = []
         self._unwritten_bytes = 0
         self._writing_paused = False
@@ -78,6 +78,10 @@ class ChildChannel:
 
     # -- the channel ---------------------------------------------------------------------------------------------------
 
+    @property
+    def takes_at_once(self) -> bool:
+        return not (self._closed or self._input_ended or self._writing_paused)
+
     def offer(self, message: bytes) -> bool:
         if self._closed or self._input_ended:
             raise ChannelClosed(self._reason or "it takes no more input", self._failure)
@@ -97,18 +101,9 @@ class ChildChannel:
             self._senders.append(sender)
             await sender
 
-    async def receive(self) -> bytes:
-        while not self._waiting:
-            if self._closed:
-                raise ChannelClosed(self._reason, self._failure)
-            self._receiver = self._loop.create_future()
-            await self._receiver
-        line = self._waiting.popleft()
-        self._waiting_bytes -= len(line)
-        if self._reading_paused and not self._waiting:
-            self._reading_paused = False
-            self._stdout.resume_reading()
-        return line
+    def listen(self, take: Take, ended: Ended) -> None:
+        self._take, self._ended = take, ended
+        self._loop.call_soon(self._hand_over)
 
     def diagnosis(self) -> str:
         return self._stderr.text()
@@ -138,14 +133,10 @@ class ChildChannel:
             stripped = line.strip()
             if stripped.startswith(b"{"):
                 self._waiting.append(stripped)
-                self._waiting_bytes += len(stripped)
             elif stripped:
                 self.junk_lines += 1
-        if self._waiting_bytes > MAX_WAITING_BYTES and not self._reading_paused:
-            self._reading_paused = True
-            self._stdout.pause_reading()
-        if self._waiting:
-            self._wake_receiver()
+        if self._waiting and not self._reading_paused:
+            self._hand_over()
 
     def take_errors(self, data: bytes) -> None:
         self._stderr.feed(data)
@@ -182,6 +173,22 @@ class ChildChannel:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
+    def _hand_over(self) -> None:
+        """Give on what was read. While there is more than goes in one turn of the loop, nothing more is read."""
+        take, waiting = self._take, self._waiting
+        if take is None:
+            return
+        for _ in range(min(MAX_AT_ONCE, len(waiting))):
+            take(waiting.popleft())
+        if waiting:
+            self._loop.call_soon(self._hand_over)
+        elif self._closed and self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended(ChannelClosed(self._reason, self._failure))
+        if bool(waiting) is not self._reading_paused and not self._closed:
+            self._reading_paused = bool(waiting)
+            (self._stdout.pause_reading if waiting else self._stdout.resume_reading)()
+
     def _flush(self) -> None:
         if not self._unwritten:
             return
@@ -203,7 +210,7 @@ class ChildChannel:
             self.give_up()
 
     def _finish_when_taken(self) -> None:
-        if self._reading_paused and not self._closed:
+        if self._waiting and not self._closed:
             self._loop.call_later(LAST_WORDS_S, self._finish_when_taken)
         else:
             self.give_up()
@@ -226,17 +233,13 @@ class ChildChannel:
         self._closed = True
         self._input_ended = True
         self._wake_senders()
-        self._wake_receiver()
+        self._loop.call_soon(self._hand_over)
         self._process.let_go()
         for transport in self._transports:
             if transport is not self._stdin:
                 transport.close()
             elif not self._input_closed:
                 transport.abort()
-
-    def _wake_receiver(self) -> None:
-        if self._receiver is not None and not self._receiver.done():
-            self._receiver.set_result(None)
 
     def _wake_senders(self) -> None:
         senders, self._senders = self._senders, []

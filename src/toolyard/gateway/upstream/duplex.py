@@ -9,6 +9,7 @@ from toolyard.contract.definitions import Era, Json, Observation
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Begun, Call, UpstreamEvents
 from toolyard.gateway.upstream.asking import legacy_capabilities
+from toolyard.gateway.upstream.duplex_begun import BegunRequest
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamExited, UpstreamIncomplete
 from toolyard.gateway.upstream.http_tools import KnownTools
 from toolyard.gateway.upstream.observe import observe_all
@@ -55,9 +56,36 @@ class DuplexUpstream:
         return in_time and (not error.may_have_run or self._tools.repeatable(method, params))
 
     def begin(self, call: Call, method: str, params: Json) -> Begun | None:
-        """Never at once."""
-        del call, method, params
-        return None
+        """Send one request for `call` at once, if its session is open, its turn there and its channel free."""
+        if call.input_responses is not None or call.upstream_state is not None:
+            return None
+        session = self._pool.lend(call)
+        if session is None:
+            return None
+        pending = session.begin(call, method, params)
+        if pending is None:
+            self._pool.release(session, call)
+            return None
+        return BegunRequest(self, session, call, params, pending)
+
+    async def go_on(self, begun: BegunRequest) -> Json:
+        """The result of a request that was begun, as `request` would give it."""
+        try:
+            return await self._went_on(begun)
+        except LOST as error:
+            if not self._may_repeat(error, begun.call, begun.method, begun.params):
+                raise
+        return await self._request(begun.call, begun.method, begun.params)
+
+    async def _went_on(self, begun: BegunRequest) -> Json:
+        try:
+            return await begun.session.go_on(begun.call, begun.params, begun.pending)
+        finally:
+            self.give_back(begun)
+
+    def give_back(self, begun: BegunRequest) -> None:
+        """A request that was begun has ended, or is given up."""
+        self._pool.release(begun.session, begun.call)
 
     def repeater(self, call: Call, params: Json) -> None:
         """Each call is looked at."""

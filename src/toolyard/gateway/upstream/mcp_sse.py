@@ -13,10 +13,11 @@ from urllib.parse import urljoin
 
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import UpstreamEvents
-from toolyard.gateway.upstream.channel import Channel, ChannelClosed
+from toolyard.gateway.upstream.channel import Channel, ChannelClosed, Ended, Take
 from toolyard.gateway.upstream.duplex import DuplexUpstream
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamInvalid, UpstreamTimedOut, UpstreamTooLarge
 from toolyard.gateway.upstream.opening import Dialling
+from toolyard.gateway.upstream.reading import Reading
 from toolyard.gateway.upstream.restarts import Restarts
 from toolyard.gateway.upstream.socket_failures import channel_end, opening_failure, sending_failure, status_failure
 from toolyard.kit.clock import Clock
@@ -88,6 +89,7 @@ class _SseChannel:
     """A stream and a place to post to, as a channel of messages."""
 
     sends_whole = False
+    takes_at_once = False
 
     def __init__(self, spec: UpstreamSpec, client: HttpClient, url: Url, headers: list[tuple[str, str]]) -> None:
         self._upstream_id = spec.id
@@ -99,6 +101,7 @@ class _SseChannel:
         self._events: AsyncIterator[SseEvent] | None = None
         self._target = ""
         self._closed = False
+        self._reading = Reading(f"stream of {spec.id}", self._receive)
 
     async def open(self) -> None:
         """Open the stream and learn where to post. Raises UpstreamError."""
@@ -134,15 +137,22 @@ class _SseChannel:
         except NetError as error:
             raise sending_failure(self._upstream_id, error) from error
         if answer.status == NOT_FOUND:
-            await self.aclose()
+            self._abort()
             raise ChannelClosed("it has forgotten the session")
         if not 200 <= answer.status < 300:
             raise status_failure(self._upstream_id, answer.status)
 
-    async def receive(self) -> bytes:
+    def listen(self, take: Take, ended: Ended) -> None:
+        self._reading.start(take, ended)
+
+    async def _receive(self) -> bytes:
         return (await self._next("message")).data
 
     async def aclose(self) -> None:
+        self._abort()
+        await self._reading.aclose()
+
+    def _abort(self) -> None:
         self._closed = True
         if self._response is not None:
             self._response.abort()

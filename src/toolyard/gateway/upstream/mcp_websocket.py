@@ -7,9 +7,10 @@ import random
 
 from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import UpstreamEvents
-from toolyard.gateway.upstream.channel import Channel, ChannelClosed
+from toolyard.gateway.upstream.channel import Channel, ChannelClosed, Ended, Take
 from toolyard.gateway.upstream.duplex import DuplexUpstream
 from toolyard.gateway.upstream.opening import Dialling
+from toolyard.gateway.upstream.reading import Reading
 from toolyard.gateway.upstream.restarts import Restarts
 from toolyard.gateway.upstream.socket_failures import channel_end, opening_failure
 from toolyard.kit.clock import Clock
@@ -56,7 +57,7 @@ class McpWebSocketUpstream(DuplexUpstream):
             )
         except NetError as error:
             raise opening_failure(self.spec.id, error) from error
-        return _SocketChannel(channel)
+        return _SocketChannel(channel, self.spec.id)
 
 
 class _SocketChannel:
@@ -64,11 +65,16 @@ class _SocketChannel:
 
     sends_whole = False
 
-    def __init__(self, socket: WebSocketChannel) -> None:
+    def __init__(self, socket: WebSocketChannel, upstream_id: str) -> None:
         self._socket = socket
+        self._reading = Reading(f"socket of {upstream_id}", self._receive)
+
+    @property
+    def takes_at_once(self) -> bool:
+        return self._socket.has_room
 
     def offer(self, message: bytes) -> bool:
-        return False
+        return self._socket.offer(message)
 
     async def send(self, message: bytes) -> None:
         try:
@@ -76,7 +82,10 @@ class _SocketChannel:
         except NetError as error:
             raise channel_end(error, may_have_sent=True) from error
 
-    async def receive(self) -> bytes:
+    def listen(self, take: Take, ended: Ended) -> None:
+        self._reading.start(take, ended)
+
+    async def _receive(self) -> bytes:
         try:
             message = await self._socket.receive()
         except NetError as error:
@@ -86,7 +95,10 @@ class _SocketChannel:
         return message
 
     async def aclose(self) -> None:
-        await self._socket.aclose()
+        try:
+            await self._socket.aclose()
+        finally:
+            await self._reading.aclose()
 
     def diagnosis(self) -> str:
         return ""

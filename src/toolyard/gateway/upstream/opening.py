@@ -79,8 +79,8 @@ class Opener:
             self.diagnosis = error.message
             raise
         session.peer = Peer(channel, session, name=self._upstream_id, per_second=self._per_second)
-        session.peer.has_no_roots = key[0] is None
-        session.peer.may_ask = interactive = bool(capabilities) and key[0] is not None
+        session.peer.questions.has_no_roots = key[0] is None
+        session.peer.questions.may_ask = interactive = bool(capabilities) and key[0] is not None
         session.on_lost = self._note_end
         session.peer.start()
         try:

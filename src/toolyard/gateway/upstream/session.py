@@ -14,6 +14,8 @@ from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO, Greeting
 from toolyard.gateway.upstream.listening import Listening
 from toolyard.gateway.upstream.peer import Peer
+from toolyard.gateway.upstream.pending import Pending
+from toolyard.gateway.upstream.stamping import stamped_for_channel
 from toolyard.gateway.upstream.subscription import ACKNOWLEDGED, not_watched
 from toolyard.gateway.upstream.turns import Turn, Turns
 from toolyard.kit.logs import get_logger
@@ -69,15 +71,23 @@ class Session:
         """The handshake is done; `interactive`: the upstream may ask the caller."""
         if self.greeting.era == "modern":
             self._listening = Listening(self.peer, self.greeting.capabilities, self.notified)
-            self.peer.may_ask = False
+            self.peer.questions.may_ask = False
         elif interactive:
             self.turns = Turns()
 
     async def take_turn(self, call: Call | None, deadline: float) -> None:
         """Wait for this call's turn. Raises UpstreamBusy at `deadline` (loop time)."""
         if self.turns is not None:
-            owner = call.watcher if call is not None else ""
-            self._taken[id(call)] = await self.turns.take(owner or f"call {id(call)}", deadline)
+            self._taken[id(call)] = await self.turns.take(_client_of(call), deadline)
+
+    def took_turn(self, call: Call) -> bool:
+        """Take this call's turn, if it need not be waited for."""
+        if self.turns is not None:
+            turn = self.turns.take_now(_client_of(call))
+            if turn is None:
+                return False
+            self._taken[id(call)] = turn
+        return True
 
     def end_turn(self, call: Call | None) -> None:
         """The call has ended. Harmless if it had no turn."""
@@ -91,14 +101,49 @@ class Session:
         """Do one request for a caller, in the upstream's era."""
         if self.greeting.era == "modern":
             return await run_rounds(call, lambda extra: self._call_modern(call, method, {**params, **extra}))
-        if call.log_level is not None and (call.log_level_chosen or self._level) and call.log_level != self._level:
-            await self._set_level(call.log_level, call.deadline)
+        if self._level_matters(call):
+            await self._set_level(str(call.log_level), call.deadline)
         request_id = self.peer.mint()
-        token = request_id if call.wants_progress else None
-        stamped = stamp_legacy(params, progress_token=token, rest=call.meta)
         turn = self._taken.get(id(call))
-        result = await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call, turn=turn)
+        result = await self.peer.request(
+            request_id, method, self._stamped(call, params, request_id), deadline=call.deadline, call=call, turn=turn
+        )
         return from_upstream(self.greeting.revision, method, result)
+
+    def begin(self, call: Call, method: str, params: Json) -> Pending | None:
+        """Send the same request, if nothing has to be waited for; None: nothing was sent. `plain` and `go_on` take it
+        from there."""
+        if self.greeting.era != "modern" and self._level_matters(call):
+            return None
+        request_id = self.peer.mint()
+        stamped = self._stamped(call, params, request_id)
+        return self.peer.begin(request_id, method, stamped, call, self._taken.get(id(call)))
+
+    def plain(self, pending: Pending) -> Json | None:
+        """The result of a request that was begun and has been settled; None where there is more to do than to read
+        it."""
+        result = pending.outcome
+        if type(result) is not dict or pending.notices is not None:
+            return None
+        if self.greeting.era == "modern":
+            return result if result.get("resultType", "complete") == "complete" else None
+        pending.close()
+        return from_upstream(self.greeting.revision, pending.method, result)
+
+    async def go_on(self, call: Call, params: Json, pending: Pending) -> Json:
+        """The result of a request that was begun, whatever it takes."""
+        if self.greeting.era != "modern":
+            return from_upstream(self.greeting.revision, pending.method, await self.peer.finish(pending))
+        first: Pending | None = pending
+
+        async def send(extra: Json) -> Json:
+            nonlocal first
+            if first is None:
+                return await self._call_modern(call, pending.method, {**params, **extra})
+            begun, first = first, None
+            return await self.peer.finish(begun)
+
+        return await run_rounds(call, send)
 
     async def own(self, method: str, params: Json, deadline: float) -> Json:
         """Do one request of the gateway's own."""
@@ -108,16 +153,19 @@ class Session:
 
     async def _call_modern(self, call: Call, method: str, params: Json) -> Json:
         request_id = self.peer.mint()
-        stamped = stamp(
-            params,
-            revision=MODERN,
-            client_capabilities=call.client_capabilities,
-            client_info=call.client_info or GATEWAY_INFO,
-            log_level=call.log_level,
-            progress_token=request_id if call.wants_progress else None,
-            rest=call.meta,
-        )
+        stamped = self._stamped(call, params, request_id)
         return await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call)
+
+    def _stamped(self, call: Call, params: Json, request_id: int) -> Json:
+        if self.greeting.era == "modern":
+            return stamped_for_channel(call, params, request_id)
+        token = request_id if call.wants_progress else None
+        return stamp_legacy(params, progress_token=token, rest=call.meta)
+
+    def _level_matters(self, call: Call) -> bool:
+        """What the upstream logs may have to be set for this call first."""
+        level = call.log_level
+        return level is not None and (call.log_level_chosen or self._level is not None) and level != self._level
 
     async def _set_level(self, wanted: str, deadline: float) -> None:
         """A legacy upstream has one level a session: the lowest anybody asked for, or all once somebody did; each call
@@ -203,6 +251,11 @@ class Session:
         finally:
             closed, self.on_closed = self.on_closed, _nothing
             closed()
+
+
+def _client_of(call: Call | None) -> str:
+    """Whose turn a call's is: its client's, or its own where nothing is known of that."""
+    return (call.watcher if call is not None else "") or f"call {id(call)}"
 
 
 def _nothing() -> None:

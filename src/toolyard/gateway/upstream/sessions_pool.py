@@ -104,8 +104,16 @@ class SessionPool:
                 return session
             self.release(session, call)
 
+    def lend(self, call: Call) -> Session | None:
+        """The session for `call` as `acquire` gives it, if neither it nor the call's turn has to be waited for."""
+        session = self._sessions.get(self.key(call))
+        if session is None or not session.alive or not session.took_turn(call):
+            return None
+        session.busy += 1
+        return session
+
     def release(self, session: Session, call: Call | None) -> None:
-        """Give back what `acquire` lent to this call."""
+        """Give back what `acquire` or `lend` lent to this call."""
         session.end_turn(call)
         self._give_back(session)
 

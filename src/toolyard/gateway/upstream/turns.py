@@ -75,11 +75,17 @@ class Turns:
         await self.enter(owner, deadline)
         return Turn(self, owner)
 
+    def take_now(self, owner: str) -> Turn | None:
+        """The turn of `owner`, if it is its turn already."""
+        if not self._may_enter(owner, first=False):
+            return None
+        self._count(owner)
+        return Turn(self, owner)
+
     async def enter(self, owner: str, deadline: float, *, first: bool = False) -> None:
         """Count one more call of `owner` at work, when it may be; `first`: before all who wait. Raises UpstreamBusy."""
-        if self._owner is None or (self._owner == owner and (first or not self._waiting)):
-            self._owner = owner
-            self._running += 1
+        if self._may_enter(owner, first=first):
+            self._count(owner)
             return
         turn = asyncio.get_running_loop().create_future()
         entry = (owner, turn)
@@ -96,6 +102,13 @@ class Turns:
             if isinstance(end, TimeoutError):
                 raise UpstreamBusy("Calls of another client on this session did not end in time.") from None
             raise
+
+    def _may_enter(self, owner: str, *, first: bool) -> bool:
+        return self._owner is None or (self._owner == owner and (first or not self._waiting))
+
+    def _count(self, owner: str) -> None:
+        self._owner = owner
+        self._running += 1
 
     def join(self) -> None:
         """Count one more call at work, whoever's turn it is."""
