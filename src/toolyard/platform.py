@@ -39,6 +39,7 @@ from toolyard.kit.clock import Clock, SystemClock
 from toolyard.kit.files import write_atomically
 from toolyard.kit.garbage import Garbage
 from toolyard.kit.logs import get_logger
+from toolyard.kit.memory import keep_large_blocks
 from toolyard.kit.tasks import TaskOwner
 
 log = get_logger(__name__)
@@ -357,6 +358,7 @@ def run_loop(work: Coroutine[Any, Any, int]) -> int:
     """Run the process's one coroutine on the fastest loop there is; its exit code."""
     # Threads work on configurations and large catalogs meanwhile; the loop then gets its turn after 1 ms, not after 5.
     sys.setswitchinterval(0.001)
+    keep_large_blocks()
     if sys.platform == "win32":
         return asyncio.run(work)
     import uvloop  # noqa: PLC0415

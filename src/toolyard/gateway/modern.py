@@ -38,6 +38,7 @@ from toolyard.protocol.convert import INTERACTIVE, discover_result, to_client
 from toolyard.protocol.envelope import Envelope, read_envelope
 from toolyard.protocol.errors import InvalidParams, MethodNotFound, RequestId
 from toolyard.protocol.headers import NAME_HEADER, check_request_headers
+from toolyard.protocol.read_result import ReadResult
 from toolyard.protocol.revisions import (
     META_PROTOCOL_VERSION,
     META_SERVER_INFO,
@@ -54,6 +55,9 @@ MOST_NOTED = 4096
 
 DISCOVER_TTL_MS = 60_000
 _UPSTREAM, _TICKET = "u", "t"
+SPLICED = frozenset({"tools/call", "prompts/get"})
+"""Methods whose results may leave in the very bytes in which they came."""
+
 _OUTSIDE_THE_PIPELINE = frozenset({"server/discover", "subscriptions/listen"})
 _ENVELOPE_MEMBERS = frozenset({"_meta", "inputResponses", "requestState"})
 
@@ -168,6 +172,9 @@ class ModernRequests:
 
     def _finish(self, server: ServerCatalog, method: str, request_id: RequestId, sink: Sink, result: Json) -> None:
         """Write the answer."""
+        if type(result) is ReadResult and method in SPLICED and _goes_as_it_is(method, result):
+            sink.finish(Answer(200, result.answer(request_id, bytes(self._own_meta(server.spec)))))
+            return
         shaped = to_client(MODERN, method, result)
         meta = shaped.get("_meta")
         shaped["_meta"] = {**meta, META_SERVER_INFO: server_info(server.spec)} if meta else self._own_meta(server.spec)
@@ -270,6 +277,11 @@ class ModernRequests:
             instructions=server.instructions,
         )
         return {**result, "ttlMs": DISCOVER_TTL_MS, "cacheScope": "private"}
+
+
+def _goes_as_it_is(method: str, result: Json) -> bool:
+    """Nothing of a result has to change for a client of 2026-07-28 but that `_meta` is added (`convert.to_client`)."""
+    return "_meta" not in result and "resultType" in result and (method != "tools/call" or "content" in result)
 
 
 def _check_headers(server: ServerCatalog, head: Head, request: jsonrpc.Request) -> None:

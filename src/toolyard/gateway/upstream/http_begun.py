@@ -16,6 +16,7 @@ from toolyard.net.connection import HttpConnection
 from toolyard.net.response import HttpResponse
 from toolyard.protocol import strict_json
 from toolyard.protocol.errors import ProtocolError
+from toolyard.protocol.read_result import remembered
 
 
 class Runner(Protocol):
@@ -135,4 +136,4 @@ def plain_result(body: bytes, request_id: int) -> Json | None:
     answered, result = message.get("id"), message.get("result")
     if answered != request_id or type(answered) is not int or type(result) is not dict:
         return None
-    return result if result.get("resultType", "complete") == "complete" else None
+    return remembered(message, result, body) if result.get("resultType", "complete") == "complete" else None

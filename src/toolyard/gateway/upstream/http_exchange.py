@@ -46,6 +46,7 @@ from toolyard.net.url import parse_url
 from toolyard.protocol import strict_json
 from toolyard.protocol.errors import ProtocolError
 from toolyard.protocol.jsonrpc import Message, Reply, read
+from toolyard.protocol.read_result import remembered
 from toolyard.protocol.sse import SseEvent, SseParser, SseTooLarge
 
 MAX_STREAM_BYTES = 256 * 1024 * 1024
@@ -242,7 +243,11 @@ class Endpoint:
     def decode(self, body: bytes) -> Message:
         """The message that `body` is. Raises UpstreamInvalid."""
         try:
-            return read(strict_json.decode(body, max_elements=MAX_ELEMENTS))
+            decoded = strict_json.decode(body, max_elements=MAX_ELEMENTS)
+            message = read(decoded)
+            if type(message) is Reply and message.result is not None:
+                return Reply(message.id, remembered(decoded, message.result, body), None)
+            return message
         except ProtocolError as error:
             raise self.invalid("answered with something that is not MCP") from error
 
