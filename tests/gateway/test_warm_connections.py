@@ -10,11 +10,21 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.faults.cutting import JSON_ANSWER, OFTEN, STREAM, Stage, on_stage
+from tests.gateway.faults.cutting import AT_ONCE, JSON_ANSWER, OFTEN, STREAM, Stage, on_stage
 from tests.gateway.faults.raw_client import Answer, http_request
-from tests.gateway.faults.shop import Shop, opened
+from tests.gateway.faults.shop import Shop, opened, whole
 from tests.gateway.rig import a_key, modern_request
-from toolyard.contract.snapshot import KeyRecord, RateLimit, ServerSpec, Snapshot, ToolRule, UpstreamSpec
+from toolyard.contract.snapshot import (
+    KeyRecord,
+    RateLimit,
+    ServerSpec,
+    Snapshot,
+    ToolRule,
+    UpstreamLimits,
+    UpstreamSpec,
+)
+from toolyard.gateway.assembly import Bounds
+from toolyard.gateway.interceptors.in_flight import InFlightLimits
 from toolyard.kit.clock import ManualClock
 
 Change = Callable[[Snapshot], dict[str, Any]]
@@ -139,7 +149,8 @@ def test_a_connection_is_nobodys_the_key_of_each_request_counts() -> None:
 
         own = stage.exchange.key
         assert [await said(own), await said(other_key), await said(own)] == ["right"] * 3
-        assert [await said(own[:-1] + "x"), await said("")] == ["!unauthenticated"] * 2
+        wrong = own[:-1] + ("y" if own.endswith("x") else "x")
+        assert [await said(wrong), await said("")] == ["!unauthenticated"] * 2
         assert await said(own) == "right"
         changed(stage, keys={record.id: record})
         assert [await said(other_key), await said(own), await said(other_key)] == ["right", "!unauthenticated", "right"]
@@ -201,13 +212,18 @@ def test_a_body_is_judged_anew_under_a_head_that_was_seen_before(name: str) -> N
 def test_an_argument_that_is_mirrored_in_the_head_is_compared_every_time() -> None:
     async def scene(stage: Stage) -> None:
         wire = await stage.wire(warm=True)
-        for region, status in (("north", 200), ("north", 200), ("north", 200), ("south", 400), ("north", 200)):
-            token = stage.token()
+        for said, region in (*(("north", "north"),) * 3, ("north", "south"), ("south", "south"), ("north", "north")):
+            token, fits = stage.token(), said == region
+            stage.shop.hold(token)
             params = {"name": "ship", "arguments": {"token": token, "region": region}}
             headers, body = modern_request("tools/call", params, request_id=1)
-            await wire.send(http_request({**headers, **stage.exchange.headers, "Mcp-Param-Region": "north"}, body))
-            answer = await wire.answer()
-            assert (answer.status, stage.shop.sold[token]) == (status, int(status == 200))
+            await wire.send(http_request({**headers, **stage.exchange.headers, "Mcp-Param-Region": said}, body))
+            if fits:
+                await stage.shop.holds(token)
+                assert stage.shop.held[token].headers["mcp-param-region"] == region
+                stage.release(token)
+            assert (await wire.answer()).status == (200 if fits else 400)
+            assert stage.shop.sold[token] == fits
 
     on_stage(scene)
 
@@ -219,12 +235,63 @@ def test_a_call_that_its_server_has_too_many_of_costs_its_key_nothing() -> None:
         wire = await stage.wire(warm=True)
         changed(stage, **server(per_key=RateLimit(0.001, 3.0), per_server=RateLimit(60.0, 1.0)))
         said = []
-        for seconds in (0.0, 0.0, 0.0, 1.0, 1.0, 1.0):
+        for seconds in (*[0.0] * 20, 1.0, 1.0, 1.0):
             clock.advance(seconds)
             said.append(await stage.call(wire))
-        assert said == ["right", "!rate_limited", "!rate_limited", "right", "right", "!rate_limited"]
+        assert said == ["right", *["!rate_limited"] * 19, "right", "right", "!rate_limited"]
 
     on_stage(scene, clock=clock)
+
+
+def test_a_call_beyond_the_bound_on_calls_in_flight_keeps_no_upstream_connection() -> None:
+    most = AT_ONCE + 1
+
+    async def scene(stage: Stage) -> None:
+        wires = [await stage.wire(warm=True) for _ in range(most + 2)]
+        for _ in range(3):
+            tokens = [stage.token() for _ in range(most)]
+            for wire, token in zip(wires, tokens, strict=False):
+                stage.shop.hold(token)
+                await wire.send(stage.exchange.request(token))
+            await stage.shop.holds(*tokens)
+            assert {await stage.call(wire) for wire in wires[most:]} <= {"!too_many_calls", "!overloaded"}
+            for wire, token in zip(wires, tokens, strict=False):
+                stage.release(token)
+                assert (await wire.answer()).said == token
+            assert [await stage.call(wire) for wire in wires] == ["right"] * len(wires)
+            await stage.settled()
+
+    on_stage(scene, bounds=Bounds(in_flight=InFlightLimits(principal=most, wait_s=0.01)))
+
+
+def test_an_upstream_that_is_being_stopped_gets_no_further_call() -> None:
+    async def scene(stage: Stage) -> None:
+        wires, token = [await stage.wire(warm=True) for _ in range(3)], stage.token()
+        stage.shop.hold(token)
+        await wires[0].send(stage.exchange.request(token))
+        await stage.shop.holds(token)
+        before = stage.shop.sold.total()
+        stage.rig.gateway.pool.stop("shop")
+        assert [await stage.call(wire) for wire in wires[1:]] == ["!upstream_stopped"] * 2
+        assert stage.shop.sold.total() == before
+        stage.release(token)
+        assert (await wires[0].answer()).said == token
+        assert await stage.call(wires[0]) == "!upstream_stopped"
+
+    on_stage(scene)
+
+
+def test_an_answer_beyond_the_limit_is_refused_every_time_though_its_head_was_seen_before() -> None:
+    async def scene(stage: Stage) -> None:
+        wire = await stage.wire(warm=True)
+        for _ in range(4):
+            token = stage.token()
+            stage.shop.plans[token] = lambda order: order.send(whole(order.body(order.token + "x" * 3000)))
+            await wire.send(stage.exchange.request(token))
+            assert (await wire.answer()).said == "!upstream_too_large"
+            assert await stage.call(wire) == "right"
+
+    on_stage(scene, limits=UpstreamLimits(response_bytes=2500))
 
 
 @pytest.mark.parametrize("exchange", [JSON_ANSWER, STREAM], ids=lambda exchange: exchange.name)

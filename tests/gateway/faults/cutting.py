@@ -30,7 +30,7 @@ AT_ONCE = 6
 CONNECTIONS = 12
 OFTEN = RateLimit(1e9, 1e9)
 LOCKED = ServerSpec("default", names="plain", per_key=OFTEN, per_server=OFTEN)
-HASTY_S = 0.15
+HASTY_S = 0.3
 HOW: tuple[How, ...] = ("fin", "reset")
 BOUNDS = Bounds(in_flight=InFlightLimits(process=10, server=10, upstream=10, principal=10, wait_s=5.0))
 """So few places that those of a handful of lost calls would be missed at once."""
@@ -121,18 +121,18 @@ class Stage:
     def token(self) -> str:
         return f"t{next(self._numbers):06d}"
 
-    async def wire(self, *, warm: bool = False) -> Wire:
+    async def wire(self, *, warm: bool = False, tool: str = "") -> Wire:
         """A new connection; `warm`: calls were made on it, in the same words as those that will be."""
         wire = await Wire.opened(self.rig.port)
         self._wires.append(wire)
         for _ in range(2 if warm else 0):
-            assert await self.call(wire) == "right"
+            assert await self.call(wire, tool) == "right"
         return wire
 
-    async def call(self, wire: Wire) -> str:
+    async def call(self, wire: Wire, tool: str = "") -> str:
         """One whole call: `right`, or the reason of its error."""
         token = self.token()
-        await wire.send(self.exchange.request(token, self.session))
+        await wire.send(self.exchange.with_tool(tool or self.exchange.tool).request(token, self.session))
         said = (await wire.answer()).said
         return "right" if said == token else said
 
@@ -196,13 +196,15 @@ def spec(shop: Shop, **more: Any) -> UpstreamSpec:
 
 
 @asynccontextmanager
-async def staged(exchange: Exchange = JSON_ANSWER, clock: Clock | None = None, **more: Any) -> AsyncIterator[Stage]:
+async def staged(
+    exchange: Exchange = JSON_ANSWER, clock: Clock | None = None, bounds: Bounds = BOUNDS, **more: Any
+) -> AsyncIterator[Stage]:
     key, record = a_key()
     server = LOCKED if exchange.keyed else OPEN
     exchange = replace(exchange, key=key if exchange.keyed else "")
     async with (
         opened(Shop(exchange.upstream)) as shop,
-        running(snapshot(spec(shop, **more), servers=(server,), keys=(record,)), bounds=BOUNDS, clock=clock) as rig,
+        running(snapshot(spec(shop, **more), servers=(server,), keys=(record,)), bounds=bounds, clock=clock) as rig,
     ):
         stage = Stage(rig, shop, exchange)
         await stage.begin()

@@ -49,8 +49,9 @@ def whole(body: bytes, *more: bytes) -> bytes:
 class Order:
     """One `tools/call` that arrived whole, and the means to answer it."""
 
-    def __init__(self, till: Till, message: Json) -> None:
+    def __init__(self, till: Till, message: Json, headers: Json) -> None:
         self.till = till
+        self.headers = headers
         self.message = message
         self.token = str(message["params"]["arguments"]["token"])
 
@@ -221,7 +222,7 @@ class Shop:
             return
         message = json.loads(body)
         if message.get("method") == "tools/call":
-            order = Order(till, message)
+            order = Order(till, message, headers)
             self.sold[order.token] += 1
             plan = self.plans.pop(order.token, None)
             if plan is None:
