@@ -13,7 +13,6 @@ from bench.servers import Ports, echo_command, start_upstream
 from bench.tls import make_certificate
 
 FIRST_TOOLS = 4
-STDIO_TOOLS = 2
 Kind = Literal["http", "stdio", "tls"]
 
 
@@ -37,7 +36,7 @@ LISTED = Backing("20 upstreams of 50 tools", upstreams=20, tools_each=50)
 ONE = Backing("1 upstream of 10 tools", tools_each=10)
 TEN = Backing("10 upstreams of 100 tools", upstreams=10, tools_each=100)
 HUNDRED = Backing("100 upstreams of 100 tools", upstreams=100, tools_each=100)
-STDIO = Backing("stdio", kind="stdio", tools_each=STDIO_TOOLS)
+STDIO = Backing("stdio", kind="stdio")
 TLS = Backing("TLS", kind="tls")
 
 

@@ -17,7 +17,7 @@ from bench.stands import TROUBLE, Stands, plain_reason, turn
 
 COUNTS = (1_000, 10_000)
 WARM = 16
-LONGEST_S = 60.0
+LONGEST_S = 90.0
 SETTLE_S = 1.0
 DESCRIPTORS_BESIDE = 200
 ROOM_OF = {"haproxy": 9_900}

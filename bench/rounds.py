@@ -12,7 +12,7 @@ from typing import Any
 from bench.backing import Ground
 from bench.calls import request_of
 from bench.cases import Case, groups
-from bench.measure import Loader, Reading, Target, http_load, measure
+from bench.measure import Reading, Target, http_load, measure
 from bench.pacing import CONNECTIONS, paced_load
 from bench.report import Cell, summarise
 from bench.stands import TROUBLE, Stand, Stands, plain_reason, turn
@@ -115,7 +115,7 @@ def _enter(case: Case, contestant: Any, stands: Stands) -> Entrant:
     entrant.half = contestant in case.half
     try:
         with turn(standing):
-            _probe(entrant, stands.ground, load)
+            _probe(entrant, case.kind, stands.ground)
     except TROUBLE as error:
         entrant.reason = plain_reason(error, stands.ground)
     if entrant.reason:
@@ -123,7 +123,7 @@ def _enter(case: Case, contestant: Any, stands: Stands) -> Entrant:
     return entrant
 
 
-def _probe(entrant: Entrant, ground: Ground, load: Loader) -> None:
+def _probe(entrant: Entrant, kind: str, ground: Ground) -> None:
     """Let it answer for a second, or for longer if it needs longer; note how long one call takes, or what is wrong."""
     assert entrant.target is not None
     for seconds in (PROBE_S, LONG_PROBE_S):
@@ -134,6 +134,8 @@ def _probe(entrant: Entrant, ground: Ground, load: Loader) -> None:
         entrant.reason = f"no answer within {LONG_PROBE_S} s"
     elif reading.bad >= reading.calls:
         entrant.reason = f"wrong answer: {reading.first_bad[:160]}"
+        if kind == "progress" and "call 1" in reading.first_bad:
+            entrant.reason = "answers, but passes no notifications on"
     entrant.call_s = reading.p50_ms / 1000
 
 
@@ -151,6 +153,8 @@ def _take(
     try:
         with turn(standing):
             reading = measure(entrant.target, level, seconds, ground.cores, ground.upstream)
+            if not reading.calls and seconds < LONGEST_S:
+                reading = measure(entrant.target, level, LONGEST_S, ground.cores, ground.upstream)
             _keep(cell, reading, entrant, record)
             if entrant.half and level == max(case.levels) and reading.rps:
                 load = paced_load(

@@ -1,6 +1,6 @@
 """A small stdio MCP server (2026-07-28 and 2025-11-25) on the standard library.
 
-Arguments: the core to run on (or nothing), how many tools to have (two)."""
+Arguments: the core to run on (or nothing), how many tools to have (four)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ import sys
 from typing import Any
 
 FILLER = ("The quick brown fox jumps over the lazy dog 0123456789. " * 200)[:10240]
+MEGA = ("The quick brown fox jumps over the lazy dog 0123456789. " * 18800)[:1048576]
 SCHEMA = {"type": "object", "properties": {"message": {"type": "string"}}, "required": ["message"]}
 TOOLS = [
     {"name": "echo", "description": "Return the message", "inputSchema": SCHEMA},
     {"name": "page", "description": "Return the message and 10 KiB of text", "inputSchema": SCHEMA},
+    {"name": "mega", "description": "Return the message and 1 MiB of text", "inputSchema": SCHEMA},
+    {
+        "name": "progress",
+        "description": "Return the message after 100 notifications of progress",
+        "inputSchema": SCHEMA,
+    },
 ]
 MORE_SCHEMA = {
     "type": "object",
@@ -35,6 +42,8 @@ def call(params: dict[str, Any]) -> dict[str, Any]:
     text = params["arguments"]["message"]
     if params["name"] == "page":
         text = f"{text} {FILLER}"
+    if params["name"] == "mega":
+        text = f"{text} {MEGA}"
     return {"content": [{"type": "text", "text": text}], "isError": False, "resultType": "complete"}
 
 
@@ -55,6 +64,22 @@ def result_of(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
     return {} if method == "ping" else None
 
 
+def notifications(params: dict[str, Any]) -> list[bytes]:
+    """A hundred notifications of progress for the tool that has them, if its caller gave a token."""
+    token = params.get("_meta", {}).get("progressToken")
+    if params.get("name") != "progress" or token is None:
+        return []
+    return [
+        encoded({"method": "notifications/progress", "params": {"progressToken": token, "progress": n, "total": 100}})
+        for n in range(1, 101)
+    ]
+
+
+def encoded(message: dict[str, Any]) -> bytes:
+    """One line."""
+    return json.dumps({"jsonrpc": "2.0", **message}, separators=(",", ":")).encode() + b"\n"
+
+
 def more_tools(count: int) -> list[dict[str, Any]]:
     """As many tools as there are to be, each much like one that does something."""
     text = "Tool {}: does a realistic thing with some parameters and returns text."
@@ -71,13 +96,14 @@ def main() -> None:
         message = json.loads(line)
         if "id" not in message or "method" not in message:
             continue
-        result = result_of(message["method"], message.get("params") or {})
-        reply = {"jsonrpc": "2.0", "id": message["id"]}
+        params = message.get("params") or {}
+        result = result_of(message["method"], params)
+        reply = {"id": message["id"]}
         if result is None:
             reply["error"] = {"code": -32601, "message": "no such method"}
         else:
             reply["result"] = result
-        sys.stdout.buffer.write(json.dumps(reply, separators=(",", ":")).encode() + b"\n")
+        sys.stdout.buffer.write(b"".join([*notifications(params), encoded(reply)]))
         sys.stdout.buffer.flush()
 
 
