@@ -19,7 +19,7 @@ from bench.servers import LOAD
 RESULT = re.compile(r"^RESULT (.+)$", re.MULTILINE)
 FIRST_BAD = re.compile(r"^FIRST_BAD (.+)$", re.MULTILINE)
 MAX_SESSIONS = 64
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 Raw = Mapping[str, float | str]
 Loader = Callable[[int, int], Raw]
@@ -113,7 +113,7 @@ def http_load(stem: Path, request: Request, cores: Cores, *, sessions: bool, tra
 def run(argv: Sequence[str], seconds: float, env: Mapping[str, str]) -> str:
     """What a load generator printed. Raises RuntimeError when it failed."""
     done = subprocess.run(
-        argv, capture_output=True, text=True, timeout=seconds + 60, env={**os.environ, **env}, check=False
+        argv, capture_output=True, text=True, timeout=seconds + 120, env={**os.environ, **env}, check=False
     )
     if done.returncode != 0:
         raise RuntimeError(f"{Path(argv[0]).name} ended with code {done.returncode}: {done.stderr[-1000:]}")

@@ -115,7 +115,9 @@ def _order(entry: Entry) -> tuple[int, int]:
 def _line(entry: Entry, entries: Sequence[Entry]) -> str:
     level, title = entry["concurrency"], title_of(entry["contestant"])
     if "rps" not in entry:
-        return f"| {level} | {title} | {entry['reason']} |" + " |" * (len(COLUMNS) - 3)
+        return f"| {level} | {title} | {entry['reason'].replace('|', '/').replace(chr(10), ' ')} |" + " |" * (
+            len(COLUMNS) - 3
+        )
     low, high = entry["spread"]["rps"]
     doubt = " ?" if entry["doubtful"] else ""
     figures = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.contestants.all import CONTESTANTS
 
-WIDTH, LEFT, RIGHT, TOP, ROW = 880, 320, 90, 64, 26
+WIDTH, LEFT, RIGHT, TOP, ROW = 960, 370, 90, 64, 26
 STYLE = """
   text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328; }
   .title { font-size: 15px; font-weight: 600; } .note { font-size: 12px; fill: #59636e; }

@@ -116,7 +116,7 @@ def _of_everybody(stands: Stands) -> dict[str, Any]:
     for name in dict.fromkeys(stand.contestant.name for stand in stands.found.values()):
         if name not in EVERYBODY_ONCE:
             continue
-        again = Stands(stands.ground, attempts=1000 * len(cold) + 1000)
+        again = Stands(stands.ground)
         found = []
         for _ in range(COLD_STARTS):
             again.found.clear()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +16,10 @@ from bench.installing import NotInstalled
 from bench.processes import DidNotStart
 
 SETTLE_S = 0.05
+_NUMBERS = itertools.count(1)
+"""Of all starts, so that the files of one are never those of another."""
+_ADDRESS = re.compile(r"https?://[^\s'\")]+")
+_PATH = re.compile(r"/(?:tmp|home|root|usr|opt|var|work|srv|etc)/[^\s'\":)]*")
 TROUBLE = (DidNotStart, NotInstalled, OSError, RuntimeError, LookupError, ValueError)
 """What a peer that cannot be installed, started or understood ends in; its row says so and the run goes on."""
 
@@ -50,16 +56,14 @@ class Stands:
 
     ground: Ground
     found: dict[tuple[str, str], Stand] = field(default_factory=dict)
-    attempts: int = 0
 
     def start(self, contestant: Contestant, backing: Backing) -> Stand:
         """The stand of this contestant before this backing, started now if it is not there; frozen."""
         key = (contestant.name, backing.name)
         if key not in self.found:
             stand = self.found[key] = Stand(contestant, backing)
-            self.attempts += 1
             try:
-                stand.standing = contestant.start(contestant, self.ground, backing, self.attempts)
+                stand.standing = contestant.start(contestant, self.ground, backing, next(_NUMBERS))
                 stand.standing.program.freeze()
                 print(
                     f"{contestant.name:30} {backing.name:28} answers after {stand.standing.start_s:.2f} s", flush=True
@@ -90,9 +94,8 @@ def turn(standing: Standing) -> Iterator[None]:
 
 
 def plain_reason(error: Exception, ground: Ground) -> str:
-    """One line of the error, without paths of this machine."""
+    """One line of the error, without paths of this machine or addresses of registries."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = f"{lines[0]} {lines[-1]}" if len(lines) > 1 else "".join(lines)
-    for path in (str(ground.work), str(ground.work.parent.parent.parent)):
-        text = text.replace(path, "…")
-    return (text or type(error).__name__)[:240]
+    text = _ADDRESS.sub("…", text.replace(str(ground.work), "…"))
+    return _PATH.sub("…", text or type(error).__name__).replace("|", "/")[:240]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.backing import Backing, Ground
-from bench.contestants.standing import Contestant, Standing, awaited
+from bench.contestants.standing import START_TIMEOUT_S, Contestant, Standing, awaited, request
 from bench.servers import Gateway
 
 ROOM = 12_000
@@ -31,7 +31,24 @@ def start_toolyard(contestant: Contestant, ground: Ground, backing: Backing, att
     gateway.config.write_text(json.dumps(configuration(contestant, ground, backing), indent=1))
     key = gateway.create_key()
     program = gateway.start()
-    return awaited(program, gateway.endpoint(key), contestant.speaks, "u0__")
+    standing = awaited(program, gateway.endpoint(key), contestant.speaks, "u0__")
+    try:
+        program.wait_until(lambda: _listed(standing) == backing.tools, timeout_s=START_TIMEOUT_S)
+    except BaseException:
+        program.stop()
+        raise
+    return standing
+
+
+def _listed(standing: Standing) -> int:
+    """How many tools there are on all pages: the first answer comes before all upstreams have told theirs."""
+    found, params = 0, dict[str, Any]()
+    while True:
+        page = request(standing.endpoint, standing.speaks, "tools/list", params)
+        found += len(page["tools"])
+        if "nextCursor" not in page:
+            return found
+        params = {"cursor": page["nextCursor"]}
 
 
 def configuration(contestant: Contestant, ground: Ground, backing: Backing) -> dict[str, Any]:
