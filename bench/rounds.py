@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from bench.backing import Ground
 from bench.calls import request_of
 from bench.cases import Case, groups
+from bench.contestants.standing import Contestant
 from bench.measure import Reading, Target, http_load, measure
 from bench.pacing import CONNECTIONS, paced_load
 from bench.report import Cell, summarise
@@ -22,6 +23,7 @@ LONGEST_S = 30
 ENOUGH = 2.2
 """How many answers each connection is to get, in a measurement that has to be longer for it."""
 HALF = "-half"
+Aside = Callable[[Stands], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Record:
         return summarise(self.readings) + without
 
 
-def run_cases(cases: Sequence[Case], ground: Ground, method: Method, aside: Mapping[str, Any]) -> Record:
+def run_cases(cases: Sequence[Case], ground: Ground, method: Method, aside: Mapping[str, Aside]) -> Record:
     """Measure all cases, group by group. `aside`: what else is to be done while a group stands, by its name."""
     record = Record()
     for group in groups(cases):
@@ -74,11 +76,19 @@ def run_cases(cases: Sequence[Case], ground: Ground, method: Method, aside: Mapp
         try:
             _run_group(group, stands, method, record)
             if extra := aside.get(group[0].group):
-                record.more.update(extra(stands))
+                _take_aside(extra, stands, record)
         finally:
             record.stands += [stand.facts() for stand in stands.found.values()]
             stands.stop()
     return record
+
+
+def _take_aside(extra: Aside, stands: Stands, record: Record) -> None:
+    """What else is to be measured; if that fails, what was measured before is kept."""
+    try:
+        record.more.update(extra(stands))
+    except TROUBLE as error:
+        print(f"left out: {plain_reason(error, stands.ground)}", flush=True)
 
 
 def _run_group(group: Sequence[Case], stands: Stands, method: Method, record: Record) -> None:
@@ -97,7 +107,7 @@ def _run_group(group: Sequence[Case], stands: Stands, method: Method, record: Re
                     _take(case, entrant, level, number, method, stands.ground, record)
 
 
-def _enter(case: Case, contestant: Any, stands: Stands) -> Entrant:
+def _enter(case: Case, contestant: Contestant, stands: Stands) -> Entrant:
     """Start the contestant if it does not stand, and have it answer for a second."""
     if reason := case.cannot(contestant):
         return Entrant(Stand(contestant, case.backing), reason=reason)

@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from bench.idle_clients import idle_clients
 from bench.installing import PINS, NotInstalled, installed, node
 from bench.list_cost import list_cost
 from bench.machine import ROOT, Cores, ToolsMissing, commit, describe
-from bench.rounds import Method, run_cases
+from bench.rounds import Aside, Method, run_cases
 from bench.servers import Ports, free_ports
 from bench.stands import Stands
 from bench.starts import dead_upstream_starts, demonstration_starts
@@ -94,7 +94,7 @@ def _measure(
     chosen: Sequence[Case], method: Method, work: Path, cores: Cores, results: dict[str, Any], *, peers_too: bool
 ) -> None:
     ground = make_ground(work, cores, Ports(*free_ports(4)))
-    aside: dict[str, Callable[[Stands], dict[str, Any]]] = {"lists": _lists}
+    aside: dict[str, Aside] = {"lists": _lists}
     if peers_too:
         aside["calls"] = _of_everybody
     try:
