@@ -183,12 +183,12 @@ def test_a_slow_upstream_that_never_was_seen_is_waited_for_only_by_who_calls_wha
         assert now() == began
         refused = await desk.call("slow__x")
         assert refused["error"]["data"]["reason"] == "tool_unknown"
-        assert now() == began + FIRST_LOOK_S
+        assert now() == pytest.approx(began + FIRST_LOOK_S)
         waiting = asyncio.ensure_future(desk.call("slow__x"))
         await asyncio.sleep(1)
         fakes["slow"].gate.set()
         assert "result" in await waiting
-        assert now() == began + FIRST_LOOK_S + 1
+        assert now() == pytest.approx(began + FIRST_LOOK_S + 1)
 
     fakes = Fakes(observed("live", "x"), observed("slow", "x"), prepare=dead_and_slow)
     virtually(scene, snap("slow", "live"), fakes)
@@ -202,7 +202,7 @@ def test_the_first_call_after_a_start_waits_for_its_own_upstream_and_not_for_a_s
         await asyncio.sleep(0.5)
         fakes["live"].gate.set()
         assert "result" in await calling
-        assert now() == began + 0.5
+        assert now() == pytest.approx(began + 0.5)
 
     fakes = Fakes(observed("live", "x"), observed("slow", "x"), prepare=dead_and_slow)
     virtually(scene, snap("slow", "dead", "live"), fakes)

@@ -82,7 +82,7 @@ class RateLimited(PlatformError):
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(retry_after_s=round(retry_after_s, 3))
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = max(retry_after_s, 0.001)
 
 
 class TooManyCalls(PlatformError):
