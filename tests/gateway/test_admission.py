@@ -14,7 +14,7 @@ from toolyard.gateway.call import Answer, Head
 from toolyard.gateway.http_sink import HttpSink
 from toolyard.kit.clock import ManualClock
 
-NOBODY = AdmissionLimits(few=0, per_turn=0, wait_s=0.03, burst_s=0.0)
+NOBODY = AdmissionLimits(few=0, per_turn=0, wait_s=0.03, burst_s=0.0, turn_s=1.0)
 PROBE = route("/health", echo, "GET", limit="probe")
 
 
@@ -231,7 +231,7 @@ def test_a_burst_is_worked_off_and_a_crowd_that_stays_is_refused() -> None:
     clock, noted = ManualClock(0.0), list[str]()
 
     async def scene() -> None:
-        limits = AdmissionLimits(few=0, per_turn=0, wait_s=1.0, burst_s=10.0)
+        limits = AdmissionLimits(few=0, per_turn=0, wait_s=1.0, burst_s=10.0, turn_s=99.0)
         admission = Admission(limits, clock.monotonic, lambda _count: None)
         first, second, third = (Comer(name, noted.append) for name in ("first", "second", "third"))
         assert not admission.admits(first)
@@ -275,6 +275,23 @@ def test_where_calls_are_heavy_a_turn_begins_fewer_of_them() -> None:
     asyncio.run(scene())
 
 
+def test_nobody_is_refused_because_the_process_stood_still() -> None:
+    clock, noted = ManualClock(0.0), list[str]()
+
+    async def scene() -> None:
+        limits = AdmissionLimits(few=0, per_turn=0, wait_s=1.0, burst_s=0.0, turn_s=0.4)
+        admission = Admission(limits, clock.monotonic, lambda _count: None)
+        assert not admission.admits(Comer("first", noted.append))
+        for _ in range(2):
+            clock.advance(60.0)
+            await asyncio.sleep(0.01)
+        assert noted == []
+        clock.advance(60.0)
+        await within(until(lambda: noted == ["first refused"]))
+
+    asyncio.run(scene())
+
+
 def test_while_somebody_waits_nobody_passes_though_few_run() -> None:
     begun = list[str]()
 
@@ -297,11 +314,14 @@ def test_who_waited_too_long_is_refused_and_the_later_ones_are_begun() -> None:
 
     async def scene() -> None:
         admission = Admission(
-            AdmissionLimits(few=0, per_turn=0, wait_s=1.0, burst_s=0.0), clock.monotonic, lambda _count: None
+            AdmissionLimits(few=0, per_turn=0, wait_s=1.0, burst_s=0.0, turn_s=9.0),
+            clock.monotonic,
+            lambda _count: None,
         )
         early, late = Comer("early", noted.append), Comer("late", noted.append)
         assert not admission.admits(early)
         clock.advance(0.9)
+        await asyncio.sleep(0.01)
         assert not admission.admits(late)
         assert not admission.admits(late)
         clock.advance(0.2)

@@ -34,10 +34,14 @@ class AdmissionLimits:
     """`few`: so many requests may run before anything is decided. `per_turn`: so many more are begun in one turn of the
     loop, down to one when turns take longer than `turn_s`. `wait_s`: how long the others wait before they are refused,
     once somebody has been waiting for `burst_s` without a pause of that length: a burst is worked off, a crowd that
-    stays is not."""
+    stays is not.
 
-    few: int = 16
-    per_turn: int = 16
+    Measured, served for each CPU second at 60,000 requests a second on one upstream with 32 places: 7,200 with 16 in a
+    turn, 10,300 with 8, 14,000 with 4: more wait for places at the upstream, which costs as much as serving. From 64
+    connections on it pays without any overload, below 32 it does nothing."""
+
+    few: int = 32
+    per_turn: int = 4
     turn_s: float = 0.01
     wait_s: float = 0.03
     burst_s: float = 0.2
@@ -83,6 +87,7 @@ class Admission:
         "_queues",
         "_refused",
         "_share",
+        "_time",
         "_turned_at",
         "_waiting",
         "closed",
@@ -105,6 +110,8 @@ class Admission:
         self._left = 0
         """How many more this turn may begin."""
         self._turned_at = -math.inf
+        self._time = 0.0
+        """The time that turns took."""
         self._crowd_since = self._calm_since = -math.inf
         """When the crowd began that is here or was here last, and when it was gone."""
         self.crowded = False
@@ -152,7 +159,7 @@ class Admission:
             self._left -= 1
             return True
         caller = comer.caller
-        self._waiting[comer] = (self._now(), caller)
+        self._waiting[comer] = (self._time, caller)
         queue = self._queues.get(caller)
         if queue is None:
             queue = self._queues[caller] = deque()
@@ -189,11 +196,14 @@ class Admission:
                 self._set_few()
 
     def _measure_turn(self) -> None:
-        now = self._now()
-        if now - self._turned_at > self._limits.turn_s:
-            self._share = max(min(1, self._limits.per_turn), self._share // 2)
-        elif self._share < self._limits.per_turn:
+        """Nobody is refused because the whole process stood still: a turn counts as waiting for `turn_s` at most."""
+        now, limits = self._now(), self._limits
+        took = now - self._turned_at
+        if took > limits.turn_s:
+            self._share = max(min(1, limits.per_turn), self._share // 2)
+        elif self._share < limits.per_turn:
             self._share += 1
+        self._time += min(took, limits.turn_s)
         self._turned_at = now
 
     def _refuse_overdue(self) -> None:
@@ -203,10 +213,9 @@ class Admission:
         refused = sum([comer.refuse() for comer in overdue])
         if refused:
             self._refused(refused)
-        now = self._now()
-        if now < self._crowd_since + self._limits.burst_s and not self.closed:
+        if self._turned_at < self._crowd_since + self._limits.burst_s and not self.closed:
             return
-        since_then = now - (0.0 if self.closed else self._limits.wait_s)
+        since_then = self._time - (0.0 if self.closed else self._limits.wait_s)
         while self._waiting:
             comer, (since, caller) = next(iter(self._waiting.items()))
             if since > since_then:
