@@ -211,6 +211,34 @@ INVALID_RESULT_TYPES: dict[str, Odd] = {
     "a task nobody asked for": reply(b'"result": {"resultType": "task", "taskId": "1"}'),
 }
 
+MUCH = b'"%s"' % (b"x" * 400_000)
+LARGE_ANSWERS: dict[str, tuple[Odd, str]] = {
+    "large": (reply(b'"result": {"content": [{"type": "text", "text": "TOKEN"}], "a": %s}' % MUCH), RIGHT),
+    "large, blanks between": (
+        reply(b'"result" : { "content" : [ {"type": "text", "text": "TOKEN"} ], "a" : %s }' % MUCH),
+        RIGHT,
+    ),
+    "large, another id": (with_id(lambda own: b'1, "more": %s' % MUCH), INVALID),
+    "large, id as text": (with_id(lambda own: b'"%d", "more": %s' % (own, MUCH)), INVALID),
+    "large, a second id behind": (reply(b'"result": {"content": [], "a": %s}, "id": 1' % MUCH), INVALID),
+    "large, a second result": (reply(b'"result": {"content": [], "a": %s}, "result": {"content": []}' % MUCH), INVALID),
+    "large, an error as well": (reply(b'"result": {"a": %s}, "error": {"code": 1, "message": "x"}' % MUCH), INVALID),
+    "large, duplicate members": (result(b'%s, "b": 1, "b": 2' % MUCH), INVALID),
+    "large, NaN": (result(b'%s, "b": NaN' % MUCH), INVALID),
+    "large, 1e999": (result(b'%s, "b": 1e999' % MUCH), INVALID),
+    "large, lone surrogate": (result(b'%s, "b": "\\ud800"' % MUCH), INVALID),
+    "large, no UTF-8": (result(b'%s, "b": "\xff"' % MUCH), INVALID),
+    "large, nested": (result(b"[%s]" % MUCH + b', "b": ' + b"[" * 100 + b"]" * 100), INVALID),
+    "large, half": (body(lambda said: said[:-2] + b', "a": %s' % MUCH), INVALID),
+    "large, two objects": (body(lambda said: said + b'{"a": %s}' % MUCH), INVALID),
+    "large, a type not negotiated": (reply(b'"result": {"a": %s, "resultType": "later"}' % MUCH), INVALID),
+    "large, a result type twice": (
+        reply(b'"result": {"resultType": "complete", "a": %s, "resultType": "task"}' % MUCH),
+        INVALID,
+    ),
+    "large, its own error": (reply(b'"error": {"code": 7, "message": %s}' % MUCH), "!7"),
+}
+
 OTHER_ANSWERS: dict[str, tuple[Odd, str]] = {
     "its own error": (reply(b'"error": {"code": 7, "message": "sold out"}'), "!7"),
     "its own error under 500": (

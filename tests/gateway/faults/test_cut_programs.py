@@ -192,6 +192,6 @@ def test_a_client_of_a_program_that_goes_at_any_byte_costs_only_its_own_call(how
 @pytest.mark.parametrize("how", ["exits", "closes its output"])
 def test_a_program_that_ends_within_an_answer_costs_only_its_own_calls(how: str, tmp_path: Path) -> None:
     async def scene(programs: Programs) -> None:
-        await cut_by_the_program(programs, how, 2)
+        await cut_by_the_program(programs, how, 4)
 
     played(scene, tmp_path)

@@ -15,6 +15,7 @@ from tests.gateway.faults.odd_answers import (
     INVALID,
     INVALID_ANSWERS,
     INVALID_RESULT_TYPES,
+    LARGE_ANSWERS,
     OTHER_ANSWERS,
     RIGHT,
     RIGHT_ANSWERS,
@@ -77,6 +78,14 @@ def test_a_result_of_a_type_that_was_not_negotiated_is_an_error_of_its_call() ->
     async def scene(stage: Stage) -> None:
         for name, odd in INVALID_RESULT_TYPES.items():
             await answered(stage, name, odd, INVALID)
+
+    on_stage(scene)
+
+
+def test_a_large_answer_is_judged_like_a_small_one() -> None:
+    async def scene(stage: Stage) -> None:
+        for name, (odd, expected) in LARGE_ANSWERS.items():
+            await answered(stage, name, odd, expected)
 
     on_stage(scene)
 
