@@ -15,10 +15,12 @@ from typing import Final
 from toolyard.gateway.head_reader import RequestHead
 from toolyard.gateway.reception import Reception
 
-_VARYING: Final = ("content-length", "mcp-name", "traceparent")
-_LENGTH: Final = re.compile(rb"[0-9]{1,6}")
+_LENGTH: Final = "content-length"
+_VARYING: Final = (_LENGTH, "mcp-name", "traceparent")
+_MOST_DIGITS: Final = 6
 _TEXT: Final = re.compile(rb"[!-~]{1,256}")
 _MOST: Final = 8
+_MOST_TEXTS: Final = 128
 _MOST_BYTES: Final = 4096
 
 
@@ -64,12 +66,14 @@ class KnownHeads:
             return None
         length, changed = 0, {}
         for name, value in zip(self._names, cut[1], strict=True):
+            if name == _LENGTH:
+                if not value.isdigit() or len(value) > _MOST_DIGITS:
+                    return None
+                length = int(value)
             text = kind.texts.get(value)
             if text is None and (text := _text_of(kind, name, value)) is None:
                 return None
             changed[name] = text
-            if name == "content-length":
-                length = int(text)
         return KnownHead(kind.reception, length, changed)
 
     def remember(self, head: bytes, reception: Reception) -> None:
@@ -111,11 +115,11 @@ class KnownHeads:
 
 def _text_of(kind: _Kind, name: str, value: bytes) -> str | None:
     """A changing value as text, if it is one that cannot mean anything else."""
-    if (_LENGTH if name == "content-length" else _TEXT).fullmatch(value) is None:
+    if _TEXT.fullmatch(value) is None:
         return None
     text = value.decode("ascii")
     if name != "traceparent":
-        if len(kind.texts) >= 1024:
+        if len(kind.texts) >= _MOST_TEXTS:
             kind.texts.clear()
         kind.texts[value] = text
     return text
