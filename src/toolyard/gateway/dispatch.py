@@ -125,7 +125,7 @@ class Dispatch:
         result = begun.take()
         if result is None or result.get("resultType") == TASK:
             return None
-        return {**result, "cacheScope": "private"} if "cacheScope" in result else result
+        return private(result)
 
     async def carry_on(self, call: Call, begun: Begun) -> Json:
         """The result of a call that was begun, whatever it takes. Raises what carrying out a call raises."""
@@ -168,8 +168,7 @@ class Dispatch:
 
     def _shown(self, call: Call, target: Target, result: Json) -> Json:
         """A result as it leaves: for this caller alone, a task under an id of ours."""
-        if "cacheScope" in result:
-            result = {**result, "cacheScope": "private"}
+        result = private(result)
         if target.tasks is None and result.get("resultType") == TASK:
             return self._tasks.relayed.shown(call, target.upstream_id, result)
         return result
@@ -300,6 +299,11 @@ class Dispatch:
         page["ttlMs"] = server.ttl_ms
         page["cacheScope"] = "private"
         return page
+
+
+def private(result: Json) -> Json:
+    """A result that is for this caller alone, whatever its upstream says."""
+    return {**result, "cacheScope": "private"} if "cacheScope" in result else result
 
 
 def _relayed(error: RelayedError) -> RelayedError:

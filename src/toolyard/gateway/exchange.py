@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import CoroutineType
-from typing import Protocol
+from typing import Any, Protocol
 
 from toolyard.gateway.acceptance import Acceptance, NotAcceptable, accepted
 from toolyard.gateway.call import Answer, Elsewhere, Head, OwnedElsewhere, Principal, Rest, Sink
@@ -90,20 +90,23 @@ class Exchange:
         await self.handle(head, message, sink, conversation)
 
     def read(self, head: Head, body: bytes) -> Messages:
-        """The message in a body; a list is a batch, still to be judged. Raises PlatformError.
+        """The message in a body; a list is a batch, still to be judged. Raises PlatformError."""
+        return _message(self._decoded(head, body))
 
-        On a connection that carries many messages every one is authenticated: a key may end in the meantime."""
+    def _decoded(self, head: Head, body: bytes) -> Any:
+        """What is in a body of somebody who may send it. On a connection that carries many messages every one is
+        authenticated: a key may end in the meantime."""
         if head.principal is None or head.transport != "http":
             head.principal = self.authenticate(head)
-        decoded = decode(body)
-        return decoded if isinstance(decoded, list) else jsonrpc.read(decoded)
+        return decode(body)
 
     def begin(self, head: Head, body: bytes, sink: Sink) -> Rest:
         """As calling it with one POST of Streamable HTTP, as far as it goes without waiting, and what is left of it."""
-        if head.notes.plans and (trip := self._modern.begin_again(head, body, sink)) is not None:
-            return trip
         try:
-            message = self.read(head, body)
+            decoded = self._decoded(head, body)
+            if head.notes.plans and (trip := self._modern.begin_again(head, decoded, sink)) is not None:
+                return trip
+            message = _message(decoded)
         except PlatformError as error:
             self.refuse(head, error, sink)
             return None
@@ -340,6 +343,10 @@ class Exchange:
         if head.principal is None:
             head.principal = self.authenticate(head)
         return head.principal
+
+
+def _message(decoded: Any) -> Messages:
+    return decoded if isinstance(decoded, list) else jsonrpc.read(decoded)
 
 
 def _says_modern(head: Head) -> bool:

@@ -22,19 +22,23 @@ from typing import Any, Protocol
 from toolyard.contract.catalog import Catalog
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, ClientGone, Head, Repeater, Sink, SomeBegun
+from toolyard.gateway.dispatch import private
 from toolyard.gateway.interceptors.in_flight import Bulkhead, InFlight, Places, enter_all, leave_all
 from toolyard.gateway.interceptors.rate_limit import RateLimit
 from toolyard.gateway.interceptors.record import Record
 from toolyard.gateway.pool import Pool
 from toolyard.gateway.pool_entry import Entry
+from toolyard.gateway.refusals import Failed
 from toolyard.gateway.ride import Conclude, Ride, Rides
 from toolyard.kit.clock import LoopTime
 from toolyard.kit.errors import PlatformError
+from toolyard.kit.logs import get_logger
 from toolyard.protocol.errors import RequestId
 from toolyard.protocol.headers import NAME_HEADER
 from toolyard.protocol.request_ids import is_request_id
-from toolyard.protocol.strict_json import decode, encode
+from toolyard.protocol.strict_json import encode
 
+_log = get_logger(__name__)
 LOOK_AGAIN_S = 0.1
 MOST_PLANS = 64
 _MEMBERS = 4
@@ -87,14 +91,16 @@ class Express:
 
     def learn(self, head: Head, call: Call, arguments: Any) -> None:
         """Plan the calls that will come in the words of `call`, which has just been begun as a plain one."""
-        target, said, noted, entry = call.target, call.said, head.notes.envelope, None
+        target, noted, entry = call.target, head.notes.envelope, None
         if target is not None:
             entry = self._pool.ready(target.upstream_id)
         if (
             target is None
             or entry is None
-            or said is None
+            or noted is None
+            or noted[1] is not call.said
             or call.serving is None
+            or call.serving.header_parameters_of(target.name)
             or call.method != "tools/call"
             or call.wants_progress
             or len(call.params) != _PARAMS - 1
@@ -124,9 +130,9 @@ class Express:
             target.timeout_s,
         )
 
-    def begin(self, plan: Plan, head: Head, body: bytes, sink: Sink, owner: Owner) -> Trip | None:
-        """Send a call on its way by a plan. None: it is not one in the same words, or cannot go at once; then nothing
-        was done."""
+    def begin(self, plan: Plan, head: Head, message: Any, sink: Sink, owner: Owner) -> Trip | None:
+        """Send a call on its way by a plan. None: the message is not one in the same words, or cannot go at once; then
+        nothing was done."""
         call, entry = plan.call, plan.entry
         if (
             plan.catalog is not self._catalog()
@@ -137,7 +143,7 @@ class Express:
         ):
             head.notes.plans.clear()
             return None
-        found = _read(plan, body)
+        found = _read(plan, message)
         connection = plan.repeater.take() if found is not None else None
         if found is None or connection is None:
             return None
@@ -170,10 +176,9 @@ async def _nobody(*_: Any, **__: Any) -> Any:
     raise ClientGone
 
 
-def _read(plan: Plan, body: bytes) -> tuple[RequestId, Json] | None:
+def _read(plan: Plan, message: Any) -> tuple[RequestId, Json] | None:
     """Id and arguments of a call in the words of the plan."""
     try:
-        message = decode(body)
         params = message["params"]
         request_id, arguments = message["id"], params["arguments"]
         if (
@@ -187,7 +192,7 @@ def _read(plan: Plan, body: bytes) -> tuple[RequestId, Json] | None:
             or encode(params["_meta"]) != plan.said
         ):
             return None
-    except (PlatformError, KeyError, TypeError, IndexError):
+    except (KeyError, TypeError):
         return None
     return request_id, arguments
 
@@ -237,7 +242,11 @@ class Trip:
         plan.entry.in_flight -= 1
         leave_all(plan.bulkheads)
         record.count(plan.call, "tool_error" if result.get("isError") is True else "ok", monotonic() - self.began)
-        self._owner.finish_again(plan, self.request_id, self.sink, result)
+        try:
+            self._owner.finish_again(plan, self.request_id, self.sink, private(result))
+        except Exception:  # noqa: BLE001  (nobody above but the upstream's connection, which is not to suffer)
+            _log.exception("answer failed", request_id=self.head.request_id)
+            self._owner.call_of(self)[1](Failed())
 
     def answered(self, known: Any, body: bytes) -> None:
         """The connection has the whole answer."""

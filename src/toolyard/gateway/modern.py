@@ -10,6 +10,7 @@ import msgspec
 from toolyard.contract.catalog import ServerCatalog
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
+from toolyard.gateway.acceptance import accepted
 from toolyard.gateway.call import (
     Answer,
     Call,
@@ -120,11 +121,11 @@ class ModernRequests:
             self._express.learn(head, call, request.params.get("arguments"))
         return ride
 
-    def begin_again(self, head: Head, body: bytes, sink: Sink) -> Trip | None:
-        """Begin a request that is a call in the same words as one before with the same head. None: it has to be read
-        as any other; nothing was done."""
+    def begin_again(self, head: Head, message: Any, sink: Sink) -> Trip | None:
+        """Begin what is a call in the same words as one before with the same head, by its decoded body. None: it has to
+        be read as any other; nothing was done."""
         plan = head.notes.plans.get(head.headers.get(NAME_HEADER, ""))
-        return None if plan is None else self._express.begin(plan, head, body, sink, self)
+        return None if plan is None else self._express.begin(plan, head, message, sink, self)
 
     def finish_again(self, plan: Plan, request_id: RequestId, sink: Sink, result: Json) -> None:
         """Write the plain result of such a call."""
@@ -133,7 +134,8 @@ class ModernRequests:
 
     def call_of(self, trip: Trip) -> tuple[Call, Conclude]:
         """What such a call would have been from the start, and what answers it."""
-        head, sink, plan = trip.head, trip.sink, trip.plan
+        head, plan = trip.head, trip.plan
+        sink = accepted(head).of(trip.sink)
         server, principal = plan.call.serving, plan.call.principal
         assert server is not None
         request = jsonrpc.Request(
@@ -177,7 +179,8 @@ class ModernRequests:
             return
         shaped = to_client(MODERN, method, result)
         meta = shaped.get("_meta")
-        shaped["_meta"] = {**meta, META_SERVER_INFO: server_info(server.spec)} if meta else self._own_meta(server.spec)
+        own = {**meta, META_SERVER_INFO: server_info(server.spec)} if type(meta) is dict and meta else None
+        shaped["_meta"] = own or self._own_meta(server.spec)
         sink.finish(Answer(200, encode(jsonrpc.result(request_id, shaped))))
 
     def _call(

@@ -41,7 +41,11 @@ class Rides:
         goes on from there."""
         if not self.pipeline.needs_nothing_else(call, entered):
             return None
-        sent = self.dispatch.begin(call)
+        try:
+            sent = self.dispatch.begin(call)
+        except BaseException as error:
+            self.pipeline.leave(call, error)
+            raise
         return None if sent is None else Ride(self, call, sent[0], sent[1], conclude)
 
 

@@ -17,26 +17,44 @@ GoOn = Callable[[BegunPost], Awaitable[Json]]
 
 
 def http_repeater(
-    driver: ModernDriver, go_on: GoOn, is_current: Callable[[ModernDriver], bool], call: Call, params: Json
+    driver: ModernDriver,
+    go_on: GoOn,
+    is_current: Callable[[ModernDriver], bool],
+    count: Callable[[], None],
+    call: Call,
+    params: Json,
 ) -> HttpRepeater | None:
     """What sends calls in the words of `call`; None where arguments travel in headers."""
     opening = driver.opening(call, params)
     if opening is None:
         return None
     head, meta = opening
-    return HttpRepeater(driver, go_on, is_current, name=params["name"], head=head, meta=meta)
+    return HttpRepeater(driver, go_on, is_current, count, name=params["name"], head=head, meta=meta)
 
 
 class HttpRepeater:
-    """Sends calls of one tool through `driver`. `is_current` says whether the upstream still uses it."""
+    """Sends calls of one tool through `driver`. `is_current` says whether the upstream still uses it; `count` is told
+    of every call. A head holds until the tools are read again: their arguments may travel in headers then."""
 
-    __slots__ = ("_after", "_before", "_driver", "_endpoint", "_go_on", "_head", "_is_current", "_meta", "_name")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_count",
+        "_driver",
+        "_endpoint",
+        "_go_on",
+        "_head",
+        "_heads",
+        "_is_current",
+        "_name",
+    )
 
     def __init__(
         self,
         driver: ModernDriver,
         go_on: GoOn,
         is_current: Callable[[ModernDriver], bool],
+        count: Callable[[], None],
         *,
         name: str,
         head: bytes,
@@ -46,14 +64,16 @@ class HttpRepeater:
         self._endpoint = driver.endpoint
         self._go_on = go_on
         self._is_current = is_current
+        self._count = count
         self._name = name
         self._head = head
+        self._heads = driver.tools.heads
         quoted = encode(name)
         self._before = b',"method":"tools/call","params":{"name":%s,"arguments":' % quoted
         self._after = b',"_meta":%s}}' % meta
 
     def holds(self) -> bool:
-        return self._is_current(self._driver)
+        return self._heads is self._driver.tools.heads and self._is_current(self._driver)
 
     def take(self) -> HttpConnection | None:
         return self._endpoint.idle_connection()
@@ -71,6 +91,7 @@ class HttpRepeater:
             encode(sent.arguments),
             self._after,
         )
+        self._count()
         driver.running += 1
         data = b"%scontent-length: %d\r\n\r\n%s" % (self._head, len(body), body)
         self._endpoint.send(connection, data, sent.deadline, sent)

@@ -32,12 +32,13 @@ class KnownTools:
         self._parameters: dict[str, tuple[HeaderParameter, ...]] = {}
         self._repeatable: frozenset[str] = frozenset()
         self.heads: dict[tuple[str, str], bytes] = {}
-        """Heads of requests that depend on nothing but the tool, by method and name; kept by the driver."""
+        """Heads of requests that depend on nothing but the tool, by method and name; kept by the driver. Another
+        dictionary once the tools were read again."""
 
     def learn(self, tools: Iterable[Json]) -> None:
         """Replace what is known."""
         tools = tuple(tools)
-        self.heads.clear()
+        self.heads = {}
         self._parameters = {tool["name"]: found for tool in tools if (found := _parameters(tool))}
         self._repeatable = frozenset(tool["name"] for tool in tools if _is_repeatable(tool))
 

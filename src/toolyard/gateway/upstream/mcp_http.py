@@ -105,7 +105,10 @@ class McpHttpUpstream:
         driver = self._driver
         if not isinstance(driver, ModernDriver) or call.era != "modern":
             return None
-        return http_repeater(driver, self._go_on, self._is_current, call, params)
+        return http_repeater(driver, self._go_on, self._is_current, self._count, call, params)
+
+    def _count(self) -> None:
+        self._calls += 1
 
     def _is_current(self, driver: ModernDriver) -> bool:
         return self._driver is driver

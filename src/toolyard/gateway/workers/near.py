@@ -66,8 +66,16 @@ class NearHttpUpstream:
         if call.era != "modern" or observation is None or observation.era != "modern":
             return None
         return http_repeater(
-            self._modern(observation), self._go_on, lambda _driver: self._known() is observation, call, params
+            self._modern(observation),
+            self._go_on,
+            lambda _driver: self._known() is observation,
+            self._count,
+            call,
+            params,
         )
+
+    def _count(self) -> None:
+        self._calls += 1
 
     async def _go_on(self, begun: BegunPost) -> Json:
         driver = begun.driver
