@@ -21,6 +21,7 @@ import socket
 import sys
 import time
 from collections import deque
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,22 @@ class Caller:
 
 
 class Connection:
-    """One kept-alive connection; `due` are the times of the requests on it that have no answer yet."""
+    """One kept-alive connection; `due` tells when requests on it that have no answer yet were due, and how many at each
+    of these times."""
 
     __slots__ = ("caller", "due", "rest", "socket", "tail", "to_send")
 
     def __init__(self, caller: Caller, opened: socket.socket) -> None:
         self.caller = caller
         self.socket = opened
-        self.due: deque[float] = deque()
+        self.due: deque[list[float]] = deque()
         self.rest = b""
         self.tail = b""
         self.to_send = 0
+
+    def waiting(self) -> int:
+        """Requests without an answer."""
+        return int(sum(count for _, count in self.due))
 
 
 class OpenLoop:
@@ -96,12 +102,13 @@ class OpenLoop:
                     if connection is None:
                         self.not_sent += 1
                         continue
-                    connection.due.append(began + number / rate)
                     if connection.to_send == 0:
                         touched.append(connection)
                     connection.to_send += 1
+                due = began + self.offered / rate  # of the first of them, so that no time is made to look shorter
                 self.offered = wanted
                 for connection in touched:
+                    connection.due.append([due, connection.to_send])
                     self._send(connection)
                 self.late_s = max(self.late_s, now - next_tick)
             self._receive(max(0.0, next_tick - time.perf_counter()))
@@ -111,6 +118,8 @@ class OpenLoop:
         return self._told(time.perf_counter())
 
     def _connection(self, caller: Caller) -> Connection | None:
+        if caller.most == 1 and caller.connections and self.pipelining:
+            return caller.connections[0]
         idle = caller.idle
         while idle:
             connection = idle.popleft()
@@ -142,7 +151,8 @@ class OpenLoop:
         count, connection.to_send = connection.to_send, 0
         table = connection.caller.times
         if connection.socket.fileno() < 0:
-            self.lost += count
+            self.lost += connection.waiting()
+            connection.due.clear()
             return
         data = table[count] if count < _TABLE else table[1] * count
         if connection.rest:
@@ -201,24 +211,36 @@ class OpenLoop:
         self._count(connection, statuses, data)
 
     def _count(self, connection: Connection, statuses: list[bytes], data: bytes) -> None:
-        now, caller, due = time.perf_counter(), connection.caller, connection.due
-        if len(statuses) > len(due):
-            raise SystemExit(f"an answer to nothing: {data[:500]!r}")
-        for status in statuses:
-            counts = self.buckets.get((caller.group, status))
-            if counts is None:
-                counts = self.buckets[caller.group, status] = [0] * (_MAX_BUCKETS + 1)
-            counts[min(_MAX_BUCKETS, int((now - due.popleft()) * _BUCKETS_PER_S))] += 1
-        good = statuses.count(b"200")
-        caller.answers += good
+        now, due = time.perf_counter(), connection.due
+        for status, run in groupby(statuses):
+            self._note(connection, status, len(list(run)), now)
         shed = statuses.count(b"503") + statuses.count(b"429")
         if shed:
             self.no_retry_after += shed - data.count(b"\r\nretry-after: ")
         if not due:
             connection.caller.idle.append(connection)
 
+    def _note(self, connection: Connection, status: bytes, count: int, now: float) -> None:
+        """So many answers of one status came now."""
+        caller, due = connection.caller, connection.due
+        counts = self.buckets.get((caller.group, status))
+        if counts is None:
+            counts = self.buckets[caller.group, status] = [0] * (_MAX_BUCKETS + 1)
+        if status == b"200":
+            caller.answers += count
+        while count:
+            if not due:
+                raise SystemExit(f"an answer to nothing: {status!r}")
+            first = due[0]
+            some = min(count, int(first[1]))
+            counts[min(_MAX_BUCKETS, int((now - first[0]) * _BUCKETS_PER_S))] += some
+            count -= some
+            first[1] -= some
+            if not first[1]:
+                due.popleft()
+
     def _close(self, connection: Connection) -> None:
-        self.lost += len(connection.due)
+        self.lost += connection.waiting()
         connection.due.clear()
         self.by_fd.pop(connection.socket.fileno(), None)
         connection.caller.connections.remove(connection)
@@ -233,7 +255,7 @@ class OpenLoop:
             "seconds": now - self.began,
             "not_sent": self.not_sent,
             "lost": self.lost,
-            "unanswered": sum(len(c.due) for c in self.by_fd.values()),
+            "unanswered": sum(c.waiting() for c in self.by_fd.values()),
             "no_retry_after": self.no_retry_after,
             "late_ms": self.late_s * 1000,
             "connections": sum(len(c.connections) for c in self.callers),
