@@ -1,4 +1,5 @@
-"""The peers' environments: each from its own registry into a folder of its own under `bench/.peers`, made once.
+"""The peers' environments: each from its own registry into a folder of its own under `bench/.peers` (or the folder that
+TOOLYARD_BENCH_PEERS names), made once.
 
 A folder is kept as long as the version in `peers.toml` and the Python that made it stay the same.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 from bench.machine import find_program
 
 HERE = Path(__file__).resolve().parent
-FOLDER = HERE / ".peers"
+FOLDER = Path(os.environ.get("TOOLYARD_BENCH_PEERS") or HERE / ".peers")
 PINS: Mapping[str, Mapping[str, str]] = tomllib.loads((HERE / "peers.toml").read_text())
 INSTALL_TIMEOUT_S = 900
 NODE_AT_LEAST = 20
