@@ -165,8 +165,11 @@ def _take(
             reading = measure(entrant.target, level, seconds, ground.cores, ground.upstream)
             if not reading.calls and seconds < LONGEST_S:
                 reading = measure(entrant.target, level, LONGEST_S, ground.cores, ground.upstream)
+            if not reading.calls:
+                record.reasons[cell] = f"no answer within {LONGEST_S} s at this concurrency"
+                return
             _keep(cell, reading, entrant, record)
-            if entrant.half and level == max(case.levels) and reading.rps:
+            if entrant.half and level == max(case.levels):
                 load = paced_load(
                     stem_of(ground.work, cell.contestant, cell.case), standing.endpoint, reading.rps / 2, ground.cores
                 )
