@@ -74,10 +74,11 @@ class Stands:
         return self.found[key]
 
     def stop(self) -> None:
-        """End them all."""
-        for stand in self.found.values():
-            if stand.standing is not None:
-                stand.standing.program.stop()
+        """End them all, also when this run is told to end meanwhile."""
+        with contextlib.ExitStack() as stack:
+            for stand in self.found.values():
+                if stand.standing is not None:
+                    stack.callback(stand.standing.program.stop)
 
 
 @contextlib.contextmanager
