@@ -132,7 +132,7 @@ class MessageSocket(Protocol):
 
 class Underway(Protocol):
     """An exchange that goes on without a task. `cancel` ends it, with an answer unless its client is gone; `ended`
-    waits for its end."""
+    waits for its end, and ends it when it is cancelled itself."""
 
     def cancel(self) -> None: ...
     async def ended(self) -> None: ...

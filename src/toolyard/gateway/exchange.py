@@ -7,7 +7,7 @@ what arrives comes as bytes, what leaves goes to the sink. All errors become JSO
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import Any, Protocol
@@ -15,10 +15,11 @@ from typing import Any, Protocol
 from toolyard.gateway.acceptance import Acceptance, NotAcceptable, accepted
 from toolyard.gateway.call import Answer, Elsewhere, Head, OwnedElsewhere, Principal, Rest, Sink
 from toolyard.gateway.errors import CallLost, SessionRequired
-from toolyard.gateway.legacy import LegacyRequests, cancelled_answer
+from toolyard.gateway.legacy import LegacyRequests
 from toolyard.gateway.modern import ModernRequests
 from toolyard.gateway.refusals import Failed, ShuttingDown
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
+from toolyard.gateway.streams import EventStream, Openings
 from toolyard.gateway.translate import error_answer, error_object
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol import jsonrpc
@@ -76,6 +77,7 @@ class Exchange:
         self._legacy = legacy
         self._sessions = sessions
         self._on_refusal = on_refusal
+        self._openings = Openings()
         self.connections: set[Connection] = set()
         self.elsewhere: Elsewhere | None = None
         """Where what is about other processes' calls is answered."""
@@ -123,7 +125,9 @@ class Exchange:
 
     def _begin_request(self, head: Head, request: jsonrpc.Request, sink: Sink) -> Rest:
         acceptance = accepted(head)
-        if not _is_modern_post(head, request) or request.method == "subscriptions/listen":
+        if not _is_modern_post(head, request) and request.method != "initialize":
+            return self._begin_in_session(self.session(head), request, sink, acceptance, head)
+        if request.method in ("initialize", "subscriptions/listen"):
             return self._post(head, request, sink)
         return self._modern.begin(
             head,
@@ -238,20 +242,24 @@ class Exchange:
             self._take(session, message, head)
             sink.finish(Answer(202))
             return
-        sink.outlive_client()
-        stream = session.new_stream(
-            acceptance.of(sink), streams=acceptance.streams, streams_first=acceptance.streams_first
-        )
         if isinstance(message, list):
+            stream = _stream(session, sink, acceptance)
             answer = await self._batch(session, message, stream.send, head, can_ask=stream.reaches_client)
             await stream.finish(answer)
             return
-        stream.open_soon()
-        answer_or_none = await self._legacy.answer(
-            session, message, stream.send, stream.pause, head, can_ask=stream.reaches_client
-        )
-        self._sessions.touch(session)
-        await stream.finish(answer_or_none or cancelled_answer(message))
+        rest = self._begin_in_session(session, message, sink, acceptance, head)
+        if rest is not None:
+            await (rest if isinstance(rest, Coroutine) else rest.ended())
+
+    def _begin_in_session(
+        self, session: LegacySession, request: jsonrpc.Request, sink: Sink, acceptance: Acceptance, head: Head
+    ) -> Rest:
+        """One request of a session, as far as it goes without waiting, and what is left of it."""
+        stream = _stream(session, sink, acceptance)
+        rest = self._legacy.begin(session, request, stream, head, lambda error: self._fail(head, request, sink, error))
+        if rest is not None:
+            self._openings.add(stream)
+        return rest
 
     async def _batch(
         self, session: LegacySession, batch: list[object], send: Send, head: Head, *, can_ask: bool
@@ -349,6 +357,12 @@ def _message(decoded: Any) -> Messages:
     return decoded if isinstance(decoded, list) else jsonrpc.read(decoded)
 
 
+def _stream(session: LegacySession, sink: Sink, acceptance: Acceptance) -> EventStream:
+    """The stream of one POST's answer, which the client may come back for."""
+    sink.outlive_client()
+    return session.new_stream(acceptance.of(sink), streams=acceptance.streams, streams_first=acceptance.streams_first)
+
+
 def _says_modern(head: Head) -> bool:
     return head.headers.get("mcp-protocol-version") not in (None, *LEGACY)
 
@@ -387,8 +401,7 @@ def _cancel(conversation: Conversation, message: jsonrpc.Notification) -> None:
     request_id = message.params.get("requestId")
     running = conversation.running.get(request_id) if isinstance(request_id, str | int) else None
     if running is not None:
-        running.cancelled = True
-        running.task.cancel()
+        running.cancel()
     elif conversation.session is not None:
         conversation.session.cancel(request_id)
 

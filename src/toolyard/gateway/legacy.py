@@ -1,23 +1,32 @@
-"""Messages of legacy clients (2024-11-05 to 2025-11-25): the handshake, and requests within a session."""
+"""Messages of legacy clients (2024-11-05 to 2025-11-25): the handshake, and requests within a session.
+
+A request is known by its id in `session.running` while it is carried out, whether by a task or as a ride (`ride.py`):
+the same id is refused meanwhile, and `notifications/cancelled` and the session's end give it up.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from time import monotonic
+from typing import Any
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import Answer, AskRefused, Call, Head, Principal
+from toolyard.gateway.call import Answer, AskRefused, Call, Head, Pause, Principal, Rest
 from toolyard.gateway.caller import Emitter
 from toolyard.gateway.dispatch import Dispatch, capabilities_of, server_info
 from toolyard.gateway.events import Hub
 from toolyard.gateway.handles import read_handle, without_handle
 from toolyard.gateway.interceptors.patience import ASK_LIMIT_S
-from toolyard.gateway.pipeline import Pipeline
+from toolyard.gateway.pipeline import Outcome, Pipeline
+from toolyard.gateway.ride import Rides
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
+from toolyard.gateway.streams import EventStream
 from toolyard.gateway.translate import error_answer
+from toolyard.kit.clock import LoopTime
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.ids import secret_id
+from toolyard.kit.tasks import TaskOwner
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import initialize_result, question_for_legacy, to_client
 from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFound
@@ -26,6 +35,9 @@ from toolyard.protocol.strict_json import encode
 
 CALL_CANCELLED = 499
 MAX_WATCHED = 1000
+_CALLS = LEGACY_METHODS - {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
+"""The requests that are calls and nothing besides."""
+
 _KEPT_META = frozenset({"traceparent", "tracestate"})
 
 
@@ -36,7 +48,10 @@ class LegacyRequests:
         self, dispatch: Dispatch, pipeline: Pipeline, sessions: Sessions, hub: Hub, *, timeout_s: float
     ) -> None:
         self._dispatch = dispatch
-        self._perform = pipeline.carry
+        self._pipeline = pipeline
+        self._rides = Rides(pipeline, dispatch)
+        self._answers = TaskOwner("answers")
+        self._loop_time = LoopTime()
         self._sessions = sessions
         self._hub = hub
         self._timeout_s = timeout_s
@@ -62,27 +77,98 @@ class LegacyRequests:
         )
         return session, result
 
+    def begin(
+        self,
+        session: LegacySession,
+        request: jsonrpc.Request,
+        stream: EventStream,
+        head: Head,
+        refuse: Callable[[BaseException], None],
+    ) -> Rest:
+        """Carry out one request of a session and end its stream with the answer, as far as that goes without waiting;
+        and what is left of it. A call that is under way without a task gives `refuse` what ended it if that is not for
+        its client to know: the gateway stops, or has failed."""
+        if request.method not in _CALLS or request.id in session.running:
+            return self._answer_on(session, request, stream, head)
+        running = session.running[request.id] = Running()
+        try:
+            call = self._call(session, request, stream.send, head, stream.pause, can_ask=stream.reaches_client)
+            entered = self._pipeline.enter(call)
+
+            def conclude(outcome: Outcome) -> None:
+                call.ask = _refuse_after_the_end
+                session.running.pop(request.id, None)
+                answer = _concluded(session, request, running, outcome)
+                if isinstance(answer, BaseException):
+                    refuse(answer)
+                elif (rest := self._ending(session, stream, answer)) is not None:
+                    self._answers.start(rest)
+
+            ride = self._rides.begin(call, entered, conclude)
+        except BaseException as error:
+            del session.running[request.id]
+            if not isinstance(error, PlatformError):
+                raise
+            return self._ending(session, stream, error_answer(error, request.id, session.revision))
+        if ride is None:
+            return self._rest(session, request, running, stream, call, entered)
+        running.work = ride
+        return ride
+
+    def _ending(self, session: LegacySession, stream: EventStream, answer: Answer) -> Coroutine[Any, Any, None] | None:
+        """End a stream with its answer; what is left to do for that."""
+        self._sessions.touch(session)
+        return None if stream.finish_plain(answer) else stream.finish(answer)
+
+    async def _rest(
+        self,
+        session: LegacySession,
+        request: jsonrpc.Request,
+        running: Running,
+        stream: EventStream,
+        call: Call,
+        entered: int,
+    ) -> None:
+        """What is left of a call that has entered its first gates."""
+        answer = await self._answered(session, request, running, self._performed(call, entered))
+        self._sessions.touch(session)
+        await stream.finish(answer or cancelled_answer(request))
+
+    async def _answer_on(
+        self, session: LegacySession, request: jsonrpc.Request, stream: EventStream, head: Head
+    ) -> None:
+        answer = await self.answer(session, request, stream.send, stream.pause, head, can_ask=stream.reaches_client)
+        self._sessions.touch(session)
+        await stream.finish(answer or cancelled_answer(request))
+
     async def answer(
         self,
         session: LegacySession,
         request: jsonrpc.Request,
         send: Send,
-        pause: Callable[[int], Awaitable[None]] | None,
+        pause: Pause | None,
         head: Head,
         *,
         can_ask: bool,
     ) -> Answer | None:
         """Carry out one request of a session: its answer, an error answer, or None if the client cancelled it.
         `can_ask`: the client would see a question on the way."""
-        task = asyncio.current_task()
-        if request.id in session.running or task is None:
+        if request.id in session.running:
             error = InvalidRequest("this request id is in use", request_id=request.id)
             return error_answer(error, request.id, session.revision)
-        running = session.running[request.id] = Running(task)
+        running = session.running[request.id] = Running()
+        work = self._carry_out(session, request, send, pause, head, can_ask=can_ask)
+        return await self._answered(session, request, running, work)
+
+    async def _answered(
+        self, session: LegacySession, request: jsonrpc.Request, running: Running, work: Awaitable[Json]
+    ) -> Answer | None:
+        """The answer that the result of `work` is, which this task carries out; None if the client cancelled it."""
+        task = asyncio.current_task()
+        assert task is not None
+        running.taken_over(task)
         try:
-            result = await self._carry_out(session, request, send, pause, head, can_ask=can_ask)
-            shaped = to_client(session.revision, request.method, result)
-            return Answer(200, encode(jsonrpc.result(request.id, shaped)))
+            return _answer(session, request, await work)
         except PlatformError as error:
             return error_answer(error, request.id, session.revision)
         except asyncio.CancelledError:
@@ -98,7 +184,7 @@ class LegacyRequests:
         session: LegacySession,
         request: jsonrpc.Request,
         send: Send,
-        pause: Callable[[int], Awaitable[None]] | None,
+        pause: Pause | None,
         head: Head,
         *,
         can_ask: bool,
@@ -109,29 +195,39 @@ class LegacyRequests:
             raise MethodNotFound(f"no method {request.method!r} in {session.revision}")
         if request.method == "logging/setLevel":
             return _set_level(session, request.params)
-        call = self._call(session, request, send, head)
-        call.pause = pause
-        if not can_ask:
-            call.ask = _refuse_to_ask
-        try:
-            if request.method == "resources/subscribe":
-                return await self._subscribe(session, call)
-            result = await self._perform(call)
-        finally:
-            call.ask = _refuse_after_the_end
+        call = self._call(session, request, send, head, pause, can_ask=can_ask)
+        if request.method == "resources/subscribe":
+            return await self._subscribe(session, call)
+        result = await self._performed(call)
         if request.method == "resources/unsubscribe":
             session.watched.pop(call.params["uri"], None)
         return result
+
+    async def _performed(self, call: Call, entered: int = 0) -> Json:
+        """The result of a call that was taken through `entered` gates; afterwards it asks nobody."""
+        try:
+            return await self._pipeline.carry(call, entered)
+        finally:
+            call.ask = _refuse_after_the_end
 
     async def _subscribe(self, session: LegacySession, call: Call) -> Json:
         uri = call.params.get("uri")
         if uri not in session.watched and len(session.watched) >= MAX_WATCHED:
             raise InvalidParams(f"a session watches at most {MAX_WATCHED} resources")
-        result = await self._perform(call)
+        result = await self._performed(call)
         session.watched[call.params["uri"]] = call
         return result
 
-    def _call(self, session: LegacySession, request: jsonrpc.Request, send: Send, head: Head) -> Call:
+    def _call(
+        self,
+        session: LegacySession,
+        request: jsonrpc.Request,
+        send: Send,
+        head: Head,
+        pause: Pause | None = None,
+        *,
+        can_ask: bool = True,
+    ) -> Call:
         meta = request.params.get("_meta") or {}
         token = meta.get(PROGRESS_TOKEN)
         if token is not None and (isinstance(token, bool) or not isinstance(token, str | int)):
@@ -147,7 +243,7 @@ class LegacyRequests:
             revision=session.revision,
             emit=Emitter(send, progress_token=token, log_level=log_level),
             ask=_refuse_to_ask,
-            deadline=asyncio.get_running_loop().time() + self._timeout_s,
+            deadline=self._loop_time.now() + self._timeout_s,
             request_id=head.request_id,
             transport=head.transport,
             watcher=session.id,
@@ -158,8 +254,10 @@ class LegacyRequests:
             wants_progress=token is not None,
             log_level=log_level,
             log_level_chosen=session.log_level is not None,
+            pause=pause,
         )
-        call.ask = PushingAsk(session, send, call)
+        if can_ask:
+            call.ask = PushingAsk(session, send, call)
         return call
 
     def notified(self, session: LegacySession, notification: jsonrpc.Notification, head: Head) -> None:
@@ -208,6 +306,23 @@ class PushingAsk:
                 places.take_again()
             self._call.asking -= 1
             self._call.asked_s += monotonic() - began
+
+
+def _answer(session: LegacySession, request: jsonrpc.Request, result: Json) -> Answer:
+    return Answer(200, encode(jsonrpc.result(request.id, to_client(session.revision, request.method, result))))
+
+
+def _concluded(
+    session: LegacySession, request: jsonrpc.Request, running: Running, outcome: Outcome
+) -> Answer | BaseException:
+    """The answer to a call with this outcome, or what there is no answer of its own to."""
+    if isinstance(outcome, dict):
+        return _answer(session, request, outcome)
+    if isinstance(outcome, PlatformError):
+        return error_answer(outcome, request.id, session.revision)
+    if isinstance(outcome, asyncio.CancelledError) and running.cancelled:
+        return cancelled_answer(request)
+    return outcome
 
 
 def cancelled_answer(request: jsonrpc.Request) -> Answer:

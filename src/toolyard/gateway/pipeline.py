@@ -51,10 +51,21 @@ def _only_judges(gate: Gate) -> bool:
     return isinstance(gate, Judge) and "leave" not in vars(type(gate))
 
 
+class Watched(Protocol):
+    """A call that is watched. `expire` is called when its time is up, and `expired` says so."""
+
+    expire: Callable[[], object]
+    expired: bool
+
+    def end(self) -> None: ...
+
+
 class Watch(Protocol):
-    """Something that goes on beside a call while it runs, and costs a coroutine. `applies` says for which calls."""
+    """Something that goes on beside a call while it runs. `applies` says for which calls. Whoever has no coroutine to
+    put around the call calls `begin` before it is sent, and `end` of what that returns at last."""
 
     def applies(self, call: Call) -> bool: ...
+    def begin(self, call: Call) -> Watched: ...
     def __call__(self, call: Call, proceed: Proceed) -> Awaitable[Json]: ...
 
 
@@ -63,15 +74,15 @@ class Pipeline:
 
     def __init__(self, gates: Sequence[Gate], watch: Watch, final: Proceed) -> None:
         self.gates = tuple(gates)
-        self._watch = watch
+        self.watch = watch
         self._final = final
         self._enters = tuple(gate.enter for gate in gates)
         self._leaves = tuple(gate.leave for gate in reversed(gates) if not _only_judges(gate))
 
     def enter(self, call: Call) -> int:
         """Take the call through the gates that need not wait; how many it passed. Whoever called this calls `carry`,
-        or, if all were passed and it `needs_nothing_else`, carries the call out by itself and calls `leave`. Raises
-        the first refusal."""
+        or, if `all_entered`, carries the call out by itself, watched if that `applies`, and calls `leave`. Raises the
+        first refusal."""
         entered = 0
         try:
             for enter in self._enters:
@@ -83,9 +94,9 @@ class Pipeline:
             raise
         return entered
 
-    def needs_nothing_else(self, call: Call, entered: int) -> bool:
-        """Nothing is left to wait for, and nothing goes on beside the call."""
-        return entered == len(self._enters) and not self._watch.applies(call)
+    def all_entered(self, entered: int) -> bool:
+        """No gate is left to wait at."""
+        return entered == len(self._enters)
 
     async def carry(self, call: Call, entered: int = 0) -> Json:
         """Take the call through the gates from number `entered` on and carry it out. Raises the first refusal, and what
@@ -95,8 +106,8 @@ class Pipeline:
                 if not gate.enter(call):
                     await gate.wait(call)
                 entered += 1
-            if self._watch.applies(call):
-                result = await self._watch(call, self._final)
+            if self.watch.applies(call):
+                result = await self.watch(call, self._final)
             else:
                 result = await self._final(call)
         except BaseException as error:

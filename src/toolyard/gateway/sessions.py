@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import AskRefused, Call, ClientGone, Principal, Sink
@@ -21,7 +21,7 @@ from toolyard.gateway.places import SharedPlaces
 from toolyard.gateway.streams import EventStream
 from toolyard.kit.clock import Clock
 from toolyard.kit.ids import secret_id
-from toolyard.kit.tasks import TaskOwner
+from toolyard.kit.tasks import TaskOwner, cancel_begun
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.errors import RequestId
 from toolyard.protocol.revisions import at_least
@@ -49,12 +49,30 @@ class SessionLimits:
     idle_s: float = 3600.0
 
 
+class Cancellable(Protocol):
+    """A task, or a call under way without one."""
+
+    def cancel(self) -> object: ...
+
+
 @dataclass(slots=True)
 class Running:
-    """A call of a session that is being carried out."""
+    """A client's request that is being carried out. `work` is None until it is known who does that."""
 
-    task: asyncio.Task[Any]
+    work: Cancellable | None = None
     cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more."""
+        self.cancelled = True
+        if self.work is not None:
+            self.work.cancel()
+
+    def taken_over(self, task: asyncio.Task[Any]) -> None:
+        """A task carries it out from now on."""
+        self.work = task
+        if self.cancelled:
+            cancel_begun(task)
 
 
 class LegacySession:
@@ -104,17 +122,21 @@ class LegacySession:
     def new_stream(self, sink: Sink, *, streams: bool, streams_first: bool = False) -> EventStream:
         """The stream for the answer of one POST; `streams`: its client accepts event streams, and names them first."""
         opens = streams and at_least(self.revision, "2025-11-25")
-        stream = EventStream(self._next_stream, sink, opens_with_event=opens, streams=streams, plain=not streams_first)
+        number = self._next_stream
         self._next_stream += 1
+        return EventStream(
+            number, sink, opens_with_event=opens, streams=streams, plain=not streams_first, keeper=self._keep_stream
+        )
+
+    def _keep_stream(self, stream: EventStream) -> None:
         self._streams[stream.number] = stream
         self._make_room()
-        return stream
 
     def _make_room(self) -> None:
         """Keep few finished streams and little of them; the oldest go first."""
         finished = deque(s for s in self._streams.values() if s.finished)
         kept_bytes = sum(s.kept_bytes for s in finished)
-        while len(finished) > MAX_FINISHED_STREAMS or kept_bytes > MAX_FINISHED_BYTES:
+        while len(finished) > MAX_FINISHED_STREAMS or (kept_bytes > MAX_FINISHED_BYTES and len(finished) > 1):
             oldest = finished.popleft()
             kept_bytes -= oldest.kept_bytes
             del self._streams[oldest.number]
@@ -167,8 +189,7 @@ class LegacySession:
         """The client no longer wants the answer to one of its requests."""
         running = self.running.get(request_id) if isinstance(request_id, str | int) else None
         if running is not None:
-            running.cancelled = True
-            running.task.cancel()
+            running.cancel()
 
     def lists_changed(self, kinds: frozenset[ListKind]) -> None:
         for kind in sorted(kinds):
@@ -209,8 +230,7 @@ class LegacySession:
         self.ended.set()
         self.standalone.end()
         for running in tuple(self.running.values()):
-            running.cancelled = True
-            running.task.cancel()
+            running.cancel()
         for future in self._asks.values():
             future.cancel()
         await self._outgoing.aclose()

@@ -2,7 +2,8 @@
 
 Rules. An event id is `<stream>-<number>` and unique in its session. A stream keeps its last events, so that a client
 that lost its connection comes back with the last id it saw and gets the rest, of that stream only. A broken connection
-does not end a stream; its answer does.
+does not end a stream; its answer does. A stream on which nothing was sent before its answer is none: the answer is
+plain, and nothing is kept.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from toolyard.gateway.call import Answer, ClientGone, Sink
+from toolyard.kit.clock import LoopTime
 
 MAX_EVENTS = 512
 MAX_DELIVERED_BYTES = 64 * 1024
@@ -29,8 +31,52 @@ class Event(NamedTuple):
     message: bytes
 
 
+class Openings:
+    """Opens streams a moment after their calls began, unless the answer is there before. All wait for the same time, so
+    one timer does for all of them: most calls are answered long before it looks."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[float, EventStream]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop_time = LoopTime()
+
+    def add(self, stream: EventStream) -> None:
+        """Have a stream opened soon, if its revision opens streams."""
+        if not stream.opens_with_event:
+            return
+        due = self._loop_time.now() + OPEN_AFTER_S
+        self._waiting.append((due, stream))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._open_due)
+
+    def _open_due(self) -> None:
+        self._timer = None
+        now, waiting = self._loop_time.now(), self._waiting
+        while waiting and waiting[0][0] <= now:
+            waiting.popleft()[1].open_now()
+        if waiting:
+            self._timer = asyncio.get_running_loop().call_at(waiting[0][0], self._open_due)
+
+
 class EventStream:
     """One stream: what was sent on it, and the connection it is sent on now, if any."""
+
+    __slots__ = (
+        "_events",
+        "_keeper",
+        "_last",
+        "_more",
+        "_news",
+        "_opened",
+        "_plain",
+        "_reader",
+        "_sink",
+        "_streams",
+        "finished",
+        "kept_bytes",
+        "number",
+        "opens_with_event",
+    )
 
     def __init__(
         self,
@@ -41,23 +87,25 @@ class EventStream:
         streams: bool = True,
         plain: bool = True,
         more: Callable[[], bytes | None] | None = None,
+        keeper: Callable[[EventStream], None] | None = None,
     ) -> None:
         """`streams`: the client takes event streams; `plain`: an answer before which nothing was sent needs none.
         `more` is asked for the next message whenever a client that came to read the stream has all of it; `wake` says
-        that there is one."""
+        that there is one. `keeper` is told when there is something to keep, and when nothing more comes."""
         self.number = number
         self._more = more or _nothing_more
         self._streams = streams
         self._plain = plain
         self.finished = False
         self._sink = sink
-        self._opens_with_event = opens_with_event
+        self.opens_with_event = opens_with_event
+        """It still has to be opened, with an event that only has an id."""
+        self._keeper = keeper
         self._events: deque[Event] = deque()
         self.kept_bytes = 0
         self._last = 0
         self._news = asyncio.Event()
         self._reader: object = None
-        self._opening: asyncio.TimerHandle | None = None
         self._opened: asyncio.Future[None] | None = None
 
     @property
@@ -72,17 +120,14 @@ class EventStream:
 
     async def open(self) -> None:
         """Start the stream with an event that only has an id (2025-11-25), so that it can be resumed from the start."""
-        if self._opens_with_event:
-            self._opens_with_event = False
+        if self.opens_with_event:
+            self.opens_with_event = False
             await self._deliver(self._keep(b""), RETRY_MS)
 
-    def open_soon(self) -> None:
-        """Open the stream in a moment, unless the answer is there before."""
-        if self._opens_with_event:
-            self._opening = asyncio.get_running_loop().call_later(OPEN_AFTER_S, self._open_now)
-
-    def _open_now(self) -> None:
-        self._opened = asyncio.ensure_future(self.open())
+    def open_now(self) -> None:
+        """Open the stream, if it is not open and its answer not there."""
+        if self.opens_with_event and not self.finished and self._opened is None:
+            self._opened = asyncio.ensure_future(self.open())
 
     async def send(self, message: bytes) -> None:
         """Send one message, or keep it for a client that comes back. After the answer nothing is sent."""
@@ -94,8 +139,8 @@ class EventStream:
     async def finish(self, answer: Answer) -> None:
         """End the stream with its answer; one before which nothing was sent is a plain answer, without any stream,
         unless the client names streams first."""
-        if self._opening is not None:
-            self._opening.cancel()
+        if self.finish_plain(answer):
+            return
         if self._opened is not None:
             await self._opened
         if not self._plain:
@@ -109,7 +154,18 @@ class EventStream:
                 await self._deliver(event)
                 self._forget_delivered()
                 self._leave(Answer(answer.status))
+        if self._last and self._keeper is not None:
+            self._keeper(self)
         self._news.set()
+
+    def finish_plain(self, answer: Answer) -> bool:
+        """As `finish`, if that is a plain answer, which nobody has to wait for; False if it is not."""
+        if self._last or self._opened is not None or not self._plain or self._sink is None:
+            return False
+        self.finished = True
+        self._sink.finish(answer)
+        self._news.set()
+        return True
 
     async def pause(self, retry_ms: int) -> None:
         """Close the connection and let the client come back after `retry_ms` (SSE polling, 2025-11-25)."""
@@ -172,6 +228,8 @@ class EventStream:
 
     def _keep(self, message: bytes) -> Event:
         self._last += 1
+        if self._last == 1 and self._keeper is not None:
+            self._keeper(self)
         event = Event(self._last, message)
         self._events.append(event)
         self.kept_bytes += len(message)

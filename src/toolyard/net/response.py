@@ -79,8 +79,13 @@ class HttpResponse:
         """Nothing more comes before somebody reads: it failed, or much of the body is here."""
         return self._paused or self._error is not None
 
+    @property
+    def ends_a_line(self) -> bool:
+        """The body, as far as it has come, ends with a line's end."""
+        return bool(self._chunks) and self._chunks[-1].endswith((b"\n", b"\r"))
+
     def whole(self) -> bytes:
-        """The body of a complete answer; it stays here for `read`."""
+        """The body as far as it has come; it stays here for `read`."""
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     @property

@@ -130,6 +130,8 @@ def _to_modern(method: str, result: Json) -> Json:
 def _without_modern_members(result: Json) -> Json:
     """Legacy revisions know no result types, cache hints and per-result server information; a legacy upstream that
     sends them anyway means something else by them."""
+    if "_meta" not in result and _MODERN_MEMBERS.isdisjoint(result):
+        return dict(result)
     shaped = {name: value for name, value in result.items() if name not in _MODERN_MEMBERS}
     meta = shaped.get("_meta")
     if isinstance(meta, dict) and META_SERVER_INFO in meta:

@@ -29,7 +29,7 @@ class StreamableHttp:
 
     def post(self, head: Head, body: bytes, sink: EventSink) -> Rest:
         """One message, or a batch."""
-        if self.elsewhere is None or _has_no_session(head):
+        if self.elsewhere is None or _has_no_session(head) or self.elsewhere.of_session(head) is None:
             return self._exchange.begin(head, body, sink)
         return self.answer_post(head, body, sink)
 

@@ -6,21 +6,25 @@ that the answer must have, and who goes on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
-from toolyard.gateway.upstream.http_exchange import MAX_ELEMENTS, Endpoint, kind_of
+from toolyard.gateway.upstream.http_exchange import MAX_ELEMENTS, Endpoint, kind_of, let_end
 from toolyard.net.connection import HttpConnection
 from toolyard.net.response import HttpResponse
 from toolyard.protocol import strict_json
 from toolyard.protocol.errors import ProtocolError
 from toolyard.protocol.read_result import remembered
 
+_ONE_EVENT: Final = re.compile(rb"(?:(?:event: ?message|id: ?[^\r\n]*)\r?\n)*data: ?([^\r\n]+)\r?\n\r?\n")
+"""A stream with one message on one line, as servers write it that answer every request with a stream."""
+
 
 class Runner(Protocol):
-    """A driver that counts its running requests."""
+    """Whoever counts the running requests: a driver, or who keeps a session."""
 
     running: int
 
@@ -79,25 +83,32 @@ class BegunPost:
         response = self.response
         if response is None:
             return
-        if response.complete or response.waits_for_reader or (response.status and not _is_plain(response)):
+        if response.complete or response.waits_for_reader or (response.status and not _may_become_plain(response)):
             response.on_news = None
             self.ready()
 
     def take(self) -> Json | None:
-        """The result, if the answer is one whole JSON message with a complete result and nothing else."""
+        """The result, if the answer is one whole JSON message with a complete result and nothing else; it may be the
+        first event of a stream, which need not have ended then."""
         response = self.response
-        if response is None or not response.complete or not _is_plain(response):
+        if response is None or response.status != 200:
             return None
-        body = response.whole()
-        if len(body) > self.endpoint.limits.response_bytes:
+        body = _message_in(response)
+        if body is None or len(body) > self.endpoint.limits.response_bytes:
             return None
         result = plain_result(body, self.request_id)
         if result is not None:
+            if not response.complete:
+                let_end(response)
             self.response = None
             self.ready = _not_yet
             self.endpoint.breaker.connected()
-            self.driver.running -= 1
+            self.over()
         return result
+
+    def over(self) -> None:
+        """The request is not running any more."""
+        self.driver.running -= 1
 
     async def go_on(self) -> Json:
         """The result, whatever it takes. Raises what `Upstream.request` raises."""
@@ -112,17 +123,32 @@ class BegunPost:
 
     def cancel(self) -> None:
         """Close the connection, which is how the upstream learns of it."""
+        self.abort()
+        self.endpoint.breaker.abandoned()
+        self.over()
+
+    def abort(self) -> None:
+        """Close the connection, if anything is still to come on it."""
         if self.response is not None:
             self.response.on_news = None
             self.response.abort()
         elif self.connection is not None:
             self.connection.drop()
-        self.endpoint.breaker.abandoned()
-        self.driver.running -= 1
 
 
-def _is_plain(response: HttpResponse) -> bool:
-    return response.status == 200 and kind_of(response) == "json"
+def _may_become_plain(response: HttpResponse) -> bool:
+    """JSON, or a stream whose first event has not come yet: it ends with a blank line."""
+    kind = kind_of(response) if response.status == 200 else ""
+    return kind == "json" or (kind == "sse" and not response.ends_a_line)
+
+
+def _message_in(response: HttpResponse) -> bytes | None:
+    """The one message of an answer, if there is one and it is here."""
+    kind = kind_of(response)
+    if kind == "json":
+        return response.whole() if response.complete else None
+    found = _ONE_EVENT.fullmatch(response.whole()) if kind == "sse" else None
+    return found[1] if found is not None else None
 
 
 def plain_result(body: bytes, request_id: int) -> Json | None:

@@ -10,20 +10,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.gateway.call import Call, UpstreamEvents
 from toolyard.gateway.isolation import ends_with_its_call, owner_of
 from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES, legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
+from toolyard.gateway.upstream.http_begun import BegunPost
 from toolyard.gateway.upstream.http_delivery import LISTS, UPDATED, Announcer
 from toolyard.gateway.upstream.http_era import EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_running import SessionLost
 from toolyard.gateway.upstream.http_session import LegacySession
+from toolyard.gateway.upstream.http_session_begun import BegunInSession
 from toolyard.gateway.upstream.http_session_stream import keep_listening
 from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_tools import KnownTools
@@ -41,6 +45,7 @@ FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 60.0
 STEADY_S: Final = 60.0
 SOON_S: Final = 1.0
+_sorted = msgspec.json.Encoder(order="sorted").encode
 SWEEP_S: Final = 60.0
 
 
@@ -55,21 +60,32 @@ class SessionKey(NamedTuple):
 OWN: Final = SessionKey("", json.dumps(LISTING_CAPABILITIES), own=True)
 
 
+def _nobody(_place: Place) -> None:
+    return None
+
+
 @dataclass(slots=True)
 class Place:
-    """Where the session of one key lives: it outlasts a lost session, with the watches that are to be kept. `users` are
-    at work with it; one that `ends_unused` goes with the last of them."""
+    """Where the session of one key lives: it outlasts a lost session, with the watches that are to be kept. `running`
+    requests are at work with it; one that `ends_unused` goes with the last of them."""
 
     key: SessionKey
     session: LegacySession | None = None
     opening: asyncio.Task[LegacySession] | None = None
     watches: dict[str, int] = field(default_factory=dict)
     listening: asyncio.Task[None] | None = None
-    users: int = 0
+    running: int = 0
     ends_unused: bool = False
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S))
     opened_at_s: float = 0.0
     reopens: bool = False
+    on_unused: Callable[[Place], None] = _nobody
+
+    def over(self) -> None:
+        """A request has ended."""
+        self.running -= 1
+        if self.ends_unused:
+            self.on_unused(self)
 
     @property
     def is_listened_to(self) -> bool:
@@ -85,7 +101,7 @@ class Place:
         return (
             self.key != OWN
             and self.opening is None
-            and not self.users
+            and not self.running
             and not self.watches
             and not (self.session and self.session.running)
         )
@@ -152,18 +168,28 @@ class LegacyDriver:
         """Have a session for `call`. Raises EraContradicted, UpstreamError, RelayedError; nothing of the call has
         run."""
         place = self._place(_key(call))
-        place.users += 1
+        place.running += 1
         try:
             await self._session(place, call.deadline)
         except BaseException:
-            place.users -= 1
-            self._drop_if_over(place)
+            place.over()
             raise
-        place.users -= 1
+        place.running -= 1
 
-    async def request(self, call: Call, method: str, params: Json) -> Json:
-        """One request for `call`, on the session of its principal and capabilities."""
-        result = await self._request(self._place(_key(call)), call, method, params, call.deadline)
+    def begin(
+        self, call: Call, method: str, params: Json, go_on_with: Callable[[BegunPost], Awaitable[Json]]
+    ) -> BegunInSession | None:
+        """Send one request for `call` at once; None if nothing was sent, because its session is not open or a
+        connection has to be waited for. `go_on_with` is what carries on with what is no plain answer."""
+        place = self._places.get(_key(call))
+        if place is None or place.session is None or place.session.is_lost:
+            return None
+        return place.session.begin(call, method, params, place, go_on_with)
+
+    async def request(self, call: Call, method: str, params: Json, begun: BegunInSession | None = None) -> Json:
+        """One request for `call`, on the session of its principal and capabilities; the first sending may have been
+        `begun`."""
+        result = await self._request(self._place(_key(call)), call, method, params, call.deadline, begun)
         return from_upstream(self.revision, method, result)
 
     async def watch(self, call: Call, uri: str) -> None:
@@ -230,7 +256,8 @@ class LegacyDriver:
         if place is None:
             if len(self._places) >= MAX_SESSIONS:
                 self._give_up_one()
-            place = self._places[key] = Place(key, ends_unused=ends_with_its_call(key.isolation))
+            ends = ends_with_its_call(key.isolation)
+            place = self._places[key] = Place(key, ends_unused=ends, on_unused=self._drop_if_over)
             if self._sweep is None:
                 self._sweep_later()
         return place
@@ -280,19 +307,37 @@ class LegacyDriver:
                 continue
             self._announcer.announce(Notification(UPDATED, {"uri": uri}), session.principal_id)
 
-    async def _request(self, place: Place, call: Call | None, method: str, params: Json, deadline: float) -> Json:
-        place.users += 1
+    async def _request(
+        self,
+        place: Place,
+        call: Call | None,
+        method: str,
+        params: Json,
+        deadline: float,
+        begun: BegunInSession | None = None,
+    ) -> Json:
+        """One request; one that was `begun` is counted already."""
+        place.running += begun is None
         try:
-            return await self._repeated(place, call, method, params, deadline)
+            return await self._repeated(place, call, method, params, deadline, begun)
         finally:
-            place.users -= 1
-            self._drop_if_over(place)
+            place.over()
 
-    async def _repeated(self, place: Place, call: Call | None, method: str, params: Json, deadline: float) -> Json:
+    async def _repeated(
+        self,
+        place: Place,
+        call: Call | None,
+        method: str,
+        params: Json,
+        deadline: float,
+        begun: BegunInSession | None,
+    ) -> Json:
         """The answer to one request, sent again on a new session where the old one is lost and that is safe."""
         safe = self.tools.repeatable(method, params)
-        session = await self._session(place, deadline)
         try:
+            if begun is not None:
+                return await begun.session.request(call, method, params, deadline, safe=safe, begun=begun)
+            session = await self._session(place, deadline)
             return await session.request(call, method, params, deadline, safe=safe)
         except SessionLost:
             if not safe:
@@ -314,7 +359,7 @@ class LegacyDriver:
             return True
         streaming = [p for p in self._places.values() if p.listening is not None]
         if len(streaming) >= self._max_streams and place.key != OWN:
-            spare = next((p for p in streaming if p.key != OWN and not p.watches and not p.users), None)
+            spare = next((p for p in streaming if p.key != OWN and not p.watches and not p.running), None)
             if spare is None or spare.listening is None or not place.watches:
                 return False
             spare.listening.cancel()
@@ -404,7 +449,7 @@ class LegacyDriver:
 
 def _key(call: Call) -> SessionKey:
     declared = legacy_capabilities(call)
-    return SessionKey(call.isolation, json.dumps(declared, sort_keys=True) if declared else "{}")
+    return SessionKey(call.isolation, _sorted(declared).decode() if declared else "{}")
 
 
 def _count_down(place: Place, uri: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from toolyard.gateway.call import Call
 from toolyard.gateway.upstream.errors import UpstreamError
@@ -14,9 +15,10 @@ class SessionLost(Exception):
 
 
 class Running:
-    """One call at work on a session: where its notifications go, and what the server asked on its behalf."""
+    """One call at work on a session: where its notifications go, and what the server asked on its behalf. Its task is
+    the one that makes this; a call that is `begun` has none before one takes it over."""
 
-    def __init__(self, request_id: int, call: Call | None, courier: Courier | None) -> None:
+    def __init__(self, request_id: int, call: Call | None, courier: Courier | None, *, begun: bool = False) -> None:
         self.request_id = request_id
         self.call = call
         self.courier = courier
@@ -24,18 +26,36 @@ class Running:
         self.deliveries: set[asyncio.Task[None]] = set()
         self.failure: Exception | None = None
         self.ended = False
-        self._task = asyncio.current_task()
+        self.on_failure: Callable[[], None] = _nobody
+        self._task = None if begun else asyncio.current_task()
 
     def fail(self, failure: Exception) -> None:
         """End the call with `failure`, wherever it waits."""
-        if self.failure is None and self._task is not None:
-            self.failure = failure
+        if self.failure is not None:
+            return
+        self.failure = failure
+        if self._task is not None:
             self._task.cancel()
+        else:
+            self.on_failure()
+
+    def taken_over(self) -> None:
+        """This task goes on with what was begun without one. Raises what the call failed with meanwhile."""
+        self._task = asyncio.current_task()
+        if self.failure is not None:
+            raise self._marked(self.failure)
 
     def own_failure(self) -> Exception | None:
         """To be asked when cancelled: the failure if the cancellation was ours alone."""
         if self.failure is None or self._task is None or self._task.uncancel() > 0:
             return None
-        if isinstance(self.failure, UpstreamError):
-            self.failure.may_have_run = True
-        return self.failure
+        return self._marked(self.failure)
+
+    def _marked(self, failure: Exception) -> Exception:
+        if isinstance(failure, UpstreamError):
+            failure.may_have_run = True
+        return failure
+
+
+def _nobody() -> None:
+    return None

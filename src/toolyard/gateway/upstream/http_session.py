@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,12 +18,14 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
+from toolyard.gateway.upstream.http_begun import BegunPost
 from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announcer, Courier
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint, kind_of, let_end
 from toolyard.gateway.upstream.http_modern import POST_HEADERS
 from toolyard.gateway.upstream.http_questions import Questions
 from toolyard.gateway.upstream.http_running import Running, SessionLost
+from toolyard.gateway.upstream.http_session_begun import BegunInSession, Counter
 from toolyard.kit.errors import PlatformError
 from toolyard.net.response import HttpResponse
 from toolyard.protocol import jsonrpc
@@ -31,6 +33,7 @@ from toolyard.protocol.envelope import stamp_legacy
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.jsonrpc import Message, Notification, Reply, Request
 from toolyard.protocol.revisions import LEGACY, LOG_LEVELS
+from toolyard.protocol.strict_json import encode
 
 METHOD_NOT_FOUND: Final = -32601
 ABOUT_THE_REQUEST: Final = frozenset({METHOD_NOT_FOUND, -32602, -32002})
@@ -58,6 +61,7 @@ class LegacySession:
         self.has_streamed = False
         self._settled = asyncio.Event()
         self._session_id: str | None = None
+        self._post_head: bytes | None = None
         self._level: str | None = None
         self._owners: set[str] = set()
         self._ids = itertools.count(1)
@@ -140,45 +144,100 @@ class LegacySession:
 
     # Requests
 
-    async def request(self, call: Call | None, method: str, params: Json, deadline: float, *, safe: bool) -> Json:
-        """The result of one request; `safe` allows sending it twice. `call` is None for the gateway's own.
+    def begin(
+        self,
+        call: Call,
+        method: str,
+        params: Json,
+        counter: Counter,
+        go_on_with: Callable[[BegunPost], Awaitable[Json]],
+    ) -> BegunInSession | None:
+        """Send a request at once; None if nothing was sent, because something has to be waited for. `request` goes on
+        with it if its answer is not a plain one."""
+        if call.log_level is not None and self._must_lower(call, call.log_level):
+            return None
+        connection = self.endpoint.idle_connection()
+        if connection is None:
+            return None
+        request_id = next(self._ids)
+        try:
+            head = self._post_head = self._post_head or self.endpoint.post_head(self._headers("POST"))
+            body = encode(_message(request_id, call, method, params))
+        except BaseException:
+            self.endpoint.give_back(connection)
+            raise
+        running = self._running(request_id, call, begun=True)
+        begun = BegunInSession(self, counter, go_on_with, call, params, running, head, body)
+        begun.send(connection)
+        return begun
+
+    async def request(
+        self,
+        call: Call | None,
+        method: str,
+        params: Json,
+        deadline: float,
+        *,
+        safe: bool,
+        begun: BegunInSession | None = None,
+    ) -> Json:
+        """The result of one request, which may have been `begun`; `safe` allows sending it twice. `call` is None for
+        the gateway's own.
 
         Raises RelayedError, UpstreamError, SessionLost, EraContradicted, and what `call.ask` and `call.emit` raise."""
-        request_id = next(self._ids)
-        if call is not None and len(self._owners) < MANY_OWNERS:
-            self._owners.add(call.principal.id)
-        courier = None if call is None else Courier(call, request_id, self.announcer, self.principal_id)
-        running = self.running[request_id] = Running(request_id, call, courier)
+        running = self._running(next(self._ids), call) if begun is None else begun.running
         try:
+            if begun is not None:
+                return await self._went_on(begun, deadline, safe=safe)
             return await self._request(running, method, params, deadline, safe=safe)
         except (RelayedError, SessionLost, EraContradicted):
             raise
         except asyncio.CancelledError:
-            self._tell_cancelled(request_id)
+            self.tell_cancelled(running.request_id)
             failure = running.own_failure()
             if failure is None:
                 raise
             raise failure from None
         except PlatformError as error:
             if not isinstance(error, UpstreamError) or error.may_have_run:
-                self._tell_cancelled(request_id)
+                self.tell_cancelled(running.request_id)
             raise
         finally:
-            del self.running[request_id]
-            self.last_used_s = self.announcer.clock.monotonic()
-            running.ended = True
-            for task in running.asks.values():
-                task.cancel()
+            self.left(running)
+
+    def _running(self, request_id: int, call: Call | None, *, begun: bool = False) -> Running:
+        if call is not None and len(self._owners) < MANY_OWNERS:
+            self._owners.add(call.principal.id)
+        courier = None if call is None else Courier(call, request_id, self.announcer, self.principal_id)
+        running = self.running[request_id] = Running(request_id, call, courier, begun=begun)
+        return running
+
+    def left(self, running: Running) -> None:
+        """A request has ended, and with it what the server asked on its behalf."""
+        del self.running[running.request_id]
+        self.last_used_s = self.announcer.clock.monotonic()
+        running.ended = True
+        for task in running.asks.values():
+            task.cancel()
 
     async def _request(self, running: Running, method: str, params: Json, deadline: float, *, safe: bool) -> Json:
         call = running.call
-        if call is not None and call.log_level is not None and (call.log_level_chosen or self._level is not None):
+        if call is not None and call.log_level is not None and self._must_lower(call, call.log_level):
             await self._lower_level(call.log_level, deadline)
-        token = running.request_id if call is not None and call.wants_progress else None
-        rest = {name: value for name, value in call.meta.items() if name != "baggage"} if call and call.meta else None
-        stamped = stamp_legacy(params, progress_token=token, rest=rest)
-        message = jsonrpc.request(running.request_id, method, stamped)
-        response = await self.open("POST", message, deadline, safe=safe)
+        message = _message(running.request_id, call, method, params)
+        return await self._outcome(await self.open("POST", message, deadline, safe=safe), running, deadline)
+
+    async def _went_on(self, begun: BegunInSession, deadline: float, *, safe: bool) -> Json:
+        try:
+            begun.running.taken_over()
+            response = await begun.opened(idempotent=safe)
+        except BaseException:
+            begun.abort()
+            raise
+        return await self._outcome(response, begun.running, deadline)
+
+    async def _outcome(self, response: HttpResponse, running: Running, deadline: float) -> Json:
+        """The result in an answer whose head is there."""
         try:
             if response.status != 200:
                 return _result(await self._rejection(response, running.request_id))
@@ -189,13 +248,17 @@ class LegacySession:
                 error.may_have_run = True
             raise
 
-    async def _lower_level(self, level: str, deadline: float) -> None:
+    def _must_lower(self, call: Call, level: str) -> bool:
         """Logging is the session's (logging/setLevel): it is set to the lowest level that any call asked for. Callers
         that chose none get all once somebody else chose: one client's level takes nothing from another one."""
+        own = self._level
+        if not call.log_level_chosen and own is None:
+            return False
         if "logging" not in self.server_capabilities or level not in LOG_LEVELS:
-            return
-        if self._level is not None and LOG_LEVELS.index(self._level) <= LOG_LEVELS.index(level):
-            return
+            return False
+        return own is None or LOG_LEVELS.index(own) > LOG_LEVELS.index(level)
+
+    async def _lower_level(self, level: str, deadline: float) -> None:
         try:
             await self.request(None, "logging/setLevel", {"level": level}, deadline, safe=True)
         except RelayedError:
@@ -335,13 +398,17 @@ class LegacySession:
         words: bool = False,
     ) -> HttpResponse:
         """One HTTP request of this session."""
+        headers = self._headers(method)
+        if event_id:
+            headers.append(("Last-Event-ID", event_id))
+        return await self.endpoint.open(method, headers, message, deadline=deadline, idempotent=safe, words=words)
+
+    def _headers(self, method: str) -> list[tuple[str, str]]:
         headers = [*POST_HEADERS] if method == "POST" else [("Accept", "text/event-stream")]
         headers.append(("MCP-Protocol-Version", self.revision))
         if self._session_id is not None:
             headers.append(("Mcp-Session-Id", self._session_id))
-        if event_id:
-            headers.append(("Last-Event-ID", event_id))
-        return await self.endpoint.open(method, headers, message, deadline=deadline, idempotent=safe, words=words)
+        return headers
 
     async def post(self, message: Json, deadline: float) -> None:
         """Send a notification or a reply. Raises SessionLost, UpstreamError."""
@@ -355,7 +422,8 @@ class LegacySession:
             raise self.endpoint.refusal(response)
         _discard(response)
 
-    def _tell_cancelled(self, request_id: int) -> None:
+    def tell_cancelled(self, request_id: int) -> None:
+        """Nobody waits for the answer to this request any more."""
         params = {"requestId": request_id, "reason": "The caller gave up."}
         self.spawn(self.answer_quietly(jsonrpc.notification(CANCELLED, params)))
 
@@ -378,6 +446,12 @@ def _discard(response: HttpResponse) -> None:
         response.abort()
     else:
         let_end(response)
+
+
+def _message(request_id: int, call: Call | None, method: str, params: Json) -> Json:
+    token = request_id if call is not None and call.wants_progress else None
+    rest = {name: value for name, value in call.meta.items() if name != "baggage"} if call and call.meta else None
+    return jsonrpc.request(request_id, method, stamp_legacy(params, progress_token=token, rest=rest))
 
 
 def _result(reply: Reply) -> Json:

@@ -23,6 +23,7 @@ from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_legacy import LegacyDriver
 from toolyard.gateway.upstream.http_modern import ModernDriver
 from toolyard.gateway.upstream.http_repeater import HttpRepeater, http_repeater
+from toolyard.gateway.upstream.http_session_begun import BegunInSession
 from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_sse_fallback import SseFallback
 from toolyard.kit.clock import Clock
@@ -91,11 +92,16 @@ class McpHttpUpstream:
                 raise again.error from again
 
     def begin(self, call: Call, method: str, params: Json) -> BegunPost | None:
-        """Send one request for `call` at once, if it is a modern one between modern ends."""
+        """Send one request for `call` at once, if it is known how its server is spoken to."""
         driver = self._driver
-        if not isinstance(driver, ModernDriver) or call.era != "modern":
-            return None
-        begun = driver.begin(call, method, params, self._go_on)
+        if call.era == "legacy" and isinstance(driver, ModernDriver):
+            driver = self._legacy_twin if self._clock.monotonic() >= self._no_legacy_until else driver
+        begun: BegunPost | None = None
+        if isinstance(driver, ModernDriver):
+            begun = driver.begin(call, method, params, self._go_on)
+        elif isinstance(driver, LegacyDriver):
+            legacy = driver
+            begun = legacy.begin(call, method, params, lambda begun: self._go_on_in_session(legacy, begun))
         if begun is not None:
             self._calls += 1
         return begun
@@ -116,6 +122,11 @@ class McpHttpUpstream:
     async def _go_on(self, begun: BegunPost) -> Json:
         driver = begun.driver
         assert isinstance(driver, ModernDriver)
+        first = driver.request(begun.call, begun.call.method, begun.params, begun)
+        return await self._outcome(driver, begun.call, begun.call.method, begun.params, first)
+
+    async def _go_on_in_session(self, driver: LegacyDriver, begun: BegunPost) -> Json:
+        assert isinstance(begun, BegunInSession)
         first = driver.request(begun.call, begun.call.method, begun.params, begun)
         return await self._outcome(driver, begun.call, begun.call.method, begun.params, first)
 
