@@ -61,7 +61,11 @@ class Authenticator:
     def __call__(self, head: Head) -> Principal:
         """The caller. Raises Unauthenticated, ServerUnknown, RateLimited (after many wrong keys from one network)."""
         snapshot, noted = self._catalog().snapshot, head.notes.admission
-        if noted is not None and noted.snapshot is snapshot and self._clock.wall() < noted.until:
+        if (
+            noted is not None
+            and noted.snapshot is snapshot
+            and (noted.until == math.inf or self._clock.wall() < noted.until)
+        ):
             admitted: Principal = noted.principal
             return admitted
         principal = OPERATOR if head.operator else self._from_credential(head)
