@@ -87,6 +87,18 @@ def test_a_value_that_was_seen_as_a_name_is_no_length_for_that() -> None:
     asyncio.run(main())
 
 
+def test_a_known_head_takes_no_longer_body_than_is_allowed() -> None:
+    async def main() -> None:
+        async with serving(body_bytes=1000) as rig:
+            for length, status in ((2, 200), (700, 200), (2, 200), (1000, 200), (1001, 413)):
+                client = await rig.client()
+                for before in (2, 900):
+                    assert (await client.ask(post(b" " * before))).status == 200
+                assert (await client.ask(post(b" " * length))).status == status
+
+    asyncio.run(main())
+
+
 def test_what_a_connection_knows_is_bounded() -> None:
     known = KnownHeads()
     for number in range(1000):

@@ -35,9 +35,11 @@ class KnownHead:
 
 @dataclass(slots=True)
 class _Kind:
-    """A head without its changing values. `texts` are values that were looked at before."""
+    """A head without its changing values. `texts` are values that were looked at before; `longest` is the longest body
+    that was found to be allowed."""
 
     reception: Reception
+    longest: int
     texts: dict[bytes, str] = field(default_factory=dict)
 
 
@@ -70,6 +72,8 @@ class KnownHeads:
                 if not value.isdigit() or len(value) > _MOST_DIGITS:
                     return None
                 length = int(value)
+                if length > kind.longest:
+                    return None
             text = kind.texts.get(value)
             if text is None and (text := _text_of(kind, name, value)) is None:
                 return None
@@ -92,10 +96,13 @@ class KnownHeads:
             self._places, self._names = places, names
             self._kinds.clear()
         cut = self._cut(head)
-        if cut is not None:
+        kind = self._kinds.get(cut[0]) if cut is not None else None
+        if kind is not None:
+            kind.longest = max(kind.longest, request.length)
+        elif cut is not None:
             if len(self._kinds) >= _MOST:
                 self._kinds.clear()
-            self._kinds[cut[0]] = _Kind(reception)
+            self._kinds[cut[0]] = _Kind(reception, request.length)
 
     def _cut(self, head: bytes) -> tuple[bytes, list[bytes]] | None:
         """The head without its changing values, and these. None for a head of another make."""
