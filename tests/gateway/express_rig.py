@@ -77,9 +77,11 @@ class Front:
         return wire
 
     async def plan(self, wire: Wire, tool: str = "sell", **changes: Any) -> None:
-        """Make such calls until one goes by a plan: the first may have to open a connection to the shop."""
-        trips = self.trips
-        for _ in range(3):
+        """Make such calls until one goes by a plan. The first may have to open a connection to the shop; it is long, so
+        that the head is known for whatever follows."""
+        long, trips = "p" * 1000, self.trips
+        assert await self.said(wire, long, tool, **changes) == long
+        for _ in range(4):
             if self.trips == trips:
                 assert await self.said(wire, "p", tool, **changes) == "p"
         assert self.trips == trips + 1

@@ -117,7 +117,7 @@ class ModernRequests:
         ride = self._rides.begin(call, entered, conclude)
         if ride is None:
             return self._rest(server, call, entered, request, sink)
-        if head.headers.get(NAME_HEADER, "") not in head.notes.plans:
+        if head.notes.plans.get(head.headers.get(NAME_HEADER, "")) is None:
             self._express.learn(head, call, request.params.get("arguments"))
         return ride
 

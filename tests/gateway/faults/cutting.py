@@ -125,7 +125,7 @@ class Stage:
         """A new connection; `warm`: calls were made on it, in the same words as those that will be."""
         wire = await Wire.opened(self.rig.port)
         self._wires.append(wire)
-        for _ in range(2 if warm else 0):
+        for _ in range(3 if warm else 0):
             assert await self.call(wire, tool) == "right"
         return wire
 
