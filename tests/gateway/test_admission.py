@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -222,7 +223,24 @@ def test_callers_take_turns_however_much_one_of_them_sends() -> None:
         comers = [Comer("greedy", begun.append) for _ in range(6)] + [Comer(name, begun.append) for name in "abc"]
         assert [admission.admits(comer) for comer in comers] == [True, True] + [False] * 7
         await within(until(lambda: admission.waiting == 0))
-        assert begun == ["greedy", "a", "b", "c", "greedy", "greedy", "greedy"]
+        assert begun == ["a", "b", "c", "greedy", "greedy", "greedy", "greedy"]
+
+    asyncio.run(scene())
+
+
+def test_callers_who_are_refused_before_their_turn_come_first_the_next_time() -> None:
+    clock, noted = ManualClock(0.0), list[str]()
+
+    async def scene() -> None:
+        limits = AdmissionLimits(few=0, per_turn=2, wait_s=0.5, burst_s=0.0, turn_s=9.0)
+        admission = Admission(limits, clock.monotonic, lambda _count: None)
+        for _ in range(30):
+            noted.extend(name for name in "abcdef" if admission.admits(Comer(name, noted.append)))
+            await asyncio.sleep(0)
+            clock.advance(1.0)
+        begun = Counter(name for name in noted if "refused" not in name)
+        assert set(begun) == set("abcdef")
+        assert max(begun.values()) - min(begun.values()) <= 1
 
     asyncio.run(scene())
 

@@ -4,11 +4,11 @@ Theory of operation. A gateway that begins everything it reads serves nothing in
 beginnings (decision 0014 has the figures). So a request is begun only when the loop has room for it, which is decided
 before a byte of it is parsed. While few requests run, nothing is decided at all: the connection compares two numbers.
 Beyond that each turn of the loop begins at most `per_turn` requests, fewer if turns get long; the rest wait on their
-connections, unread. So turns stay short, whatever comes, and the loop never idles while something waits. Those who wait
-are begun in the order in which they came, one of each caller in turn, so that a caller who sends much waits behind
-itself. A burst is worked off. In a crowd that stays, whoever has waited `wait_s` is refused with what else has come on
-its connection meanwhile: a client is told soon, and a connection that sends without end costs a few wake-ups a second
-instead of one for each request.
+connections, unread. So turns stay short, whatever comes, and the loop never idles while something waits. Of those who
+wait the caller who was served longest ago is next, so that a caller who sends much waits behind itself. A burst is
+worked off. In a crowd that stays, whoever has waited `wait_s` is refused with what else has come on its connection
+meanwhile: a client is told soon, and a connection that sends without end costs a few wake-ups a second instead of one
+for each request.
 
 Refusing has to be much cheaper than serving. The heads of refused requests are remembered with the length of their
 bodies, learnt by the strict reader, so that the same head again is recognised and skipped without being read.
@@ -17,6 +17,7 @@ bodies, learnt by the strict reader, so that the same head again is recognised a
 from __future__ import annotations
 
 import asyncio
+import heapq
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -78,6 +79,7 @@ class Admission:
 
     __slots__ = (
         "_calm_since",
+        "_count",
         "_crowd_since",
         "_known",
         "_left",
@@ -86,9 +88,11 @@ class Admission:
         "_overdue",
         "_queues",
         "_refused",
+        "_served",
         "_share",
         "_time",
         "_turned_at",
+        "_turns",
         "_waiting",
         "closed",
         "crowded",
@@ -118,8 +122,12 @@ class Admission:
         """Others came in this turn of the loop, or wait, while more than a few run."""
         self._waiting: OrderedDict[Comer, tuple[float, str]] = OrderedDict()
         """Since when, and in whose queue; the oldest first."""
-        self._queues: OrderedDict[str, deque[Comer]] = OrderedDict()
-        """Whose turn is next first."""
+        self._queues: dict[str, deque[Comer]] = {}
+        self._turns: list[tuple[int, str]] = []
+        """A heap: when a caller was served last, and who. An entry that says another time than `_served` is void."""
+        self._served: dict[str, int] = {}
+        """When callers were served last in this crowd, counted in requests; never is 0."""
+        self._count = 0
         self._overdue: dict[Comer, None] = {}
         """To be refused in the next turn."""
         self._known: dict[bytes, int] = {}
@@ -150,20 +158,25 @@ class Admission:
             self._turned_at = now = self._now()
             if now - self._calm_since > self._limits.burst_s:
                 self._crowd_since = now
+                self._served.clear()
             self._left = self._share
             asyncio.get_running_loop().call_soon(self._turn)
         if self.closed or comer.was_held():
             self._overdue[comer] = None
             return False
+        caller = comer.caller
         if self._left > 0 and not self._waiting:
             self._left -= 1
+            self._count += 1
+            self._served[caller] = self._count
             return True
-        caller = comer.caller
         self._waiting[comer] = (self._time, caller)
         queue = self._queues.get(caller)
         if queue is None:
-            queue = self._queues[caller] = deque()
-        queue.append(comer)
+            self._queues[caller] = deque((comer,))
+            heapq.heappush(self._turns, (self._served.get(caller, 0), caller))
+        else:
+            queue.append(comer)
         return False
 
     def forget(self, comer: Comer) -> None:
@@ -174,26 +187,41 @@ class Admission:
             self._leave_queue(comer, ticket[1])
 
     def _turn(self) -> None:
-        """Once in each turn of the loop while something waits: refuse who waited long, begin the next."""
+        """Once in each turn of the loop while something waits: begin the next, refuse who waited long."""
         try:
             self._measure_turn()
-            self._refuse_overdue()
             self._left = self._share
-            while self._left and self._queues:
-                self._left -= 1
-                caller, queue = self._queues.popitem(last=False)
-                comer = queue.popleft()
-                if queue:
-                    self._queues[caller] = queue
-                del self._waiting[comer]
-                comer.begin()
+            while self._left and self._turns:
+                comer = self._next()
+                if comer is not None:
+                    self._left -= 1
+                    comer.begin()
+            self._refuse_overdue()
         finally:
             self.crowded = bool(self._waiting or self._overdue)
             if self.crowded:
                 asyncio.get_running_loop().call_soon(self._turn)
             else:
                 self._calm_since = self._now()
+                self._turns.clear()
                 self._set_few()
+
+    def _next(self) -> Comer | None:
+        """Whoever is next of the caller who was served longest ago. Were it whoever came first, those who are refused
+        before their turn would be the same again and again."""
+        when, caller = heapq.heappop(self._turns)
+        queue = self._queues.get(caller)
+        if queue is None or when != self._served.get(caller, 0):
+            return None
+        self._count += 1
+        self._served[caller] = self._count
+        comer = queue.popleft()
+        del self._waiting[comer]
+        if queue:
+            heapq.heappush(self._turns, (self._count, caller))
+        else:
+            del self._queues[caller]
+        return comer
 
     def _measure_turn(self) -> None:
         """Nobody is refused because the whole process stood still: a turn counts as waiting for `turn_s` at most."""

@@ -450,8 +450,8 @@ class WireProtocol(asyncio.Protocol):
 
     @property
     def caller(self) -> str:
-        """Who called last on this connection, else where it comes from."""
-        return self._principal.id if self._principal is not None else self._peer.client
+        """Who called last on this connection. Strangers wait behind each other, however many they are."""
+        return self._principal.id if self._principal is not None else ""
 
     def hold(self) -> None:
         """Read no more until the turn comes."""
