@@ -1,7 +1,8 @@
 """One whole request through the real gateway, without sockets: `python -m bench.path` prints the µs of a `tools/call`.
 
 `--tools N --upstreams M` sets another gateway beside the smallest one, with N tools of M upstreams that are called in
-turn; batches of the two alternate, so their ratio holds on a busy machine. `--method tools/list` lists instead.
+turn; batches of the two alternate, so their ratio holds on a busy machine. `--method tools/list` lists instead;
+`--upstream stdio` has programs instead of HTTP servers; `--callers N` has so many callers at once.
 
 Client and upstream are transports in memory, so what is timed is the program's own work and the event loop's, and not
 the kernel's. The best of many short batches hardly moves when the machine is busy, unlike throughput.
@@ -24,6 +25,7 @@ import uvloop
 import toolyard.net.http as client_module
 from bench.client import META, MODERN
 from bench.machine import choose_cores
+from bench.memory_child import children_in_memory
 from bench.micro import pin
 from toolyard.contract.snapshot import ServerSpec, Snapshot, UpstreamSpec
 from toolyard.gateway.assembly import Gateway
@@ -33,6 +35,7 @@ from toolyard.gateway.journal import Journal
 from toolyard.gateway.reception import Listener
 from toolyard.gateway.routes import RouteTable
 from toolyard.gateway.upstream.mcp_http import McpHttpUpstream
+from toolyard.gateway.upstream.mcp_stdio import StdioUpstream
 from toolyard.gateway.wire import WireProtocol, WireService
 from toolyard.kit.clock import SystemClock
 from toolyard.policy.keys import Pepper, issue
@@ -95,22 +98,23 @@ def _later(loop: asyncio.AbstractEventLoop, protocol: Any, data: bytes) -> None:
 
 
 def _answer(request: bytes) -> bytes:
-    found = _ID.search(request)
-    request_id = found[1] if found else b"null"
-    if b'"tools/call"' in request:
-        body = _CALLED % request_id
-    else:
-        method = json.loads(request.partition(b"\r\n\r\n")[2])["method"]
-        result = _DISCOVERED if method == "server/discover" else {"tools": _tools(request)}
-        more = {"resultType": "complete", "ttlMs": 60000, "cacheScope": "public"}
-        body = b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (request_id, json.dumps({**result, **more}).encode())
+    """The answer over HTTP, with as many tools as the path of the upstream's URL says."""
+    found = _OFFERS.match(request)
+    body = _said(request.partition(b"\r\n\r\n")[2], int(found[1]) if found else 1)
     return _HEAD % len(body) + body
 
 
-def _tools(request: bytes) -> list[dict[str, Any]]:
-    """As many tools as the path of the upstream's URL says."""
-    found = _OFFERS.match(request)
-    count = int(found[1]) if found else 1
+def _said(request: bytes, tools: int) -> bytes:
+    found = _ID.search(request)
+    request_id = found[1] if found else b"null"
+    if b'"tools/call"' in request:
+        return _CALLED % request_id
+    result = _DISCOVERED if json.loads(request)["method"] == "server/discover" else {"tools": _tools(tools)}
+    more = {"resultType": "complete", "ttlMs": 60000, "cacheScope": "public"}
+    return b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (request_id, json.dumps({**result, **more}).encode())
+
+
+def _tools(count: int) -> list[dict[str, Any]]:
     return [{"name": _name(n), "description": "Return the message", "inputSchema": _SCHEMA} for n in range(count)]
 
 
@@ -163,21 +167,41 @@ def request_bytes(key: str, method: str, tool: str) -> bytes:
     return head.encode() + body
 
 
+class Callers:
+    """Some callers at once."""
+
+    def __init__(self, callers: list[Caller]) -> None:
+        self._callers = callers
+
+    @property
+    def last(self) -> bytes:
+        return self._callers[0].last
+
+    async def calls(self, count: int) -> None:
+        """`count` calls, each caller's part one after another."""
+        await asyncio.gather(*(caller.calls(count // len(self._callers)) for caller in self._callers))
+
+
 async def prepared(
-    method: str = "tools/call", tools: int = 1, upstreams: int = 1
-) -> tuple[Caller, Callable[[], Awaitable[None]]]:
-    """A caller of a gateway that knows its upstreams, and what closes the gateway. Tools are called in turn, those of
+    method: str = "tools/call", tools: int = 1, upstreams: int = 1, *, over: str = "http", callers: int = 1
+) -> tuple[Callers, Callable[[], Awaitable[None]]]:
+    """Callers of a gateway that knows its upstreams, and what closes the gateway. Tools are called in turn, those of
     one upstream far apart."""
     vars(client_module)["dial"] = dial_memory
+    children_in_memory(lambda line: _said(line, tools // upstreams))
     pepper = Pepper(1, bytes(range(32)))
     key, record = issue("default", "bench", pepper, now=0.0)
     each = tools // upstreams
     ids = [f"web{number}" for number in range(upstreams)]
-    specs = {i: UpstreamSpec(i, "mcp-http", url=f"http://127.0.0.1:9/{each}") for i in ids}
+    if over == "stdio":
+        specs = {i: UpstreamSpec(i, "mcp-stdio", command=("memory",)) for i in ids}
+    else:
+        specs = {i: UpstreamSpec(i, "mcp-http", url=f"http://127.0.0.1:9/{each}") for i in ids}
+    make = StdioUpstream if over == "stdio" else McpHttpUpstream
     snapshot = Snapshot(1, "bench", specs, {"default": ServerSpec("default")}, {record.id: record})
     gateway = Gateway(
         snapshot,
-        make_upstream=lambda spec, events, clock, era: McpHttpUpstream(spec, events=events, clock=clock),
+        make_upstream=lambda spec, events, clock, era: make(spec, events=events, clock=clock),
         journal=Journal(None),
         clock=SystemClock(),
         peppers=lambda: {pepper.version: pepper.value},
@@ -188,12 +212,12 @@ async def prepared(
     service = WireService(RouteTable(gateway.routes()), WireLimits(), loop.time, lambda code, count=1: None)
     listener = Listener(edge_rules(EdgeSettings(), "127.0.0.1", PORT))
     requests = [request_bytes(key, method, f"{i}__{_name(number)}") for number in range(each) for i in ids]
-    return Caller(WireProtocol(service, listener), requests), gateway.aclose
+    return Callers([Caller(WireProtocol(service, listener), requests) for _ in range(callers)]), gateway.aclose
 
 
-async def run(shapes: list[tuple[int, int]], method: str) -> list[float]:
+async def run(shapes: list[tuple[int, int]], method: str, over: str, callers: int) -> list[float]:
     """µs of one request, for each shape: how many tools and upstreams."""
-    ready = [await prepared(method, *shape) for shape in shapes]
+    ready = [await prepared(method, *shape, over=over, callers=callers) for shape in shapes]
     wanted = b"call 1 of the bench" if method == "tools/call" else b'"tools":['
     for caller, _ in ready:
         await caller.calls(CALLS)
@@ -216,10 +240,12 @@ def main() -> None:
     parser.add_argument("--tools", type=int, default=1)
     parser.add_argument("--upstreams", type=int, default=1)
     parser.add_argument("--method", default="tools/call", choices=["tools/call", "tools/list"])
+    parser.add_argument("--upstream", default="http", choices=["http", "stdio"])
+    parser.add_argument("--callers", type=int, default=1)
     options = parser.parse_args()
     shapes = list(dict.fromkeys([(1, 1), (options.tools, options.upstreams)]))
     pin(choose_cores().gateway)
-    costs = uvloop.run(run(shapes, options.method))
+    costs = uvloop.run(run(shapes, options.method, options.upstream, options.callers))
     for (tools, upstreams), cost in zip(shapes, costs, strict=True):
         size = f"{tools} tools of {upstreams} upstreams"
         print(f"one {options.method} of {MODERN}, without sockets, {size}: {cost:.1f} µs ({cost / costs[0]:.2f})")

@@ -301,6 +301,15 @@ def fault(i, a, p):
     fail(i, a["code"], "as asked")
 
 
+@tool
+def act(i, a, p):
+    """Any other tool under one name, so that calls differ in nothing but their arguments."""
+    TOOLS[a["do"]](i, a, p)
+
+
+TOOLS["hasty"] = act
+
+
 def on_call(request_id: object, params: dict) -> None:
     function = TOOLS.get(params["name"])
     if function is None:

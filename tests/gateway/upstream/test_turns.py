@@ -38,6 +38,27 @@ def test_calls_of_one_client_run_together_and_another_clients_wait_for_all_of_th
     asyncio.run(scene())
 
 
+def test_a_turn_is_taken_now_only_if_nobody_waits_for_it() -> None:
+    async def scene() -> None:
+        turns = Turns()
+        first, second = turns.take_now("a"), turns.take_now("a")
+        assert first is not None
+        assert second is not None
+        assert turns.take_now("b") is None
+        other = asyncio.create_task(turns.take("b", soon()))
+        await asyncio.sleep(0)
+        assert turns.take_now("a") is None
+        first.end()
+        assert not other.done()
+        second.end()
+        turn = await other
+        assert turns.take_now("a") is None
+        turn.end()
+        assert turns.take_now("a") is not None
+
+    asyncio.run(scene())
+
+
 def test_a_client_that_keeps_calling_does_not_keep_another_out() -> None:
     async def scene() -> None:
         turns = Turns()

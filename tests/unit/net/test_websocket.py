@@ -75,6 +75,33 @@ def test_messages_travel_both_ways_as_text() -> None:
     fake_peer.run(main())
 
 
+def test_a_message_is_sent_at_once_while_nothing_waits_to_be_written() -> None:
+    async def main() -> None:
+        reads = asyncio.Event()
+
+        async def handler(connection: ServerConnection) -> None:
+            await reads.wait()
+            async for message in connection:
+                await connection.send(str(len(message)))
+
+        async with server_of(handler) as url:
+            channel = await open_channel(url)
+            sizes = [1, 2]
+            assert all(channel.offer(b"x" * size) for size in sizes)
+            while channel.has_room:
+                sizes.append(900_000)
+                assert channel.offer(b"x" * sizes[-1])
+            assert not channel.offer(b"not taken")
+            reads.set()
+            await channel.send(b"waited")
+            assert [await channel.receive() for _ in sizes] == [str(size).encode() for size in sizes]
+            assert await channel.receive() == b"6"
+            await channel.aclose()
+            assert not channel.offer(b"too late")
+
+    fake_peer.run(main())
+
+
 def test_headers_and_subprotocols_are_offered_and_nothing_else() -> None:
     async def main() -> None:
         seen: list[dict[str, str]] = []

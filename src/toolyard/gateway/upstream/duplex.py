@@ -10,6 +10,7 @@ from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.gateway.call import Begun, Call, UpstreamEvents
 from toolyard.gateway.upstream.asking import legacy_capabilities
 from toolyard.gateway.upstream.duplex_begun import BegunRequest
+from toolyard.gateway.upstream.duplex_repeater import DuplexRepeater, duplex_repeater
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamExited, UpstreamIncomplete
 from toolyard.gateway.upstream.http_tools import KnownTools
 from toolyard.gateway.upstream.observe import observe_all
@@ -87,9 +88,9 @@ class DuplexUpstream:
         """A request that was begun has ended, or is given up."""
         self._pool.release(begun.session, begun.call)
 
-    def repeater(self, call: Call, params: Json) -> None:
-        """Each call is looked at."""
-        del call, params
+    def repeater(self, call: Call, params: Json) -> DuplexRepeater | None:
+        """What sends calls like this one through the session that it has."""
+        return duplex_repeater(self, self._pool, call, params)
 
     def may_push(self, call: Call) -> bool:
         """A legacy upstream asks while the request runs; what an upstream of an era not yet known does, too."""

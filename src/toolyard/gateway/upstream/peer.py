@@ -92,7 +92,7 @@ class Peer:
         """The result of one request. `deadline`: loop time, or infinity; `turn`: the call's. Raises RelayedError for
         the upstream's errors and an UpstreamError for everything else (`may_have_run` false if nothing was sent)."""
         if call is not None:
-            self._note_call(call)
+            self.note_call(call)
         pending = Pending(request_id, method, call, turn)
         message = encode(jsonrpc.request(request_id, method, params))
         self._waiting.add(pending)
@@ -107,20 +107,22 @@ class Peer:
         self._waiting.watch(pending, deadline)
         return await self.finish(pending)
 
-    def begin(self, request_id: int, method: str, params: Json, call: Call, turn: Turn | None) -> Pending | None:
-        """Send a request of `call` if nothing has to be waited for; None: nothing was sent. When it is settled, its
-        result is taken, or `finish` finishes it; before that it may be given up."""
-        channel = self.channel
-        if self.end is not None or not channel.takes_at_once:
-            return None
-        if not channel.offer(encode(jsonrpc.request(request_id, method, params))):
-            return None
-        self._note_call(call)
-        pending = Pending(request_id, method, call, turn)
-        pending.sent = True
+    def note_call(self, call: Call) -> None:
+        """Whoever is asked or told something may be this call's client. Once is enough for calls of one client."""
+        self.questions.begin()
+        self._waiting.used_by(call)
+
+    @property
+    def takes_at_once(self) -> bool:
+        """Nothing has to be waited for to send a request."""
+        return self.end is None and self.channel.takes_at_once
+
+    def send_at_once(self, pending: Pending, message: bytes, deadline: float) -> None:
+        """Send a request of a call that was noted (`note_call`); only while this `takes_at_once`. When the request is
+        settled, its result is taken, or `finish` finishes it; before that it may be given up."""
+        pending.sent = self.channel.offer(message)
         self._waiting.add(pending)
-        self._waiting.watch(pending, call.deadline)
-        return pending
+        self._waiting.watch(pending, deadline)
 
     async def finish(self, pending: Pending) -> Json:
         """The result of a request that was sent, after its notifications. Raises as `request`."""
@@ -154,10 +156,6 @@ class Peer:
             self._ended(ChannelClosed("it was closed"))
 
     # -- sending -------------------------------------------------------------------------------------------------------
-
-    def _note_call(self, call: Call) -> None:
-        self.questions.begin()
-        self._waiting.used_by(call)
 
     async def _send(self, message: bytes, deadline: float, pending: Pending) -> None:
         try:

@@ -19,10 +19,12 @@ from toolyard.gateway.upstream.stamping import stamped_for_channel
 from toolyard.gateway.upstream.subscription import ACKNOWLEDGED, not_watched
 from toolyard.gateway.upstream.turns import Turn, Turns
 from toolyard.kit.logs import get_logger
+from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import from_upstream
 from toolyard.protocol.envelope import stamp, stamp_legacy
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.revisions import LOG_LEVELS, MODERN
+from toolyard.protocol.strict_json import encode
 
 log = get_logger(__name__)
 
@@ -91,9 +93,10 @@ class Session:
 
     def end_turn(self, call: Call | None) -> None:
         """The call has ended. Harmless if it had no turn."""
-        turn = self._taken.pop(id(call), None)
-        if turn is not None:
-            turn.end()
+        if self._taken:
+            turn = self._taken.pop(id(call), None)
+            if turn is not None:
+                turn.end()
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -106,18 +109,22 @@ class Session:
         request_id = self.peer.mint()
         turn = self._taken.get(id(call))
         result = await self.peer.request(
-            request_id, method, self._stamped(call, params, request_id), deadline=call.deadline, call=call, turn=turn
+            request_id, method, self.stamped(call, params, request_id), deadline=call.deadline, call=call, turn=turn
         )
         return from_upstream(self.greeting.revision, method, result)
 
     def begin(self, call: Call, method: str, params: Json) -> Pending | None:
         """Send the same request, if nothing has to be waited for; None: nothing was sent. `plain` and `go_on` take it
         from there."""
-        if self.greeting.era != "modern" and self._level_matters(call):
+        peer = self.peer
+        if not peer.takes_at_once or (self.greeting.era != "modern" and self._level_matters(call)):
             return None
-        request_id = self.peer.mint()
-        stamped = self._stamped(call, params, request_id)
-        return self.peer.begin(request_id, method, stamped, call, self._taken.get(id(call)))
+        request_id = peer.mint()
+        message = encode(jsonrpc.request(request_id, method, self.stamped(call, params, request_id)))
+        pending = Pending(request_id, method, call, self._taken.get(id(call)))
+        peer.note_call(call)
+        peer.send_at_once(pending, message, call.deadline)
+        return pending
 
     def plain(self, pending: Pending) -> Json | None:
         """The result of a request that was begun and has been settled; None where there is more to do than to read
@@ -153,10 +160,11 @@ class Session:
 
     async def _call_modern(self, call: Call, method: str, params: Json) -> Json:
         request_id = self.peer.mint()
-        stamped = self._stamped(call, params, request_id)
+        stamped = self.stamped(call, params, request_id)
         return await self.peer.request(request_id, method, stamped, deadline=call.deadline, call=call)
 
-    def _stamped(self, call: Call, params: Json, request_id: int) -> Json:
+    def stamped(self, call: Call, params: Json, request_id: int) -> Json:
+        """The parameters as the upstream gets them."""
         if self.greeting.era == "modern":
             return stamped_for_channel(call, params, request_id)
         token = request_id if call.wants_progress else None

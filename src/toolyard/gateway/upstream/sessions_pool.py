@@ -112,6 +112,10 @@ class SessionPool:
         session.busy += 1
         return session
 
+    def lends(self, session: Session) -> bool:
+        """A call that was given this session would be given it again."""
+        return self._sessions.get(session.key) is session and self.era == session.greeting.era and session.alive
+
     def release(self, session: Session, call: Call | None) -> None:
         """Give back what `acquire` or `lend` lent to this call."""
         session.end_turn(call)
