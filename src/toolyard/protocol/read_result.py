@@ -38,8 +38,11 @@ class ReadResult(dict[str, Any]):
 
 def remembered(message: Json, result: Json, body: bytes) -> Json:
     """`result`, which is that of the strictly decoded `message`, with its bytes, if it is large and they stand where
-    they can be found without looking for them."""
+    they can be found without looking for them. On some transports a message is a line: bytes of several lines could
+    pass for several messages, so they do not travel."""
     if len(body) < WORTH_BYTES or len(message) != _MEMBERS or not result or not body.endswith(b"}}"):
         return result
     start = b'{"jsonrpc":"2.0","id":%s,"result":{' % encode(message["id"])
-    return ReadResult(result, body, len(start)) if body.startswith(start) else result
+    if not body.startswith(start) or b"\n" in body or b"\r" in body:
+        return result
+    return ReadResult(result, body, len(start))

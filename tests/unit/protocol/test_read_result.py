@@ -57,6 +57,8 @@ def test_a_remembered_result_comes_out_as_it_went_in_with_id_and_meta_of_ours(
         answer({"fill": "small"}),
         answer({}),
         answer({"fill": FILL}, more=1),
+        answer({"a": {}, "fill": FILL}).replace(b'"a":', b'"a":\n'),
+        answer({"a": {}, "fill": FILL}).replace(b'"a":', b'"a":\r'),
         answer({"fill": FILL}, more={"a": {}}),
         answer({"fill": FILL}) + b" ",
         answer({"fill": FILL})[:-1] + b" }",
