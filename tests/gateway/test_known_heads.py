@@ -21,6 +21,7 @@ def head(**lines: bytes | None) -> bytes:
         b"Host": b" localhost",
         b"Content-Type": b" application/json",
         b"Mcp-Name": b" echo",
+        b"Mcp-Session-Id": b" abc.def",
         b"traceparent": b" 00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01",
         b"Content-Length": b" " + LENGTH,
     }
@@ -71,6 +72,8 @@ CASES = {
     "a bare line feed": text(head(mcp_name=b" echo\nX-More: 1")),
     "a coding beside the length": text(head(mcp_name=b" echo\r\nTransfer-Encoding: chunked")),
     "no name": text(head(mcp_name=None)),
+    "another session": text(head(mcp_session_id=b" xyz")),
+    "no session": text(head(mcp_session_id=None)),
     "no trace": text(head(traceparent=None)),
     "another host": text(head(host=b" evil.example")),
 }

@@ -1,7 +1,7 @@
 """Heads that a connection has sent before, but for the few values that change from request to request.
 
-A client writes the same head again and again; only the length of the body, the name of the tool and the trace id are
-others. Such a head was judged whole when it came first. When the rest of it comes again byte for byte, and what stands
+A client writes the same head again and again; only the length of the body, the name of the tool, the session and the
+trace id are others. Such a head was judged whole when it came first. When the rest of it comes again byte for byte, and what stands
 in the changing places is made of characters that cannot mean anything else, it means the same, and need not be read
 again (measured: reading costs as much as a quarter of a plain call). Everything else goes to the reader.
 """
@@ -16,7 +16,7 @@ from toolyard.gateway.head_reader import RequestHead
 from toolyard.gateway.reception import Reception
 
 _LENGTH: Final = "content-length"
-_VARYING: Final = (_LENGTH, "mcp-name", "traceparent")
+_VARYING: Final = (_LENGTH, "mcp-name", "mcp-session-id", "traceparent")
 _MOST_DIGITS: Final = 6
 _TEXT: Final = re.compile(rb"[!-~]{1,256}")
 _MOST: Final = 8

@@ -339,7 +339,13 @@ class Sessions:
     def end_idle(self) -> None:
         """End sessions nobody used for too long."""
         oldest_allowed = self._clock.monotonic() - self._limits.idle_s
-        for session in [s for s in self._sessions.values() if s.last_used < oldest_allowed and not s.in_use]:
+        idle = []
+        for session in self._sessions.values():  # in the order of their last use, so that few are looked at
+            if session.last_used >= oldest_allowed:
+                break
+            if not session.in_use:
+                idle.append(session)
+        for session in idle:
             self.end(session)
 
     async def aclose(self) -> None:

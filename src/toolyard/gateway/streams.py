@@ -22,6 +22,8 @@ KEEP_DELIVERED_S = 10.0
 MAX_KEPT_BYTES = 4 * 1024 * 1024
 RETRY_MS = 1000
 OPEN_AFTER_S = 0.02
+SOON_S = 0.002
+"""What is due so soon is opened now: loops keep time in whole milliseconds, and would come back at once."""
 
 
 class Event(NamedTuple):
@@ -52,10 +54,11 @@ class Openings:
     def _open_due(self) -> None:
         self._timer = None
         now, waiting = self._loop_time.now(), self._waiting
-        while waiting and waiting[0][0] <= now:
+        while waiting and waiting[0][0] <= now + SOON_S:
             waiting.popleft()[1].open_now()
         if waiting:
-            self._timer = asyncio.get_running_loop().call_at(waiting[0][0], self._open_due)
+            due = max(waiting[0][0], now + OPEN_AFTER_S / 2)
+            self._timer = asyncio.get_running_loop().call_at(due, self._open_due)
 
 
 class EventStream:
