@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.gateway.faults.odd_answers import (
 from tests.gateway.faults.shop import Order
 from tests.gateway.wire_rig import Log
 from toolyard.gateway import express
-from toolyard.gateway.call import Answer as HttpAnswer
+from toolyard.gateway.call import Underway
 
 ELICITS = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}
 LOGS = {"io.modelcontextprotocol/logLevel": "debug"}
@@ -388,6 +389,21 @@ def test_a_call_under_way_ends_before_the_gateway_drains_or_its_upstream_is_clos
     in_front(scene)
 
 
+def test_who_waits_for_the_end_of_a_call_by_a_plan_ends_it_by_giving_up() -> None:
+    async def scene(front: Front) -> None:
+        wire = await front.wire(planned=True)
+        await front.under_way(wire, "h")
+        (connection,) = [one for one in front.rig.server._service.connections if one._underway is not None]
+        waiting = asyncio.ensure_future(cast(Underway, connection._underway).ended())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        assert (await wire.answer()).said == "!shutting_down"
+        await front.rests()
+        assert front.totals() == {"ok": 3, "cancelled": 1}
+
+    in_front(scene)
+
+
 def test_every_call_is_counted_at_its_upstream() -> None:
     async def scene(front: Front) -> None:
         wire = await front.wire()
@@ -409,7 +425,7 @@ def test_a_begin_that_fails_gives_back_what_the_call_had_taken() -> None:
             raise ValueError
 
         dispatch.begin = fail
-        assert (await front.answer(wire)).status == HttpAnswer(500).status
+        assert (await front.answer(wire)).status == 500
         dispatch.begin = begin
         assert await front.said(wire) == "t"
         await front.rests()

@@ -277,8 +277,12 @@ class Trip:
             self._ride.cancel()
 
     async def ended(self) -> None:
-        """Return when the call has ended."""
-        while not self._over and self._ride is None:  # noqa: ASYNC110  (rare: its client has gone)
-            await asyncio.sleep(LOOK_AGAIN_S)
+        """Return when the call has ended. Cancelled: the call is."""
+        try:
+            while not self._over and self._ride is None:  # noqa: ASYNC110  (rare: its client has gone)
+                await asyncio.sleep(LOOK_AGAIN_S)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
         if self._ride is not None:
             await self._ride.ended()
