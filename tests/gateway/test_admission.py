@@ -350,3 +350,19 @@ def test_who_waited_too_long_is_refused_and_the_later_ones_are_begun() -> None:
         assert admission.waiting == 0
 
     asyncio.run(scene())
+
+
+def test_heads_of_refused_requests_are_forgotten_once_all_is_calm() -> None:
+    async def scene() -> None:
+        async with serving(admission=NOBODY) as rig, await rig.client() as client:
+            await client.send(post())
+            await refused(rig, client)
+            assert rig.server.admission._known
+            while rig.server.admission.crowded:
+                await asyncio.sleep(0.001)
+            rig.pass_time(1.0)
+            assert rig.server.admission._known
+            rig.pass_time(10.0)
+            assert not rig.server.admission._known
+
+    asyncio.run(scene())

@@ -140,3 +140,19 @@ def test_an_idle_connection_forgets_what_it_has_read() -> None:
             assert json.loads((await client.ask(text(head()))).body)["headers"]["mcp-name"] == "echo"
 
     asyncio.run(scene())
+
+
+def test_heads_with_and_without_a_name_are_known_beside_each_other() -> None:
+    async def scene() -> None:
+        async with serving(MCP) as rig:
+            client = await rig.client()
+            for number in range(3):
+                for said in (head(mcp_name=f" t{number}".encode()), head(mcp_name=None), head(mcp_session_id=None)):
+                    assert (await client.ask(text(said))).status == 200
+            (heads,) = known(rig)
+            for said in (head(mcp_name=b" t9"), head(mcp_name=None), head(mcp_session_id=None)):
+                found = heads.find(said)
+                assert found is not None
+                assert (b"Mcp-Name: " + found.changed.get("mcp-name", "?").encode() in said) == (b"Mcp-Name" in said)
+
+    asyncio.run(scene())

@@ -30,6 +30,9 @@ _MAX_KNOWN: Final = 1024
 _MAX_KNOWN_BYTES: Final = 2048
 
 
+FORGET_S: Final = 5.0
+
+
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
     """`few`: so many requests may run before anything is decided. `per_turn`: so many more are begun in one turn of the
@@ -185,6 +188,11 @@ class Admission:
         ticket = self._waiting.pop(comer, None)
         if ticket is not None:
             self._leave_queue(comer, ticket[1])
+
+    def look(self, now: float) -> None:
+        """Called now and then: forget the heads of refused requests, which have keys in them, once all is calm."""
+        if self._known and not self.crowded and now - self._calm_since > FORGET_S:
+            self._known.clear()
 
     def _turn(self) -> None:
         """Once in each turn of the loop while something waits: begin the next, refuse who waited long."""

@@ -1,9 +1,9 @@
 """Heads that a connection has sent before, but for the few values that change from request to request.
 
 A client writes the same head again and again; only the length of the body, the name of the tool, the session and the
-trace id are others. Such a head was judged whole when it came first. When the rest of it comes again byte for byte, and what stands
-in the changing places is made of characters that cannot mean anything else, it means the same, and need not be read
-again (measured: reading costs as much as a quarter of a plain call). Everything else goes to the reader.
+trace id are others. Such a head was judged whole when it came first. When the rest of it comes again byte for byte, and
+what stands in the changing places is made of characters that cannot mean anything else, it means the same, and need not
+be read again (measured: reading costs as much as a quarter of a plain call). Everything else goes to the reader.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ _TEXT: Final = re.compile(rb"[!-~]{1,256}")
 _MOST: Final = 8
 _MOST_TEXTS: Final = 128
 _MOST_BYTES: Final = 4096
+
+_Place = tuple[bytes, str]
+"""What stands before a changing value, line end included, as the client writes it; and the header's name."""
 
 
 @dataclass(slots=True)
@@ -46,12 +49,11 @@ class _Kind:
 class KnownHeads:
     """The heads of one connection."""
 
-    __slots__ = ("_kinds", "_names", "_places")
+    __slots__ = ("_kinds", "_places")
 
     def __init__(self) -> None:
-        self._places: tuple[bytes, ...] = ()
-        """What stands before each changing value, as the client writes it, in the order of its heads."""
-        self._names: tuple[str, ...] = ()
+        self._places: tuple[_Place, ...] = ()
+        """Where changing values stand, in the order of the client's heads; not every head has all of them."""
         self._kinds: dict[bytes, _Kind] = {}
 
     def __bool__(self) -> bool:
@@ -62,12 +64,12 @@ class KnownHeads:
 
     def find(self, head: bytes) -> KnownHead | None:
         """What a whole head means, if it is known."""
-        cut = self._cut(head)
-        kind = self._kinds.get(cut[0]) if cut is not None else None
-        if cut is None or kind is None:
+        rest, values = self._cut(head)
+        kind = self._kinds.get(rest)
+        if kind is None:
             return None
         length, changed = 0, {}
-        for name, value in zip(self._names, cut[1], strict=True):
+        for name, value in values:
             if name == _LENGTH:
                 if not value.isdigit() or len(value) > _MOST_DIGITS:
                     return None
@@ -91,30 +93,31 @@ class KnownHeads:
             or reception.route.websocket
         ):
             return
-        places, names = _places_in(head, request)
-        if places != self._places:
-            self._places, self._names = places, names
-            self._kinds.clear()
-        cut = self._cut(head)
-        kind = self._kinds.get(cut[0]) if cut is not None else None
+        places = _places_in(head, request)
+        if not _some_of(self._places, places):
+            if not _some_of(places, self._places):
+                self._kinds.clear()
+            self._places = places
+        rest, _ = self._cut(head)
+        kind = self._kinds.get(rest)
         if kind is not None:
             kind.longest = max(kind.longest, request.length)
-        elif cut is not None:
-            if len(self._kinds) >= _MOST:
-                self._kinds.clear()
-            self._kinds[cut[0]] = _Kind(reception, request.length)
+            return
+        if len(self._kinds) >= _MOST:
+            self._kinds.clear()
+        self._kinds[rest] = _Kind(reception, request.length)
 
-    def _cut(self, head: bytes) -> tuple[bytes, list[bytes]] | None:
-        """The head without its changing values, and these. None for a head of another make."""
+    def _cut(self, head: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
+        """The head without its changing values, and these by name."""
         pieces, values, at = [], [], 0
-        for place in self._places:
+        for place, name in self._places:
             start = head.find(place, at)
             if start < 0:
-                return None
+                continue
             start += len(place)
             stop = head.find(b"\r\n", start)
             pieces.append(head[at:start])
-            values.append(head[start:stop])
+            values.append((name, head[start:stop]))
             at = stop
         pieces.append(head[at:])
         return b"".join(pieces), values
@@ -132,14 +135,19 @@ def _text_of(kind: _Kind, name: str, value: bytes) -> str | None:
     return text
 
 
-def _places_in(head: bytes, request: RequestHead) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+def _some_of(all_places: tuple[_Place, ...], places: tuple[_Place, ...]) -> bool:
+    """Whether all of `places` are among `all_places`, and in the same order."""
+    among = iter(all_places)
+    return all(place in among for place in places)
+
+
+def _places_in(head: bytes, request: RequestHead) -> tuple[_Place, ...]:
     """Where the changing values stand in a head."""
-    places, names = [], []
+    places: list[_Place] = []
     for line in head.split(b"\r\n")[1:]:
         name, colon, value = line.partition(b":")
         lower = name.decode("latin-1").lower()
         if lower in _VARYING and lower in request.headers:
             blanks = value[: len(value) - len(value.lstrip(b" "))]
-            places.append(b"\r\n" + name + colon + blanks)
-            names.append(lower)
-    return tuple(places), tuple(names)
+            places.append((b"\r\n" + name + colon + blanks, lower))
+    return tuple(places)

@@ -116,6 +116,7 @@ class GatewayServer:
     def tick(self) -> None:
         """Look at the deadlines of all connections, as the ticker does."""
         now = self._service.now()
+        self._service.admission.look(now)
         for connection in tuple(self._service.connections):
             connection.tick(now)
 
