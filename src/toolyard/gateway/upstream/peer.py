@@ -63,6 +63,7 @@ class Peer:
         self._tasks = TaskOwner(f"upstream {name}")
         self.questions = Questions(self._waiting, self.note, self._tasks, self.dropped)
         self._unsent_notes = 0
+        self._closing = False
         self._per_second = per_second
         self._throttle = Throttle(per_second)
 
@@ -148,7 +149,8 @@ class Peer:
         self.note(jsonrpc.notification(method, params))
 
     async def aclose(self) -> None:
-        """Close the channel; whatever still waits fails."""
+        """Close the channel; whatever still waits fails, and not because the other side has ended."""
+        self._closing = True
         try:
             await self.channel.aclose()
         finally:
@@ -213,6 +215,8 @@ class Peer:
     def _ended(self, end: ChannelClosed) -> None:
         if self.end is not None:
             return
+        if self._closing:
+            end = ChannelClosed("it was closed")
         self.end = end
         self._waiting.settle_all(lambda: end.failure(detail=end.reason))
         self._events.ended(end)
