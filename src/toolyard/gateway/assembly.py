@@ -151,26 +151,26 @@ class Gateway:
             dispatch,
         )
         self._authenticate = authenticate = Authenticator(self._catalog, peppers, clock, self.refusals.credential)
-        seal = StateSeal(identity.key_for("states"), clock)
+        express = Express(
+            self._catalog,
+            self.pool,
+            Rides(pipeline, dispatch),
+            record=record,
+            rate_limit=self.rate_limit,
+            in_flight=in_flight,
+        )
         self.modern = ModernRequests(
             dispatch,
             pipeline,
-            Express(
-                self._catalog,
-                self.pool,
-                Rides(pipeline, dispatch),
-                record=record,
-                rate_limit=self.rate_limit,
-                in_flight=in_flight,
-            ),
-            seal,
+            express,
+            StateSeal(identity.key_for("states"), clock),
             self.hub,
             timeout_s=bounds.timeout_s,
         )
         self.exchange = Exchange(
             authenticate,
             self.modern,
-            LegacyRequests(dispatch, pipeline, self.sessions, self.hub, timeout_s=bounds.timeout_s),
+            LegacyRequests(dispatch, pipeline, express, self.sessions, self.hub, timeout_s=bounds.timeout_s),
             self.sessions,
             self.refusals.error,
         )

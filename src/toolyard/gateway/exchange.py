@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from toolyard.gateway.acceptance import Acceptance, NotAcceptable, accepted
 from toolyard.gateway.call import Answer, Elsewhere, Head, OwnedElsewhere, Principal, Rest, Sink
 from toolyard.gateway.errors import CallLost, SessionRequired
+from toolyard.gateway.express import Trip
 from toolyard.gateway.legacy import LegacyRequests
 from toolyard.gateway.modern import ModernRequests
 from toolyard.gateway.refusals import Failed, ShuttingDown
@@ -107,6 +108,8 @@ class Exchange:
         try:
             decoded = self._decoded(head, body)
             if head.notes.plans and (trip := self._modern.begin_again(head, decoded, sink)) is not None:
+                return trip
+            if head.notes.session_plans and (trip := self._begin_again(head, decoded, sink)) is not None:
                 return trip
             message = _message(decoded)
         except PlatformError as error:
@@ -260,6 +263,22 @@ class Exchange:
         if rest is not None:
             self._openings.add(stream)
         return rest
+
+    def _begin_again(self, head: Head, decoded: Any, sink: Sink) -> Trip | None:
+        """A call of a session in the same words as one before. None: it has to be read as any other."""
+        try:
+            session = self.session(head)
+        except PlatformError:
+            return None
+
+        def stream() -> EventStream:
+            opened = _stream(session, sink, accepted(head))
+            self._openings.add(opened)
+            return opened
+
+        return self._legacy.begin_again(
+            session, decoded, stream, head, lambda request, error: self._fail(head, request, sink, error)
+        )
 
     async def _batch(
         self, session: LegacySession, batch: list[object], send: Send, head: Head, *, can_ask: bool

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from toolyard.contract.catalog import Catalog
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import Call, ClientGone, Head, Repeater, Sink, SomeBegun
+from toolyard.gateway.call import Call, ClientGone, Head, Repeater, SomeBegun
 from toolyard.gateway.dispatch import private
 from toolyard.gateway.interceptors.in_flight import Bulkhead, InFlight, Places, enter_all, leave_all
 from toolyard.gateway.interceptors.rate_limit import RateLimit
@@ -47,7 +47,8 @@ _PARAMS = 3
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How calls in the words of `call` go. `said` is their `_meta`, encoded; `bulkheads` are what counts them."""
+    """How calls in the words of `call` go. `said` is their `_meta`, encoded, if they have one; `bulkheads` are what
+    counts them."""
 
     catalog: Catalog
     call: Call
@@ -61,9 +62,10 @@ class Plan:
 
 
 class Owner(Protocol):
-    """Who answers the calls of one era: writes the result of a plain one, and says what call a trip is."""
+    """Who answers the calls of one era: writes the result of a plain one, and says what call a trip is. What its `sink`
+    is, is for the owner to know."""
 
-    def finish_again(self, plan: Plan, request_id: RequestId, sink: Sink, result: Json) -> None: ...
+    def finish_again(self, plan: Plan, request_id: RequestId, sink: Any, result: Json) -> None: ...
     def call_of(self, trip: Trip) -> tuple[Call, Conclude]: ...
 
 
@@ -92,20 +94,27 @@ class Express:
     def learn(self, head: Head, call: Call, arguments: Any) -> None:
         """Plan the calls that will come in the words of `call`, which has just been begun as a plain one, if it is the
         second of its tool: a plan costs 15 µs, and whoever calls once, or many tools in turn, has nothing of it."""
-        name, plans = head.headers.get(NAME_HEADER, ""), head.notes.plans
-        if name not in plans:
+        noted = head.notes.envelope
+        if noted is not None and noted[1] is call.said:
+            self._keep(head.notes.plans, head.headers.get(NAME_HEADER, ""), call, noted[0], arguments)
+
+    def learn_in_session(self, head: Head, call: Call, arguments: Any) -> None:
+        """As `learn`, for a request of a session that says nothing of itself, and whose caller cannot be asked."""
+        if not self.rides.pipeline.watch.applies(call):
+            self._keep(head.notes.session_plans, call.params["name"], call, b"", arguments)
+
+    def _keep(self, plans: dict[str, Plan | None], key: str, call: Call, said: bytes, arguments: Any) -> None:
+        if key not in plans:
             if len(plans) >= MOST_PLANS:
                 plans.clear()
-            plans[name] = None
+            plans[key] = None
             return
-        target, noted, entry = call.target, head.notes.envelope, None
+        target, entry = call.target, None
         if target is not None:
             entry = self._pool.ready(target.upstream_id)
         if (
             target is None
             or entry is None
-            or noted is None
-            or noted[1] is not call.said
             or call.serving is None
             or call.serving.header_parameters_of(target.name)
             or call.method != "tools/call"
@@ -122,11 +131,11 @@ class Express:
         spec = call.serving.spec
         limited = spec.per_key is not None or spec.per_server is not None
         bulkheads = self._in_flight.ways(call, target.upstream_id)
-        plans[name] = Plan(
+        plans[key] = Plan(
             self._catalog(),
             _without_content(call),
             target.name,
-            noted[0],
+            said,
             entry,
             repeater,
             bulkheads,
@@ -134,7 +143,7 @@ class Express:
             target.timeout_s,
         )
 
-    def begin(self, plan: Plan, head: Head, message: Any, sink: Sink, owner: Owner) -> Trip | None:
+    def begin(self, plan: Plan, head: Head, message: Any, sink: Any, owner: Owner) -> Trip | None:
         """Send a call on its way by a plan. None: the message is not one in the same words, or cannot go at once; then
         nothing was done."""
         call, entry = plan.call, plan.entry
@@ -146,6 +155,7 @@ class Express:
             or not plan.repeater.holds()
         ):
             head.notes.plans.clear()
+            head.notes.session_plans.clear()
             return None
         found = _read(plan, message)
         connection = plan.repeater.take() if found is not None else None
@@ -187,13 +197,13 @@ def _read(plan: Plan, message: Any) -> tuple[RequestId, Json] | None:
         request_id, arguments = message["id"], params["arguments"]
         if (
             len(message) != _MEMBERS
-            or len(params) != _PARAMS
+            or len(params) != (_PARAMS if plan.said else _PARAMS - 1)
             or message["method"] != "tools/call"
             or message["jsonrpc"] != "2.0"
             or params["name"] != plan.name
             or type(arguments) is not dict
             or not is_request_id(request_id)
-            or encode(params["_meta"]) != plan.said
+            or (plan.said and encode(params["_meta"]) != plan.said)
         ):
             return None
     except (KeyError, TypeError):
@@ -222,7 +232,7 @@ class Trip:
     )
 
     def __init__(
-        self, express: Express, plan: Plan, owner: Owner, head: Head, sink: Sink, request_id: RequestId, arguments: Json
+        self, express: Express, plan: Plan, owner: Owner, head: Head, sink: Any, request_id: RequestId, arguments: Json
     ) -> None:
         self._express = express
         self._owner = owner

@@ -16,10 +16,12 @@ from toolyard.gateway.call import Answer, AskRefused, Call, Head, Pause, Princip
 from toolyard.gateway.caller import Emitter
 from toolyard.gateway.dispatch import Dispatch, capabilities_of, server_info
 from toolyard.gateway.events import Hub
+from toolyard.gateway.express import Express, Plan, Trip
 from toolyard.gateway.handles import read_handle, without_handle
 from toolyard.gateway.interceptors.patience import ASK_LIMIT_S
 from toolyard.gateway.pipeline import Outcome, Pipeline
-from toolyard.gateway.ride import Rides
+from toolyard.gateway.ride import Conclude
+from toolyard.gateway.routing import route_tool
 from toolyard.gateway.sessions import LegacySession, Running, Send, Sessions
 from toolyard.gateway.streams import EventStream
 from toolyard.gateway.translate import error_answer
@@ -29,7 +31,7 @@ from toolyard.kit.ids import secret_id
 from toolyard.kit.tasks import TaskOwner
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import initialize_result, question_for_legacy, to_client
-from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFound
+from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RequestId
 from toolyard.protocol.revisions import LEGACY_METHODS, LOG_LEVELS, PROGRESS_TOKEN, negotiate
 from toolyard.protocol.strict_json import encode
 
@@ -45,11 +47,19 @@ class LegacyRequests:
     """Answers legacy requests."""
 
     def __init__(
-        self, dispatch: Dispatch, pipeline: Pipeline, sessions: Sessions, hub: Hub, *, timeout_s: float
+        self,
+        dispatch: Dispatch,
+        pipeline: Pipeline,
+        express: Express,
+        sessions: Sessions,
+        hub: Hub,
+        *,
+        timeout_s: float,
     ) -> None:
         self._dispatch = dispatch
         self._pipeline = pipeline
-        self._rides = Rides(pipeline, dispatch)
+        self._rides = express.rides
+        self._express = express
         self._answers = TaskOwner("answers")
         self._loop_time = LoopTime()
         self._sessions = sessions
@@ -93,17 +103,9 @@ class LegacyRequests:
         running = session.running[request.id] = Running()
         try:
             call = self._call(session, request, stream.send, head, stream.pause, can_ask=stream.reaches_client)
+            call.serving = self._dispatch.server(session.server)
             entered = self._pipeline.enter(call)
-
-            def conclude(outcome: Outcome) -> None:
-                call.ask = _refuse_after_the_end
-                session.running.pop(request.id, None)
-                answer = _concluded(session, request, running, outcome)
-                if isinstance(answer, BaseException):
-                    refuse(answer)
-                elif (rest := self._ending(session, stream, answer)) is not None:
-                    self._answers.start(rest)
-
+            conclude = self._conclusion(session, request, running, stream, call, refuse)
             ride = self._rides.begin(call, entered, conclude)
         except BaseException as error:
             del session.running[request.id]
@@ -113,7 +115,83 @@ class LegacyRequests:
         if ride is None:
             return self._rest(session, request, running, stream, call, entered)
         running.work = ride
+        params = request.params
+        if request.method == "tools/call" and "_meta" not in params and params["name"] not in head.notes.session_plans:
+            self._express.learn_in_session(head, call, params.get("arguments"))
         return ride
+
+    def begin_again(
+        self,
+        session: LegacySession,
+        message: Any,
+        stream: Callable[[], EventStream],
+        head: Head,
+        refuse: Callable[[jsonrpc.Request, BaseException], None],
+    ) -> Trip | None:
+        """Begin what is a call in the same words as one before with the same head, by its decoded body, on the stream
+        that `stream` makes. None: it has to be read as any other; nothing was done."""
+        try:
+            plan, request_id = head.notes.session_plans.get(message["params"]["name"]), message["id"]
+            if plan is None or plan.call.watcher != session.id or request_id in session.running:
+                return None
+        except (KeyError, TypeError):
+            return None
+        call: Call = plan.call
+        if call.log_level_chosen != (session.log_level is not None) or call.log_level != (session.log_level or "debug"):
+            return None
+        again = _Again(session, refuse)
+        trip = self._express.begin(plan, head, message, again, self)
+        if trip is not None:
+            again.stream = stream()
+            again.running.work = trip
+            session.running[trip.request_id] = again.running
+        return trip
+
+    def finish_again(self, plan: Plan, request_id: RequestId, sink: Any, result: Json) -> None:
+        """Answer such a call with its plain result."""
+        again: _Again = sink
+        session = again.session
+        session.running.pop(request_id, None)
+        shaped = to_client(session.revision, "tools/call", result)
+        self._end(session, again.stream, Answer(200, encode(jsonrpc.result(request_id, shaped))))
+
+    def call_of(self, trip: Trip) -> tuple[Call, Conclude]:
+        """What such a call would have been from the start, and what answers it."""
+        again: _Again = trip.sink
+        session, stream, plan = again.session, again.stream, trip.plan
+        request = jsonrpc.Request(trip.request_id, "tools/call", {"name": plan.name, "arguments": trip.arguments})
+        call = self._call(session, request, stream.send, trip.head, stream.pause, can_ask=stream.reaches_client)
+        call.serving = plan.call.serving
+        assert call.serving is not None
+        call.target = route_tool(call.serving, call.params)
+        return call, self._conclusion(
+            session, request, again.running, stream, call, lambda error: again.refuse(request, error)
+        )
+
+    def _conclusion(
+        self,
+        session: LegacySession,
+        request: jsonrpc.Request,
+        running: Running,
+        stream: EventStream,
+        call: Call,
+        refuse: Callable[[BaseException], None],
+    ) -> Conclude:
+        def conclude(outcome: Outcome) -> None:
+            call.ask = _refuse_after_the_end
+            session.running.pop(request.id, None)
+            answer = _concluded(session, request, running, outcome)
+            if isinstance(answer, BaseException):
+                refuse(answer)
+            else:
+                self._end(session, stream, answer)
+
+        return conclude
+
+    def _end(self, session: LegacySession, stream: EventStream, answer: Answer) -> None:
+        rest = self._ending(session, stream, answer)
+        if rest is not None:
+            self._answers.start(rest)
 
     def _ending(self, session: LegacySession, stream: EventStream, answer: Answer) -> Coroutine[Any, Any, None] | None:
         """End a stream with its answer; what is left to do for that."""
@@ -274,6 +352,19 @@ class LegacyRequests:
         for call in [*watched.values()][:1]:
             await self._dispatch.forget(call, watched)
         self._dispatch.session_ended(session.principal_id, session.id)
+
+
+class _Again:
+    """Where the answer of a call goes that follows a plan."""
+
+    __slots__ = ("refuse", "running", "session", "stream")
+
+    stream: EventStream
+
+    def __init__(self, session: LegacySession, refuse: Callable[[jsonrpc.Request, BaseException], None]) -> None:
+        self.session = session
+        self.running = Running()
+        self.refuse = refuse
 
 
 class PushingAsk:

@@ -28,6 +28,7 @@ from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_running import SessionLost
 from toolyard.gateway.upstream.http_session import LegacySession
 from toolyard.gateway.upstream.http_session_begun import BegunInSession
+from toolyard.gateway.upstream.http_session_repeater import SessionRepeater
 from toolyard.gateway.upstream.http_session_stream import keep_listening
 from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_tools import KnownTools
@@ -186,6 +187,25 @@ class LegacyDriver:
             return None
         return place.session.begin(call, method, params, place, go_on_with)
 
+    def repeater(
+        self,
+        call: Call,
+        params: Json,
+        go_on_with: Callable[[BegunPost], Awaitable[Json]],
+        is_current: Callable[[], bool],
+        count: Callable[[], None],
+    ) -> SessionRepeater | None:
+        """What sends tool calls like `call` again, on its session while it is open."""
+        key = _key(call)
+        place = self._places.get(key)
+        if place is None or place.session is None or place.session.is_lost:
+            return None
+
+        def holds() -> bool:
+            return self._places.get(key) is place and is_current()
+
+        return SessionRepeater(place.session, place, go_on_with, holds, count, call, params["name"])
+
     async def request(self, call: Call, method: str, params: Json, begun: BegunInSession | None = None) -> Json:
         """One request for `call`, on the session of its principal and capabilities; the first sending may have been
         `begun`."""
@@ -231,7 +251,7 @@ class LegacyDriver:
     @property
     def running(self) -> int:
         """How many requests are at work."""
-        return sum(len(place.session.running) for place in self._places.values() if place.session)
+        return sum(len(p.session.running) + len(p.session.sent) for p in self._places.values() if p.session)
 
     def status(self) -> dict[str, Any]:
         open_places = [place for place in self._places.values() if place.session is not None]

@@ -12,10 +12,10 @@ import itertools
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import Call
+from toolyard.gateway.call import Call, Sent
 from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
 from toolyard.gateway.upstream.http_begun import BegunPost
@@ -43,6 +43,12 @@ FIRST_RETRY_MS, LEAST_RETRY_MS, MOST_RETRY_MS = 1_000, 100, 60_000
 _SESSION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
 
 
+class Repeating(Protocol):
+    """Who sends requests by a plan (`http_session_repeater`)."""
+
+    def expose(self, sent: Sent) -> None: ...
+
+
 class LegacySession:
     """A session that declared `capabilities`. `principal_id` owns it; None: the gateway (or all, if shared)."""
 
@@ -56,6 +62,8 @@ class LegacySession:
         self.is_lost = False
         self.last_used_s = announcer.clock.monotonic()
         self.running: dict[int, Running] = {}
+        self.sent: dict[int, tuple[Repeating, Sent]] = {}
+        """Requests that run by a plan, and by whose; what comes for any of them makes them all `running`."""
         self.endpoint = endpoint
         self.announcer = announcer
         self.has_streamed = False
@@ -64,7 +72,7 @@ class LegacySession:
         self._post_head: bytes | None = None
         self._level: str | None = None
         self._owners: set[str] = set()
-        self._ids = itertools.count(1)
+        self.next_id = itertools.count(1).__next__
         self.questions = Questions(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,7 +81,7 @@ class LegacySession:
     async def initialize(self, deadline: float) -> None:
         """The handshake. Raises EraContradicted where the server does not take it, UpstreamError, RelayedError."""
         params = {"protocolVersion": LEGACY[0], "capabilities": self.capabilities, "clientInfo": GATEWAY_INFO}
-        request_id = next(self._ids)
+        request_id = self.next_id()
         message = jsonrpc.request(request_id, "initialize", params)
         response = await self.endpoint.open("POST", POST_HEADERS, message, deadline=deadline)
         try:
@@ -154,19 +162,19 @@ class LegacySession:
     ) -> BegunInSession | None:
         """Send a request at once; None if nothing was sent, because something has to be waited for. `request` goes on
         with it if its answer is not a plain one."""
-        if call.log_level is not None and self._must_lower(call, call.log_level):
+        if self.must_lower(call):
             return None
         connection = self.endpoint.idle_connection()
         if connection is None:
             return None
-        request_id = next(self._ids)
+        request_id = self.next_id()
         try:
-            head = self._post_head = self._post_head or self.endpoint.post_head(self._headers("POST"))
+            head = self.post_head()
             body = encode(_message(request_id, call, method, params))
         except BaseException:
             self.endpoint.give_back(connection)
             raise
-        running = self._running(request_id, call, begun=True)
+        running = self.enter(request_id, call, begun=True)
         begun = BegunInSession(self, counter, go_on_with, call, params, running, head, body)
         begun.send(connection)
         return begun
@@ -185,7 +193,7 @@ class LegacySession:
         the gateway's own.
 
         Raises RelayedError, UpstreamError, SessionLost, EraContradicted, and what `call.ask` and `call.emit` raise."""
-        running = self._running(next(self._ids), call) if begun is None else begun.running
+        running = self.enter(self.next_id(), call) if begun is None else begun.running
         try:
             if begun is not None:
                 return await self._went_on(begun, deadline, safe=safe)
@@ -205,12 +213,18 @@ class LegacySession:
         finally:
             self.left(running)
 
-    def _running(self, request_id: int, call: Call | None, *, begun: bool = False) -> Running:
+    def enter(self, request_id: int, call: Call | None, *, begun: bool = False) -> Running:
+        """A request begins to run."""
         if call is not None and len(self._owners) < MANY_OWNERS:
             self._owners.add(call.principal.id)
         courier = None if call is None else Courier(call, request_id, self.announcer, self.principal_id)
         running = self.running[request_id] = Running(request_id, call, courier, begun=begun)
         return running
+
+    def came_back(self, request_id: int) -> None:
+        """A request that was sent by a plan has its answer."""
+        del self.sent[request_id]
+        self.last_used_s = self.announcer.clock.monotonic()
 
     def left(self, running: Running) -> None:
         """A request has ended, and with it what the server asked on its behalf."""
@@ -222,7 +236,7 @@ class LegacySession:
 
     async def _request(self, running: Running, method: str, params: Json, deadline: float, *, safe: bool) -> Json:
         call = running.call
-        if call is not None and call.log_level is not None and self._must_lower(call, call.log_level):
+        if call is not None and call.log_level is not None and self.must_lower(call):
             await self._lower_level(call.log_level, deadline)
         message = _message(running.request_id, call, method, params)
         return await self._outcome(await self.open("POST", message, deadline, safe=safe), running, deadline)
@@ -248,11 +262,11 @@ class LegacySession:
                 error.may_have_run = True
             raise
 
-    def _must_lower(self, call: Call, level: str) -> bool:
+    def must_lower(self, call: Call) -> bool:
         """Logging is the session's (logging/setLevel): it is set to the lowest level that any call asked for. Callers
         that chose none get all once somebody else chose: one client's level takes nothing from another one."""
-        own = self._level
-        if not call.log_level_chosen and own is None:
+        own, level = self._level, call.log_level
+        if level is None or (not call.log_level_chosen and own is None):
             return False
         if "logging" not in self.server_capabilities or level not in LOG_LEVELS:
             return False
@@ -371,6 +385,7 @@ class LegacySession:
 
     def owner_of(self, message: Notification) -> Running | None:
         """Whose a notification of the GET stream is: by its progress token, else the only running call's."""
+        self._expose()
         if message.method == PROGRESS:
             token = message.params.get("progressToken")
             return self.running.get(token) if type(token) is int else None
@@ -381,9 +396,14 @@ class LegacySession:
         where it may be about a call that was given up."""
         if len(self._owners) >= MANY_OWNERS:
             return None
+        self._expose()
         calls = [running for running in self.running.values() if running.call is not None]
         watchers = {running.call.watcher for running in calls if running.call is not None}
         return calls[-1] if len(calls) == 1 or (len(watchers) == 1 and "" not in watchers) else None
+
+    def _expose(self) -> None:
+        for repeater, sent in list(self.sent.values()):
+            repeater.expose(sent)
 
     # Messages
 
@@ -402,6 +422,11 @@ class LegacySession:
         if event_id:
             headers.append(("Last-Event-ID", event_id))
         return await self.endpoint.open(method, headers, message, deadline=deadline, idempotent=safe, words=words)
+
+    def post_head(self) -> bytes:
+        """The head of every POST of this session but for its end. Raises Unsendable."""
+        head = self._post_head = self._post_head or self.endpoint.post_head(self._headers("POST"))
+        return head
 
     def _headers(self, method: str) -> list[tuple[str, str]]:
         headers = [*POST_HEADERS] if method == "POST" else [("Accept", "text/event-stream")]

@@ -80,6 +80,10 @@ class BegunInSession(BegunPost):
     def _failed(self) -> None:
         """What the server asked in mid-call could not be answered: a task has to end the call, unless one is at it."""
         response = self.response
-        if response is not None and response.on_news is not None:
+        if response is None:
+            self.abort()
+            self.connection = None
+            self.ready()
+        elif response.on_news is not None:
             response.on_news = None
             self.ready()

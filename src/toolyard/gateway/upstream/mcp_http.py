@@ -24,6 +24,7 @@ from toolyard.gateway.upstream.http_legacy import LegacyDriver
 from toolyard.gateway.upstream.http_modern import ModernDriver
 from toolyard.gateway.upstream.http_repeater import HttpRepeater, http_repeater
 from toolyard.gateway.upstream.http_session_begun import BegunInSession
+from toolyard.gateway.upstream.http_session_repeater import SessionRepeater
 from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_sse_fallback import SseFallback
 from toolyard.kit.clock import Clock
@@ -106,17 +107,26 @@ class McpHttpUpstream:
             self._calls += 1
         return begun
 
-    def repeater(self, call: Call, params: Json) -> HttpRepeater | None:
-        """What sends calls like this one, if it is a modern one between modern ends."""
+    def repeater(self, call: Call, params: Json) -> HttpRepeater | SessionRepeater | None:
+        """What sends calls like this one, if both ends are of the same era."""
         driver = self._driver
-        if not isinstance(driver, ModernDriver) or call.era != "modern":
+        if driver is None or call.era != driver.era or isinstance(driver, SseFallback):
             return None
-        return http_repeater(driver, self._go_on, self._is_current, self._count, call, params)
+        if isinstance(driver, ModernDriver):
+            return http_repeater(driver, self._go_on, self._is_current, self._count, call, params)
+        legacy = driver
+        return legacy.repeater(
+            call,
+            params,
+            lambda begun: self._go_on_in_session(legacy, begun),
+            lambda: self._is_current(legacy),
+            self._count,
+        )
 
     def _count(self) -> None:
         self._calls += 1
 
-    def _is_current(self, driver: ModernDriver) -> bool:
+    def _is_current(self, driver: Driver) -> bool:
         return self._driver is driver
 
     async def _go_on(self, begun: BegunPost) -> Json:
