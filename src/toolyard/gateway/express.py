@@ -149,7 +149,7 @@ class Express:
         call, entry = plan.call, plan.entry
         if (
             plan.catalog is not self._catalog()
-            or head.principal is not call.principal
+            or (head.principal is not call.principal and head.principal != call.principal)
             or self._pool.ready(entry.spec.id) is not entry
             or self._in_flight.closed
             or not plan.repeater.holds()

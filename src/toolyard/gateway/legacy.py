@@ -103,7 +103,6 @@ class LegacyRequests:
         running = session.running[request.id] = Running()
         try:
             call = self._call(session, request, stream.send, head, stream.pause, can_ask=stream.reaches_client)
-            call.serving = self._dispatch.server(session.server)
             entered = self._pipeline.enter(call)
             conclude = self._conclusion(session, request, running, stream, call, refuse)
             ride = self._rides.begin(call, entered, conclude)
@@ -116,7 +115,12 @@ class LegacyRequests:
             return self._rest(session, request, running, stream, call, entered)
         running.work = ride
         params = request.params
-        if request.method == "tools/call" and "_meta" not in params and params["name"] not in head.notes.session_plans:
+        if (
+            request.method == "tools/call"
+            and "_meta" not in params
+            and not head.notes.session_plans.get(params["name"])
+        ):
+            call.serving = self._dispatch.server(session.server)
             self._express.learn_in_session(head, call, params.get("arguments"))
         return ride
 
@@ -138,6 +142,7 @@ class LegacyRequests:
             return None
         call: Call = plan.call
         if call.log_level_chosen != (session.log_level is not None) or call.log_level != (session.log_level or "debug"):
+            head.notes.session_plans.clear()
             return None
         again = _Again(session, refuse)
         trip = self._express.begin(plan, head, message, again, self)

@@ -107,6 +107,7 @@ class LegacySession:
         self._telling: asyncio.Task[Any] | None = None
         self._streams: OrderedDict[int, EventStream] = OrderedDict({STANDALONE: self.standalone})
         self._next_stream = 1
+        self._opens_streams = at_least(revision, "2025-11-25")
         self._asks: dict[RequestId, asyncio.Future[jsonrpc.Reply]] = {}
         self._next_ask = 1
         self._outgoing = TaskOwner("session")
@@ -121,7 +122,7 @@ class LegacySession:
 
     def new_stream(self, sink: Sink, *, streams: bool, streams_first: bool = False) -> EventStream:
         """The stream for the answer of one POST; `streams`: its client accepts event streams, and names them first."""
-        opens = streams and at_least(self.revision, "2025-11-25")
+        opens = streams and self._opens_streams
         number = self._next_stream
         self._next_stream += 1
         return EventStream(

@@ -24,6 +24,8 @@ RETRY_MS = 1000
 OPEN_AFTER_S = 0.02
 SOON_S = 0.002
 """What is due so soon is opened now: loops keep time in whole milliseconds, and would come back at once."""
+LATE_S = 0.005
+READ_FIRST_S = 0.002
 
 
 class Event(NamedTuple):
@@ -40,6 +42,8 @@ class Openings:
     def __init__(self) -> None:
         self._waiting: deque[tuple[float, EventStream]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._look_at_s = 0.0
+        self._was_late = False
         self._loop_time = LoopTime()
 
     def add(self, stream: EventStream) -> None:
@@ -49,16 +53,24 @@ class Openings:
         due = self._loop_time.now() + OPEN_AFTER_S
         self._waiting.append((due, stream))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(due, self._open_due)
+            self._look_at(due)
+
+    def _look_at(self, when: float) -> None:
+        self._look_at_s = when
+        self._timer = asyncio.get_running_loop().call_at(when, self._open_due)
 
     def _open_due(self) -> None:
         self._timer = None
         now, waiting = self._loop_time.now(), self._waiting
+        if now - self._look_at_s > LATE_S and not self._was_late:
+            self._was_late = True  # the loop was busy: answers that have come meanwhile are read first
+            self._look_at(now + READ_FIRST_S)
+            return
+        self._was_late = False
         while waiting and waiting[0][0] <= now + SOON_S:
             waiting.popleft()[1].open_now()
         if waiting:
-            due = max(waiting[0][0], now + OPEN_AFTER_S / 2)
-            self._timer = asyncio.get_running_loop().call_at(due, self._open_due)
+            self._look_at(max(waiting[0][0], now + OPEN_AFTER_S / 2))
 
 
 class EventStream:
@@ -107,7 +119,8 @@ class EventStream:
         self._events: deque[Event] = deque()
         self.kept_bytes = 0
         self._last = 0
-        self._news = asyncio.Event()
+        self._news: asyncio.Event | None = None
+        """Set when there is more for whoever reads the stream; there is one once somebody comes to read."""
         self._reader: object = None
         self._opened: asyncio.Future[None] | None = None
 
@@ -159,7 +172,7 @@ class EventStream:
                 self._leave(Answer(answer.status))
         if self._last and self._keeper is not None:
             self._keeper(self)
-        self._news.set()
+        self.wake()
 
     def finish_plain(self, answer: Answer) -> bool:
         """As `finish`, if that is a plain answer, which nobody has to wait for; False if it is not."""
@@ -167,7 +180,8 @@ class EventStream:
             return False
         self.finished = True
         self._sink.finish(answer)
-        self._news.set()
+        if self._news is not None:
+            self._news.set()
         return True
 
     async def pause(self, retry_ms: int) -> None:
@@ -187,7 +201,8 @@ class EventStream:
         until it comes back on another connection, for a message goes to one only (2025-11-25, basic/transports)."""
         self._sink = None
         self._reader = reader = object()
-        self._news.set()
+        news = self._news = self._news or asyncio.Event()
+        news.set()
         while self._reader is reader:
             missed = next((e for e in self._events if e.number > after), None)
             if missed is None and not self.finished and (message := self._more()) is not None:
@@ -199,12 +214,13 @@ class EventStream:
                 sink.finish(Answer(200))
                 return
             else:
-                self._news.clear()
-                await self._news.wait()
+                news.clear()
+                await news.wait()
 
     def wake(self) -> None:
         """There is more for whoever reads the stream."""
-        self._news.set()
+        if self._news is not None:
+            self._news.set()
 
     def end(self) -> None:
         """Its session has ended: there is nothing more to ask for."""
@@ -238,7 +254,7 @@ class EventStream:
         self.kept_bytes += len(message)
         while len(self._events) > MAX_EVENTS or (self.kept_bytes > MAX_KEPT_BYTES and len(self._events) > 1):
             self.kept_bytes -= len(self._events.popleft().message)
-        self._news.set()
+        self.wake()
         return event
 
     async def _deliver(self, event: Event, retry_ms: int | None = None) -> None:
