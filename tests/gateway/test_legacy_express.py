@@ -298,6 +298,23 @@ def test_other_words_and_other_sessions_go_by_no_plan() -> None:
     on_a_line(scene)
 
 
+def test_sessions_that_share_a_connection_have_plans_of_their_own() -> None:
+    async def scene(line: Line, fake: FakeUpstream, shop: Shop) -> None:
+        shop.go.set()
+        first, second = line.session, await line.rig.initialize()
+        for _ in range(3):
+            for line.session in (second, first):
+                assert (await line.call()).result["content"][0]["text"] == "done"
+        shop.go.clear()
+        for count, line.session in enumerate((second, first), 10):
+            await line.under_way(fake, count)
+            shop.go.set()
+            assert (await line.answer()).message["id"] == 7
+            shop.go.clear()
+
+    on_a_line(scene)
+
+
 def test_a_caller_that_can_be_asked_goes_by_no_plan() -> None:
     async def scene(rig: Rig, fake: FakeUpstream, shop: Shop) -> None:
         session = await rides.warm(rig, shop, rides.ASKABLE)

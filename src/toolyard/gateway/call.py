@@ -41,7 +41,7 @@ class HeadNotes:
     mirrored: Any = None
     envelope: Any = None
     plans: dict[str, Any] = field(default_factory=dict)
-    session_plans: dict[str, Any] = field(default_factory=dict)
+    session_plans: dict[tuple[str, str], Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -101,9 +101,9 @@ class Express:
     def learn_in_session(self, head: Head, call: Call, arguments: Any) -> None:
         """As `learn`, for a request of a session that says nothing of itself, and whose caller cannot be asked."""
         if not self.rides.pipeline.watch.applies(call):
-            self._keep(head.notes.session_plans, call.params["name"], call, b"", arguments)
+            self._keep(head.notes.session_plans, (call.watcher, call.params["name"]), call, b"", arguments)
 
-    def _keep(self, plans: dict[str, Plan | None], key: str, call: Call, said: bytes, arguments: Any) -> None:
+    def _keep(self, plans: dict[Any, Plan | None], key: object, call: Call, said: bytes, arguments: Any) -> None:
         if key not in plans:
             if len(plans) >= MOST_PLANS:
                 plans.clear()

@@ -118,7 +118,7 @@ class LegacyRequests:
         if (
             request.method == "tools/call"
             and "_meta" not in params
-            and not head.notes.session_plans.get(params["name"])
+            and not head.notes.session_plans.get((session.id, params["name"]))
         ):
             call.serving = self._dispatch.server(session.server)
             self._express.learn_in_session(head, call, params.get("arguments"))
@@ -135,8 +135,8 @@ class LegacyRequests:
         """Begin what is a call in the same words as one before with the same head, by its decoded body, on the stream
         that `stream` makes. None: it has to be read as any other; nothing was done."""
         try:
-            plan, request_id = head.notes.session_plans.get(message["params"]["name"]), message["id"]
-            if plan is None or plan.call.watcher != session.id or request_id in session.running:
+            plan, request_id = head.notes.session_plans.get((session.id, message["params"]["name"])), message["id"]
+            if plan is None or request_id in session.running:
                 return None
         except (KeyError, TypeError):
             return None
