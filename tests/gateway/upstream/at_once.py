@@ -7,6 +7,7 @@ import asyncio
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Begun, Call
+from toolyard.gateway.upstream.duplex import DuplexUpstream
 from toolyard.gateway.upstream.mcp_stdio import StdioUpstream
 from toolyard.gateway.upstream.mcp_websocket import McpWebSocketUpstream
 
@@ -24,27 +25,15 @@ async def outcome(begun: Begun) -> Json:
     return await begun.go_on() if result is None else result
 
 
-class StdioAtOnce(StdioUpstream):
-    """Counts the requests that were `begun`."""
-
-    begun = 0
-
+class _AtOnce(DuplexUpstream):
     async def request(self, call: Call, method: str, params: Json) -> Json:
         begun = self.begin(call, method, params)
-        if begun is None:
-            return await super().request(call, method, params)
-        self.begun += 1
-        return await outcome(begun)
+        return await super().request(call, method, params) if begun is None else await outcome(begun)
 
 
-class WebSocketAtOnce(McpWebSocketUpstream):
-    """Counts the requests that were `begun`."""
+class StdioAtOnce(_AtOnce, StdioUpstream):
+    """A program."""
 
-    begun = 0
 
-    async def request(self, call: Call, method: str, params: Json) -> Json:
-        begun = self.begin(call, method, params)
-        if begun is None:
-            return await super().request(call, method, params)
-        self.begun += 1
-        return await outcome(begun)
+class WebSocketAtOnce(_AtOnce, McpWebSocketUpstream):
+    """A WebSocket server."""
