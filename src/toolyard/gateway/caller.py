@@ -6,13 +6,20 @@ of a slow reader. `ask` ends a modern exchange (Suspended) and pushes requests t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 from typing import Any
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import AskRefused, Suspended
+from toolyard.gateway.call import AskRefused, Call, Suspended
+from toolyard.gateway.interceptors.patience import ASK_LIMIT_S
+from toolyard.gateway.sessions import LegacySession
+from toolyard.gateway.sessions import Send as SendAtOnce
 from toolyard.gateway.upstream.asking import may_ask
+from toolyard.kit.ids import secret_id
 from toolyard.protocol import jsonrpc
+from toolyard.protocol.convert import question_for_legacy
 from toolyard.protocol.revisions import LOG_LEVELS
 from toolyard.protocol.strict_json import encode
 
@@ -71,3 +78,35 @@ class SuspendingAsk:
             if not may_ask(self._capabilities, request["method"], request.get("params")):
                 raise AskRefused(f"the caller cannot be asked for {request['method']}")
         raise Suspended(requests, state)
+
+
+class PushingAsk:
+    """`call.ask` of a legacy caller: requests on its stream. The time people take does not count against the call."""
+
+    __slots__ = ("_call", "_send", "_session")
+
+    def __init__(self, session: LegacySession, send: SendAtOnce, call: Call) -> None:
+        self._session = session
+        self._send = send
+        self._call = call
+
+    async def __call__(
+        self, requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
+    ) -> dict[str, Json]:
+        del state, held
+        began = monotonic()
+        self._call.asking += 1
+        places = self._call.places
+        if places is not None:
+            places.give_back()
+        try:
+            async with asyncio.timeout(ASK_LIMIT_S):
+                pushed = {key: question_for_legacy(request, secret_id) for key, request in requests.items()}
+                return await self._session.ask(self._send, pushed)
+        except TimeoutError:
+            raise AskRefused(f"nobody answered within {ASK_LIMIT_S:.0f} seconds") from None
+        finally:
+            if places is not None:
+                places.take_again()
+            self._call.asking -= 1
+            self._call.asked_s += monotonic() - began

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from time import monotonic
 from typing import Any
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Answer, AskRefused, Call, Head, Pause, Principal, Rest
-from toolyard.gateway.caller import Emitter
+from toolyard.gateway.caller import Emitter, PushingAsk
 from toolyard.gateway.dispatch import Dispatch, capabilities_of, server_info
 from toolyard.gateway.events import Hub
 from toolyard.gateway.express import Express, Plan, Trip
 from toolyard.gateway.handles import read_handle, without_handle
-from toolyard.gateway.interceptors.patience import ASK_LIMIT_S
 from toolyard.gateway.pipeline import Outcome, Pipeline
 from toolyard.gateway.ride import Conclude
 from toolyard.gateway.routing import route_tool
@@ -27,10 +25,9 @@ from toolyard.gateway.streams import EventStream
 from toolyard.gateway.translate import error_answer
 from toolyard.kit.clock import LoopTime
 from toolyard.kit.errors import PlatformError
-from toolyard.kit.ids import secret_id
 from toolyard.kit.tasks import TaskOwner
 from toolyard.protocol import jsonrpc
-from toolyard.protocol.convert import initialize_result, question_for_legacy, to_client
+from toolyard.protocol.convert import initialize_result, to_client
 from toolyard.protocol.errors import InvalidParams, InvalidRequest, MethodNotFound, RequestId
 from toolyard.protocol.revisions import LEGACY_METHODS, LOG_LEVELS, PROGRESS_TOKEN, negotiate
 from toolyard.protocol.strict_json import encode
@@ -370,38 +367,6 @@ class _Again:
         self.session = session
         self.running = Running()
         self.refuse = refuse
-
-
-class PushingAsk:
-    """`call.ask` of a legacy caller: requests on its stream. The time people take does not count against the call."""
-
-    __slots__ = ("_call", "_send", "_session")
-
-    def __init__(self, session: LegacySession, send: Send, call: Call) -> None:
-        self._session = session
-        self._send = send
-        self._call = call
-
-    async def __call__(
-        self, requests: Mapping[str, Json], *, state: str | None = None, held: bool = False
-    ) -> dict[str, Json]:
-        del state, held
-        began = monotonic()
-        self._call.asking += 1
-        places = self._call.places
-        if places is not None:
-            places.give_back()
-        try:
-            async with asyncio.timeout(ASK_LIMIT_S):
-                pushed = {key: question_for_legacy(request, secret_id) for key, request in requests.items()}
-                return await self._session.ask(self._send, pushed)
-        except TimeoutError:
-            raise AskRefused(f"nobody answered within {ASK_LIMIT_S:.0f} seconds") from None
-        finally:
-            if places is not None:
-                places.take_again()
-            self._call.asking -= 1
-            self._call.asked_s += monotonic() - began
 
 
 def _answer(session: LegacySession, request: jsonrpc.Request, result: Json) -> Answer:

@@ -13,7 +13,7 @@ import pytest
 from tests.gateway.virtual_time import LoopClock, run_virtually
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import UpstreamSpec
-from toolyard.gateway.upstream import hearing, http_legacy
+from toolyard.gateway.upstream import hearing, http_session_place
 from toolyard.gateway.upstream.duplex import DuplexUpstream
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.hearing import Hearing
@@ -38,7 +38,7 @@ LEGACY: dict[str, Any] = {"era": "legacy", "revision": "2025-11-25"}
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (http_legacy, hearing):
+    for module in (http_session_place, hearing):
         monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.01)
 
 

@@ -11,15 +11,11 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Any, Final
 
 from toolyard.contract.definitions import Json, Observation
 from toolyard.gateway.call import Call, UpstreamEvents
 from toolyard.gateway.isolation import ends_with_its_call, owner_of
-from toolyard.gateway.upstream.asking import LISTING_CAPABILITIES, legacy_capabilities
 from toolyard.gateway.upstream.errors import UpstreamBusy, UpstreamError, UpstreamIncomplete
 from toolyard.gateway.upstream.http_begun import BegunPost
 from toolyard.gateway.upstream.http_delivery import LISTS, UPDATED, Announcer
@@ -28,12 +24,12 @@ from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_running import SessionLost
 from toolyard.gateway.upstream.http_session import LegacySession
 from toolyard.gateway.upstream.http_session_begun import BegunInSession
+from toolyard.gateway.upstream.http_session_place import OWN, Place, SessionKey, close, count_down, key_of
 from toolyard.gateway.upstream.http_session_repeater import SessionRepeater
 from toolyard.gateway.upstream.http_session_stream import keep_listening
 from toolyard.gateway.upstream.http_shared import shared
 from toolyard.gateway.upstream.http_tools import KnownTools
 from toolyard.gateway.upstream.observe import observe_all
-from toolyard.kit.backoff import Backoff
 from toolyard.kit.clock import Clock
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.convert import from_upstream
@@ -42,70 +38,9 @@ from toolyard.protocol.jsonrpc import Notification
 from toolyard.protocol.revisions import LEGACY
 
 MAX_SESSIONS: Final = 1_000
-FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 60.0
 STEADY_S: Final = 60.0
 SOON_S: Final = 1.0
-_sorted = msgspec.json.Encoder(order="sorted").encode
 SWEEP_S: Final = 60.0
-
-
-class SessionKey(NamedTuple):
-    """Whose session, and what it declared (as text)."""
-
-    isolation: str
-    capabilities: str
-    own: bool = False
-
-
-OWN: Final = SessionKey("", json.dumps(LISTING_CAPABILITIES), own=True)
-
-
-def _nobody(_place: Place) -> None:
-    return None
-
-
-@dataclass(slots=True)
-class Place:
-    """Where the session of one key lives: it outlasts a lost session, with the watches that are to be kept. `running`
-    requests are at work with it; one that `ends_unused` goes with the last of them."""
-
-    key: SessionKey
-    session: LegacySession | None = None
-    opening: asyncio.Task[LegacySession] | None = None
-    watches: dict[str, int] = field(default_factory=dict)
-    listening: asyncio.Task[None] | None = None
-    running: int = 0
-    ends_unused: bool = False
-    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S))
-    opened_at_s: float = 0.0
-    reopens: bool = False
-    on_unused: Callable[[Place], None] = _nobody
-
-    def over(self) -> None:
-        """A request has ended."""
-        self.running -= 1
-        if self.ends_unused:
-            self.on_unused(self)
-
-    @property
-    def is_listened_to(self) -> bool:
-        return self.key == OWN or bool(self.watches)
-
-    @property
-    def owner(self) -> str:
-        """The principal that the session is for; empty for everybody and the gateway."""
-        return owner_of(self.key.isolation)
-
-    @property
-    def is_idle(self) -> bool:
-        return (
-            self.key != OWN
-            and self.opening is None
-            and not self.running
-            and not self.watches
-            and not (self.session and self.session.running)
-        )
 
 
 class LegacyDriver:
@@ -168,7 +103,7 @@ class LegacyDriver:
     async def open_for(self, call: Call) -> None:
         """Have a session for `call`. Raises EraContradicted, UpstreamError, RelayedError; nothing of the call has
         run."""
-        place = self._place(_key(call))
+        place = self._place(key_of(call))
         place.running += 1
         try:
             await self._session(place, call.deadline)
@@ -182,7 +117,7 @@ class LegacyDriver:
     ) -> BegunInSession | None:
         """Send one request for `call` at once; None if nothing was sent, because its session is not open or a
         connection has to be waited for. `go_on_with` is what carries on with what is no plain answer."""
-        place = self._places.get(_key(call))
+        place = self._places.get(key_of(call))
         if place is None or place.session is None or place.session.is_lost:
             return None
         return place.session.begin(call, method, params, place, go_on_with)
@@ -196,7 +131,7 @@ class LegacyDriver:
         count: Callable[[], None],
     ) -> SessionRepeater | None:
         """What sends tool calls like `call` again, on its session while it is open."""
-        key = _key(call)
+        key = key_of(call)
         place = self._places.get(key)
         if place is None or place.session is None or place.session.is_lost:
             return None
@@ -209,12 +144,12 @@ class LegacyDriver:
     async def request(self, call: Call, method: str, params: Json, begun: BegunInSession | None = None) -> Json:
         """One request for `call`, on the session of its principal and capabilities; the first sending may have been
         `begun`."""
-        result = await self._request(self._place(_key(call)), call, method, params, call.deadline, begun)
+        result = await self._request(self._place(key_of(call)), call, method, params, call.deadline, begun)
         return from_upstream(self.revision, method, result)
 
     async def watch(self, call: Call, uri: str) -> None:
         """From the return on, changes of `uri` are announced. Raises RelayedError, UpstreamError."""
-        place = self._place(_key(call))
+        place = self._place(key_of(call))
         if uri not in place.watches:
             await self._request(place, call, "resources/subscribe", {"uri": uri}, call.deadline)
         place.watches[uri] = place.watches.get(uri, 0) + 1
@@ -224,8 +159,8 @@ class LegacyDriver:
 
     async def unwatch(self, call: Call, uri: str) -> None:
         """One watcher less; the last one ends the subscription as far as the server lets us."""
-        place = self._place(_key(call))
-        if not _count_down(place, uri) or place.session is None or place.session.is_lost:
+        place = self._place(key_of(call))
+        if not count_down(place, uri) or place.session is None or place.session.is_lost:
             return
         try:
             await self._request(place, call, "resources/unsubscribe", {"uri": uri}, call.deadline)
@@ -234,7 +169,7 @@ class LegacyDriver:
 
     async def roots_changed(self, call: Call) -> None:
         """Tell the caller's session, if it has one. Raises UpstreamError."""
-        place = self._places.get(_key(call))
+        place = self._places.get(key_of(call))
         if place is not None and place.session is not None and not place.session.is_lost:
             try:
                 await place.session.post(jsonrpc.notification("notifications/roots/list_changed"), call.deadline)
@@ -267,7 +202,7 @@ class LegacyDriver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         places, self._places = list(self._places.values()), {}
-        await asyncio.gather(*(_close(place) for place in places), return_exceptions=True)
+        await asyncio.gather(*(close(place) for place in places), return_exceptions=True)
 
     # Sessions
 
@@ -459,28 +394,9 @@ class LegacyDriver:
 
     def _retire(self, place: Place) -> None:
         del self._places[place.key]
-        self._spawn(_close(place))
+        self._spawn(close(place))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _key(call: Call) -> SessionKey:
-    declared = legacy_capabilities(call)
-    return SessionKey(call.isolation, _sorted(declared).decode() if declared else "{}")
-
-
-def _count_down(place: Place, uri: str) -> bool:
-    """One watcher less; true if it was the last."""
-    left = place.watches.get(uri, 0) - 1
-    if left > 0:
-        place.watches[uri] = left
-        return False
-    return place.watches.pop(uri, None) is not None
-
-
-async def _close(place: Place) -> None:
-    if place.session is not None:
-        await place.session.aclose()
