@@ -58,7 +58,7 @@ def said(found: Reception, changed: Any = None) -> tuple[Any, ...]:
 
 @given(st.lists(st.lists(LINES, max_size=4), min_size=2, max_size=6))
 def test_what_is_known_is_what_would_be_read(heads: list[list[tuple[bytes, bytes, bytes]]]) -> None:
-    known, recognised = KnownHeads(), 0
+    known, recognised = KnownHeads(4 * 1024 * 1024), 0
     for lines in [*heads, [(b"Content-Length", b": ", b"10")], [(b"Content-Length", b": ", b"007")]]:
         head = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         head += b"".join(name + colon + value + b"\r\n" for name, colon, value in lines) + b"\r\n"
@@ -100,7 +100,7 @@ def test_a_known_head_takes_no_longer_body_than_is_allowed() -> None:
 
 
 def test_what_a_connection_knows_is_bounded() -> None:
-    known = KnownHeads()
+    known = KnownHeads(4 * 1024 * 1024)
     for number in range(1000):
         head = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         head += b"Mcp-Name: tool-%d\r\nContent-Length: %d\r\nX: %d\r\n\r\n" % (number, number, number // 900)

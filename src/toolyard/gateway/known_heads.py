@@ -38,20 +38,19 @@ class KnownHead:
 
 @dataclass(slots=True)
 class _Kind:
-    """A head without its changing values. `texts` are values that were looked at before; `longest` is the longest body
-    that was found to be allowed."""
+    """A head without its changing values. `texts` are values that were looked at before."""
 
     reception: Reception
-    longest: int
     texts: dict[bytes, str] = field(default_factory=dict)
 
 
 class KnownHeads:
-    """The heads of one connection."""
+    """The heads of one connection, whose bodies may have `body_bytes`."""
 
-    __slots__ = ("_kinds", "_places")
+    __slots__ = ("_body_bytes", "_kinds", "_places")
 
-    def __init__(self) -> None:
+    def __init__(self, body_bytes: int) -> None:
+        self._body_bytes = body_bytes
         self._places: tuple[_Place, ...] = ()
         """Where changing values stand, in the order of the client's heads; not every head has all of them."""
         self._kinds: dict[bytes, _Kind] = {}
@@ -74,7 +73,7 @@ class KnownHeads:
                 if not value.isdigit() or len(value) > _MOST_DIGITS:
                     return None
                 length = int(value)
-                if length > kind.longest:
+                if length > self._body_bytes:
                     return None
             text = kind.texts.get(value)
             if text is None and (text := _text_of(kind, name, value)) is None:
@@ -99,13 +98,11 @@ class KnownHeads:
                 self._kinds.clear()
             self._places = places
         rest, _ = self._cut(head)
-        kind = self._kinds.get(rest)
-        if kind is not None:
-            kind.longest = max(kind.longest, request.length)
+        if rest in self._kinds:
             return
         if len(self._kinds) >= _MOST:
             self._kinds.clear()
-        self._kinds[rest] = _Kind(reception, request.length)
+        self._kinds[rest] = _Kind(reception)
 
     def _cut(self, head: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
         """The head without its changing values, and these by name."""

@@ -135,7 +135,7 @@ class WireProtocol(asyncio.Protocol):
         self._principal: Principal | None = None
         self._held_until = -math.inf
         self._underway: Underway | None = None
-        self._heads = KnownHeads()
+        self._heads = KnownHeads(service.limits.body_bytes)
 
     @property
     def closing(self) -> bool:
