@@ -13,6 +13,7 @@ from tests.gateway.rig import LIMIT_S, Rig, a_key, bearer, demo, modern_request,
 from tests.unit.contract.making import observed
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
+from toolyard.gateway import held
 from toolyard.gateway.assembly import Bounds
 from toolyard.gateway.call import AskRefused, Call
 from toolyard.gateway.held import MAX_AHEAD, MAX_ASKED
@@ -513,7 +514,9 @@ class Insistent(Shop):
         return {"content": []}
 
 
-def test_an_upstream_cannot_ask_without_end_in_one_call() -> None:
+def test_an_upstream_cannot_ask_without_end_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "TOGETHER_S", 0.5)  # all questions are asked and taken back before anybody looks
+
     async def scene(rig: Rig, shop: Shop) -> None:
         assert (await buy(rig)).result["resultType"] == "complete"
 
