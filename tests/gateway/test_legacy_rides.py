@@ -224,6 +224,7 @@ def test_a_call_ends_when_its_time_is_up(capabilities: Json) -> None:
     in_shop(scene, timeout_s=0.5)
 
 
+@pytest.mark.slow
 def test_the_time_a_person_takes_to_answer_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "LOOK_AGAIN_S", 0.05)
 

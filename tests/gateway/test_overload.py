@@ -130,6 +130,7 @@ def test_an_overloaded_gateway_begins_no_call_on_any_connection_and_answers_prob
     play(scene, bounds=Bounds(overload=OverloadLimits(hold_looks=1_000_000)))
 
 
+@pytest.mark.slow
 def test_work_that_holds_the_loop_again_and_again_closes_the_gateway_until_it_has_time_again() -> None:
     async def scene(rig: Rig) -> None:
         closed: list[bool] = []

@@ -22,6 +22,8 @@ from tests.gateway.upstream.leftovers import run_clean
 from toolyard.contract.snapshot import ServerSpec, ToolRule, UpstreamSpec
 from toolyard.gateway.upstream.mcp_stdio import StdioUpstream
 
+pytestmark = pytest.mark.slow  # real programs, real deadlines
+
 FAKE = str(Path(__file__).parent / "upstream" / "fake_stdio_server.py")
 KEYED = ServerSpec("default", names="plain")
 HASTY_S = 0.3

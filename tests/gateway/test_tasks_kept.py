@@ -114,6 +114,7 @@ def test_what_has_expired_is_removed_from_the_journal(tmp_path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.slow
 def test_a_task_that_takes_longer_than_it_may_is_given_up_and_says_so() -> None:
     async def scene(rig: Rig, shop: Workshop) -> None:
         shop.goes_on.clear()
