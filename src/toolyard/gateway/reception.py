@@ -87,14 +87,14 @@ class Reception:
     operator: bool
     notes: HeadNotes = field(default_factory=HeadNotes)
 
-    def head(self, changed: Mapping[str, str] | None = None) -> Head:
-        """What handlers see of one request with this head, of which some headers may have `changed`."""
+    def head(self, headers: Mapping[str, str] | None = None) -> Head:
+        """What handlers see of one request with this head, or with `headers` of which only a few values are others."""
         request, passed = self.request, self.passed
         return Head(
             "websocket" if self.route.websocket else "http",
             request.method,
             passed.path,
-            request.headers if changed is None else {**request.headers, **changed},
+            request.headers if headers is None else headers,
             request.repeated,
             passed.query,
             passed.server_code,

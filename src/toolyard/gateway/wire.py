@@ -239,7 +239,7 @@ class WireProtocol(asyncio.Protocol):
         reception = known.reception
         self._request = None
         self._keep_alive = reception.request.keep_alive
-        head = reception.head(known.changed)
+        head = reception.head(known.headers)
         refusal = self._admit(reception, head)
         if refusal is None:
             self._dispatch(reception, head, body)
@@ -442,7 +442,8 @@ class WireProtocol(asyncio.Protocol):
             return
         self._state = _State.HEAD
         self._deadline = self._service.now() + self._limits.idle_s
-        self._go_on_after_hold()
+        if self._reading_paused:
+            self._go_on_after_hold()
         if self._buffer:  # not now: requests answered at once would pile up on the stack
             asyncio.get_running_loop().call_soon(self._advance)
 
@@ -471,13 +472,13 @@ class WireProtocol(asyncio.Protocol):
 
     def begin(self) -> None:
         """Serve the request that waited for its turn."""
-        self._go_on_after_hold()
+        if self._reading_paused:
+            self._go_on_after_hold()
         self._read()
 
     def _go_on_after_hold(self) -> None:
-        if self._reading_paused:
-            self._held_until = self._service.now() + self._limits.admission.wait_s
-            self.read_on()
+        self._held_until = self._service.now() + self._limits.admission.wait_s
+        self.read_on()
 
     def refuse(self) -> int:
         """Refuse what has come; how many requests that was. Whoever does not read the refusals is cut off."""
