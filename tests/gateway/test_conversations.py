@@ -251,6 +251,7 @@ def test_a_key_that_is_revoked_ends_what_it_has_open() -> None:
     play(scene, snap)
 
 
+@pytest.mark.slow
 def test_a_client_that_is_asked_by_all_its_calls_can_still_answer() -> None:
     async def scene(rig: Rig) -> None:
         async with line(rig, "websocket") as peer:

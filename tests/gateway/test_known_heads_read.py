@@ -67,7 +67,7 @@ def test_what_is_known_is_what_would_be_read(heads: list[list[tuple[bytes, bytes
             recognised += 1
             assert right is not None
             assert found.length == right.request.length
-            assert said(found.reception, found.changed) == said(right)
+            assert said(found.reception, found.headers) == said(right)
         elif right is not None:
             known.remember(head, right)
     assert recognised

@@ -201,6 +201,7 @@ def test_a_handler_may_write_its_own_last_word_when_it_is_given_up() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_body_that_is_still_coming_at_the_stop_is_answered_too() -> None:
     async def main() -> None:
         async with serving(MCP) as rig, await rig.client() as client:

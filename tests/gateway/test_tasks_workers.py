@@ -60,6 +60,7 @@ def test_a_task_is_cancelled_through_another_worker() -> None:
     in_workers(scene, shop)
 
 
+@pytest.mark.slow
 def test_a_listener_at_another_worker_hears_how_the_task_ends() -> None:
     shop = Workshop()
     shop.goes_on.clear()

@@ -49,6 +49,7 @@ def test_a_question_asked_through_one_worker_is_answered_through_another() -> No
     play(scene)
 
 
+@pytest.mark.slow
 def test_a_stream_that_broke_at_one_worker_goes_on_at_another() -> None:
     async def scene(first: WorkerRig, second: WorkerRig, third: WorkerRig) -> None:
         session = await first.initialize()

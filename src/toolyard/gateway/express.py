@@ -238,9 +238,9 @@ class Trip:
         self._owner = owner
         self._over = False
         self._ride: Ride | None = None
-        self.upstream_request_id = 0
-        self.connection: Any = None
-        self.body = b""
+        self.upstream_request_id: int
+        self.connection: Any
+        self.body: bytes
         self.plan = plan
         self.head = head
         self.sink = sink

@@ -56,8 +56,8 @@ MOST_NOTED = 4096
 
 DISCOVER_TTL_MS = 60_000
 _UPSTREAM, _TICKET = "u", "t"
-SPLICED = frozenset({"tools/call", "prompts/get"})
-"""Methods whose results may leave in the very bytes in which they came."""
+UNCHANGED = frozenset({"tools/call", "prompts/get"})
+"""Methods whose results may leave as they came, large ones in the very bytes."""
 
 _OUTSIDE_THE_PIPELINE = frozenset({"server/discover", "subscriptions/listen"})
 _ENVELOPE_MEMBERS = frozenset({"_meta", "inputResponses", "requestState"})
@@ -174,8 +174,13 @@ class ModernRequests:
 
     def _finish(self, server: ServerCatalog, method: str, request_id: RequestId, sink: Sink, result: Json) -> None:
         """Write the answer."""
-        if type(result) is ReadResult and method in SPLICED and _goes_as_it_is(method, result):
-            sink.finish(Answer(200, result.answer(request_id, bytes(self._own_meta(server.spec)))))
+        if method in UNCHANGED and _goes_as_it_is(method, result):
+            own_meta = self._own_meta(server.spec)
+            if type(result) is ReadResult:
+                body = result.answer(request_id, bytes(own_meta))
+            else:
+                body = encode({"jsonrpc": "2.0", "id": request_id, "result": {**result, "_meta": own_meta}})
+            sink.finish(Answer(200, body))
             return
         shaped = to_client(MODERN, method, result)
         meta = shaped.get("_meta")

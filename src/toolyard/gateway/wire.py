@@ -240,7 +240,8 @@ class WireProtocol(asyncio.Protocol):
         self._request = None
         self._keep_alive = reception.request.keep_alive
         head = reception.head(known.headers)
-        refusal = self._admit(reception, head)
+        admit = reception.route.admit
+        refusal = admit(head) if admit is not None else None
         if refusal is None:
             self._dispatch(reception, head, body)
         else:

@@ -379,6 +379,7 @@ def test_a_server_that_ends_its_streams_is_polled_with_the_last_event_id_until_i
     run(work)
 
 
+@pytest.mark.slow
 def test_a_stream_that_breaks_is_resumed_too_and_polling_ends_with_the_deadline():
     async def work() -> None:
         server = Polling(polls=10_000)

@@ -100,6 +100,7 @@ def test_a_caller_without_room_for_its_session_hears_that_the_upstream_is_busy(m
     run(work)
 
 
+@pytest.mark.slow
 def test_the_gateways_own_session_is_opened_again_when_its_stream_finds_it_lost():
     class Server(Legacy):
         async def listen(self, request: Request, reply: Reply) -> None:

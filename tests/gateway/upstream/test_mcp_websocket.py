@@ -111,6 +111,7 @@ def test_a_message_over_sixteen_mebibytes_is_cut_off() -> None:
     drive(use)
 
 
+@pytest.mark.slow
 def test_silence_ends_at_the_deadline_and_cancellation_reaches_the_upstream() -> None:
     async def use(upstream: McpWebSocketUpstream, script: Script) -> None:
         await tool(upstream, Caller(), "echo")

@@ -294,6 +294,7 @@ def test_calls_of_a_session_that_may_ask_run_one_after_the_other(log: Path) -> N
     drive(use, log)
 
 
+@pytest.mark.slow
 def test_a_question_right_after_the_handshake_goes_to_the_call_that_opened_the_session(log: Path) -> None:
     roots: Json = {"roots": [{"uri": "file:///home"}]}
 
