@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from tests.gateway.rig import BOTH, LIMIT_S, rpc
 from tests.gateway.workers_rig import WorkerRig, play
 from toolyard.gateway.workers.worker import SessionIds, Worker
