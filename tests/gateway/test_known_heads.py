@@ -153,6 +153,6 @@ def test_heads_with_and_without_a_name_are_known_beside_each_other() -> None:
             for said in (head(mcp_name=b" t9"), head(mcp_name=None), head(mcp_session_id=None)):
                 found = heads.find(said)
                 assert found is not None
-                assert (b"Mcp-Name: " + found.changed.get("mcp-name", "?").encode() in said) == (b"Mcp-Name" in said)
+                assert (b"Mcp-Name: " + found.headers.get("mcp-name", "?").encode() in said) == (b"Mcp-Name" in said)
 
     asyncio.run(scene())

@@ -5,7 +5,7 @@ the first of them went its way: which server and upstream, whether policy allows
 upstream is spoken to. A `Plan` keeps these decisions, and holds for as long as everything is the same that they were
 made from: catalog, key, upstream connection, and the words themselves, byte for byte. What is left for each call is
 what has to be: strict decoding both ways, rate limits, bounds on calls in flight, the record, and encoding anew what
-was judged (measured: half of the time of a plain call).
+was judged (measured in memory: 25 µs a call, where a ride took 46).
 
 Nothing is decided here that is not decided elsewhere, and nothing is done before it is sure that the call can go this
 way. A call that turns out not to be plain becomes the `Ride` that it would have been, at the point that was reached.

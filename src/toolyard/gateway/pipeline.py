@@ -3,7 +3,7 @@
 A gate has two ends. `enter` judges a call and notes what it takes part in; `leave` is told how the call came out, in
 the opposite order, for every gate that was entered. Both are plain functions, so that a call which has nothing to wait
 for passes all of them without a coroutine (`enter` of the pipeline); a gate that has to wait says so and is waited for
-in `__call__`. So there is one list and one meaning, however a call is carried.
+in `carry`. So there is one list and one meaning, however a call is carried.
 """
 
 from __future__ import annotations

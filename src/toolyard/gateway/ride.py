@@ -2,8 +2,8 @@
 
 Most calls are plain: all gates let them in at once, a warm connection to the upstream is free, the answer is one JSON
 result. Such a call needs nobody who waits. `Ride` holds what is needed when the answer arrives, and then does
-everything in that very turn of the event loop: no task, no future, no second turn (measured: a third of the time of a
-plain call).
+everything in that very turn of the event loop: no task, no future, no second turn (measured in memory, with
+known heads: 67 µs a call, where coroutines took 88).
 
 Whatever is not plain (an error, an event stream, a question, a large body, a task) is given to the coroutines that
 carry all other calls, from the point that was reached; so nothing is decided here that is not decided there.
