@@ -86,6 +86,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "toolyard.gateway.feed",
             "toolyard.gateway.routes",
             "toolyard.kit",
+            "toolyard.policy",
         ),
     ),
     (

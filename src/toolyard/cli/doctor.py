@@ -80,8 +80,9 @@ def _python() -> Finding:
 
 
 def _data_dir(place: Place) -> Iterator[Finding]:
-    from toolyard.gateway.feed.keys import KEYS_FILE, PEPPER_FILE
+    from toolyard.gateway.feed.keys import KEYS_FILE
     from toolyard.kit.errors import PlatformError
+    from toolyard.policy.peppers import PEPPER_FILE
 
     if not place.data_dir.exists():
         yield Finding("data directory", "ok", f"{place.data_dir} will be made at the first start")

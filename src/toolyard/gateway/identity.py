@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolyard.gateway.errors import SealKeyUnusable
-from toolyard.gateway.feed.keys import locked
-from toolyard.kit.files import make_private_directory, write_atomically
+from toolyard.kit.secret_files import KEY_BYTES, SecretFileExposed, SecretFileUnusable, load_key
 
 KEY_FILE = "seal.key"
-KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +35,10 @@ class Identity:
 def load_seal_key(data_dir: Path) -> bytes:
     """The sealing key of a data directory, made on first use. Raises SealKeyUnusable for a file that holds none or that
     others may read, OSError."""
-    path = make_private_directory(data_dir) / KEY_FILE
-    with locked(data_dir):
-        if not path.exists():
-            write_atomically(path, secrets.token_bytes(KEY_BYTES).hex().encode(), point="seal_key")
-    if path.stat().st_mode & 0o077:
-        raise SealKeyUnusable(f"{path} can be read by others: chmod 600 {path}")
+    path = data_dir / KEY_FILE
     try:
-        key = bytes.fromhex(path.read_text("ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise SealKeyUnusable(f"{path} holds no key of {KEY_BYTES} bytes: remove it, and a new one is made")
-    return key
+        return load_key(path, point="seal_key")
+    except SecretFileExposed as error:
+        raise SealKeyUnusable(error.message) from None
+    except SecretFileUnusable as error:
+        raise SealKeyUnusable(f"{error.message}; where there is none, a new one is made") from None

@@ -6,9 +6,10 @@ import stat
 
 import pytest
 
-from toolyard.gateway.feed.keys import KeysExposed, KeyStore, KeysUnreadable, KeyUnknown
+from toolyard.gateway.feed.keys import KeyStore, KeyUnknown
 from toolyard.kit import faults
 from toolyard.policy.keys import Refused, verify
+from toolyard.policy.peppers import KeysExposed, KeysUnreadable
 
 NOW = 1_800_000_000.0
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolyard.gateway.feed.file import Loaded, load_text, read_text
-from toolyard.gateway.feed.keys import KeysExposed, KeyStore, KeysUnreadable
+from toolyard.gateway.feed.keys import KeyStore
 from toolyard.gateway.feed.last_good import save_last_good
 from toolyard.gateway.feed.yaml_marks import ConfigRejected, Problem
 from toolyard.kit.logs import get_logger
+from toolyard.policy.peppers import KeysExposed, KeysUnreadable
 
 LOOK_EVERY_S = 0.25
 SETTLE_S = 0.05
