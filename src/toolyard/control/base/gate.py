@@ -1,0 +1,121 @@
+"""The way into every route of the management API.
+
+In this order: the rate limit of who is known so far, who it is, CSRF, whether they may, the rate limit of the caller,
+the idempotency key, and then the handler in one transaction. The transaction is committed before the answer goes out:
+what was answered with success is durable. The handler finds it by `WorkParam`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+
+from toolyard.control.base.caller import Caller
+from toolyard.control.base.declaration import Declared, declared_of
+from toolyard.control.base.errors import CsrfRefused, Forbidden, NotLoggedIn
+from toolyard.control.base.idempotency import HEADER, Repeated
+from toolyard.control.base.limits import RequestLimits
+from toolyard.control.base.work import Work, Works
+
+CLIENT_ADDRESS = "toolyard-client-address"
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Authenticates(Protocol):
+    """Finds out who asks. Implemented by the slice that knows people; it begins its own work."""
+
+    async def caller(self, request: Request, declared: Declared) -> Caller:
+        """Who it is, as far as the route wants to know; `NOBODY` only on open routes. Raises NotLoggedIn."""
+        ...
+
+    def csrf_holds(self, request: Request, caller: Caller) -> bool:
+        """Whether a request whose proof came by cookie was made by our own pages."""
+        ...
+
+
+class Gate:
+    """What the gate asks; one for each application, at `app.state.gate`."""
+
+    def __init__(self, works: Works, authenticates: Authenticates, limits: RequestLimits) -> None:
+        self.works = works
+        self.authenticates = authenticates
+        self.limits = limits
+
+
+class GatedRoute(APIRoute):
+    """A route behind the gate."""
+
+    def get_route_handler(self) -> Handler:
+        declared, inner = declared_of(self), super().get_route_handler()
+        if declared is None:
+            return inner
+
+        async def handle(request: Request) -> Response:
+            gate: Gate = request.app.state.gate
+            caller = await _let_in(gate, request, declared)
+            if not declared.transaction:
+                request.state.caller = caller
+                return await inner(request)
+            return await _in_transaction(gate, caller, request, declared, inner)
+
+        return handle
+
+
+async def _let_in(gate: Gate, request: Request, declared: Declared) -> Caller:
+    address = client_address(request)
+    if declared.auth != "operator":
+        gate.limits.take(declared.limit, f"address:{address}")
+    caller = await gate.authenticates.caller(request, declared)
+    if declared.auth != "open" and caller.kind == "nobody":
+        raise NotLoggedIn
+    if caller.by_cookie and declared.csrf == "token" and not gate.authenticates.csrf_holds(request, caller):
+        raise CsrfRefused
+    if declared.action not in ("none", "self") and not caller.may(declared.action):
+        raise Forbidden(f"this needs the permission {declared.action}", permission=declared.action)
+    if caller.id:
+        gate.limits.take(declared.limit, f"caller:{caller.id}")
+    return caller
+
+
+async def _in_transaction(
+    gate: Gate, caller: Caller, request: Request, declared: Declared, inner: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    if request.method == "GET" or declared.safe:
+        async with gate.works.read(caller, heavy=declared.heavy) as work:
+            request.state.work = work
+            return await inner(request)
+    async with gate.works.write(caller) as work:
+        request.state.work = work
+        key = request.headers.get(HEADER) if declared.idempotent else None
+        if key is None:
+            return await inner(request)
+        repeated = Repeated(work, key, request)
+        earlier = await repeated.answer()
+        return earlier if earlier is not None else await repeated.keep(await inner(request))
+
+
+def client_address(request: Request) -> str:
+    """Where the request came from, as the gateway says, or else the connection."""
+    told = request.headers.get(CLIENT_ADDRESS)
+    if told:
+        return told
+    return request.client.host if request.client else ""
+
+
+def current_work(request: Request) -> Work:
+    """The transaction that the gate began for this request."""
+    work: Work = request.state.work
+    return work
+
+
+def current_caller(request: Request) -> Caller:
+    """Whom the gate let in on a route without a transaction of its own."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+WorkParam = Annotated[Work, Depends(current_work)]
+CallerParam = Annotated[Caller, Depends(current_caller)]

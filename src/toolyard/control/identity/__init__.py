@@ -1,0 +1,1 @@
+"""Who: organizations, users, service accounts, logins and access tokens."""

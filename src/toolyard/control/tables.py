@@ -1,0 +1,13 @@
+"""All tables, for what has to know them all: migrations, checks, backups."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+MODELS = ("base.facts", "base.idempotency", "identity.model")
+
+
+def load_all() -> None:
+    """Import every table, so that the metadata is whole."""
+    for name in MODELS:
+        import_module(f"toolyard.control.{name}")

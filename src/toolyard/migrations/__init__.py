@@ -1,0 +1,1 @@
+"""The history of the database's tables: one line of migrations, each with one purpose."""
