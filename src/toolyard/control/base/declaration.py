@@ -2,8 +2,8 @@
 
 `auth` is `login` (an access token or the console's cookie), `open` (anybody), `operator` (the Unix socket, for the
 command line on this machine) or `gateway` (a gateway). `action` is a permission such as `upstreams.write`, or `self`
-for what everybody may do with their own things, or `none` where there is nobody yet. `csrf` is `token` (needed if the proof
-came by cookie), or `none` where no cookie is looked at. `limit` is the class of the rate limit.
+for what everybody may do with their own things, or `none` where there is nobody yet. `csrf` is `token` (needed if the
+proof came by cookie), or `none` where no cookie is looked at. `limit` is the class of the rate limit.
 """
 
 from __future__ import annotations
