@@ -21,7 +21,7 @@ class ToolTasks:
 @dataclass(frozen=True, slots=True)
 class Binding:
     """One tool or prompt as one virtual server exposes it. `definition` is what clients see; it carries the exposed
-    name."""
+    name. `namespace` is its upstream's."""
 
     exposed_name: str
     upstream_id: str
@@ -29,6 +29,7 @@ class Binding:
     definition: Json
     timeout_s: float
     tasks: ToolTasks | None = None
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

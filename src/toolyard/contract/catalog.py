@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolyard.contract.bindings import Binding, ResourceBinding, ToolTasks
+from toolyard.contract.choice import BOTH, Choice, Rest
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.given_names import GivenNames
 from toolyard.contract.naming import Names, Origin
-from toolyard.contract.patterns import Patterns
 from toolyard.contract.shares import Share
 from toolyard.contract.snapshot import ServerSpec, Snapshot, UpstreamSpec
 from toolyard.contract.tables import Ground, Tables
@@ -51,6 +51,17 @@ class ServerCatalog:
     compiled: dict[str, tuple[HeaderParameter, ...]] = field(default_factory=dict, compare=False, repr=False)
     tables: Tables | None = field(default=None, compare=False, repr=False)
     """What all of this was made of, for the catalog after this one."""
+    choice: Choice | None = field(default=None, compare=False, repr=False)
+
+    def lets_read(self, upstream_id: str, uri: str, *, by_template: bool) -> bool:
+        """Whether a resource may be read that is in no list: by a template that is here, or because its upstream is the
+        only one with resources."""
+        if self.spec.resources is None or self.choice is None or self.tables is None:
+            return True
+        upstream = self.tables.upstreams[upstream_id]
+        if by_template:
+            return not self.choice.leaves_out_resource(upstream, uri)
+        return self.choice.names_resource(upstream, uri)
 
     def header_parameters_of(self, tool: str) -> tuple[HeaderParameter, ...] | None:
         """The parameters of a tool that travel as headers, worked out once; None for a tool that is not here."""
@@ -121,16 +132,19 @@ def _build_server(
     given: GivenNames,
     before: ServerCatalog | None,
 ) -> ServerCatalog:
-    allowed = Patterns(spec.tools)
-    upstreams = {u.id: u for u in snapshot.upstreams.values() if u.enabled and allowed.may_offer(u)}
+    choice = before.choice if before is not None and _chosen_alike(before.spec, spec) else None
+    kept = before.tables if before is not None and choice is not None else None
+    choice = choice or Choice(spec)
+    upstreams = {u.id: u for u in snapshot.upstreams.values() if u.enabled and choice.may_offer(u)}
     seen = [(u, observations[u.id]) for u in upstreams.values() if u.id in observations]
-    chosen_alike = before is not None and (before.spec.tools, before.spec.names) == (spec.tools, spec.names)
-    kept = before.tables if before is not None and chosen_alike else None
-    tables = Ground(spec, upstreams, given, allowed).tables(seen, kept)
+    tables = Ground(spec, upstreams, given, choice).tables(seen, kept)
     shares = tables.shares
     unobserved = tuple(i for i in upstreams if i not in shares)
-    whole = {i for i, u in upstreams.items() if (shares[i].whole if i in shares else allowed.offers_rest(u))}
-    here = whole.union(unobserved, (i for i, s in shares.items() if s.tools.bound.bindings))
+    rest = {i: shares[i].rest if i in shares else choice.rest(u) for i, u in upstreams.items()}
+    here = {
+        *(i for i, more in rest.items() if more), *unobserved,
+        *(i for i, s in shares.items() if s.tools.bound.bindings),
+    }  # fmt: skip
     made = ServerCatalog(
         spec=spec,
         upstream_ids=tuple(upstream_id for upstream_id in upstreams if upstream_id in here),
@@ -142,8 +156,8 @@ def _build_server(
         disabled_tools=tables.disabled_tools,
         capabilities=_with_tasks(
             _merge_capabilities(
-                [o.capabilities if u.id in whole else _of_tools(o.capabilities) for u, o in seen if u.id in here],
-                pending=any(upstream_id in whole for upstream_id in unobserved),
+                [_offered(o.capabilities, rest[u.id]) for u, o in seen if u.id in here],
+                pending=frozenset().union(*(rest[upstream_id] for upstream_id in unobserved)),
             ),
             tables,
         ),
@@ -152,6 +166,7 @@ def _build_server(
         unobserved=unobserved,
         ttl_ms=0 if unobserved else min((o.ttl_ms for _, o in seen), default=0),
         tables=tables,
+        choice=choice,
     )
     return before if before is not None and tables is before.tables and made == before else made
 
@@ -164,20 +179,29 @@ def _with_tasks(capabilities: Json, tables: Tables) -> Json:
     return {**capabilities, "extensions": extensions}
 
 
-def _of_tools(capabilities: Mapping[str, Any]) -> Json:
-    """What an upstream declares for its tools, where nothing else of it is offered."""
-    return {name: value for name, value in capabilities.items() if name in ("logging", "extensions")}
+def _chosen_alike(before: ServerSpec, after: ServerSpec) -> bool:
+    """Whether what upstreams bring to a server, and under which names, is the same for both."""
+    one, other = ((s.tools, s.names, s.organization, s.overrides, s.prompts, s.resources) for s in (before, after))
+    return one == other
 
 
-def _merge_capabilities(offered: list[Mapping[str, Any]], *, pending: bool) -> Json:
+def _offered(capabilities: Mapping[str, Any], rest: Rest) -> Json:
+    """What an upstream declares for what is offered of it."""
+    of_all = {"logging", "extensions"} | ({"completions"} if rest else set())
+    if rest == BOTH:
+        return dict(capabilities)
+    return {name: value for name, value in capabilities.items() if name in of_all or name in rest}
+
+
+def _merge_capabilities(offered: list[Mapping[str, Any]], *, pending: Rest) -> Json:
     """What at least one upstream offers and the gateway can honour. While an upstream has never been seen, the lists
     are declared: they are served, and a change of them is announced."""
     merged: Json = {"tools": {"listChanged": True}}
-    if pending or any(isinstance(c.get("resources"), dict) for c in offered):
+    if "resources" in pending or any(isinstance(c.get("resources"), dict) for c in offered):
         merged["resources"] = {"listChanged": True}
         if any(_object(c, "resources").get("subscribe") is True for c in offered):
             merged["resources"]["subscribe"] = True
-    if pending or any(isinstance(c.get("prompts"), dict) for c in offered):
+    if "prompts" in pending or any(isinstance(c.get("prompts"), dict) for c in offered):
         merged["prompts"] = {"listChanged": True}
     for name in ("completions", "logging"):
         if any(name in c for c in offered):
@@ -196,12 +220,12 @@ def _object(capabilities: Mapping[str, Any], name: str) -> Json:
 def _merge_instructions(spec: ServerSpec, seen: list[tuple[UpstreamSpec, Observation]]) -> str | None:
     if spec.instructions is not None:
         return spec.instructions
-    said = [(u.id, o.instructions) for u, o in seen if o.instructions]
+    said = [(u.prefix, o.instructions) for u, o in seen if o.instructions]
     if not said:
         return None
     if len(said) == 1:
         return said[0][1]
-    return "\n\n".join(f"## {upstream_id}\n{text[:4096]}" for upstream_id, text in said if text)
+    return "\n\n".join(f"## {namespace}\n{text[:4096]}" for namespace, text in said if text)
 
 
 __all__ = [

@@ -24,26 +24,26 @@ class Pattern(NamedTuple):
     by_tag: bool
     whole: bool
 
-    def names(self, upstream_id: str, tool: str, tags: Iterable[str]) -> bool:
+    def names(self, namespace: str, tool: str, tags: Iterable[str]) -> bool:
         """Whether it is about a tool that has these tags."""
-        if not self.upstream(upstream_id):
+        if not self.upstream(namespace):
             return False
         return any(self.what(tag) for tag in tags) if self.by_tag else bool(self.what(tool))
 
     def may_name_one_of(self, upstream: UpstreamSpec) -> bool:
         """Whether it is about anything an upstream may have, by what the operator says."""
-        if not self.upstream(upstream.id) or not self.by_tag:
-            return bool(self.upstream(upstream.id))
+        if not self.upstream(upstream.prefix) or not self.by_tag:
+            return bool(self.upstream(upstream.prefix))
         given = (*upstream.tags, *(tag for rule in upstream.tools.values() for tag in rule.tags))
         return upstream.own_tags or any(self.what(tag) for tag in given)
 
     def tags_upstream(self, upstream: UpstreamSpec) -> bool:
         """Whether it goes by a tag that the operator gave to an upstream as a whole."""
-        return self.by_tag and bool(self.upstream(upstream.id)) and any(self.what(tag) for tag in upstream.tags)
+        return self.by_tag and bool(self.upstream(upstream.prefix)) and any(self.what(tag) for tag in upstream.tags)
 
 
 class Patterns:
-    """The `tools` list of a virtual server: `upstream/tool` globs, `*` for all, `tag:TAG` and `upstream/tag:TAG` for
+    """The `tools` list of a virtual server: `namespace/tool` globs, `*` for all, `tag:TAG` and `namespace/tag:TAG` for
     what is tagged so, a leading `!` to leave out.
 
     A pattern that goes by name also offers the prompts and resources of the upstreams it names, one that goes by tag
@@ -65,43 +65,43 @@ class Patterns:
         """Whether the server offers this upstream's prompts and resources."""
         if self._leaves_out(upstream):
             return False
-        return any(p.tags_upstream(upstream) if p.by_tag else p.upstream(upstream.id) for p in self._include)
+        return any(p.tags_upstream(upstream) if p.by_tag else p.upstream(upstream.prefix) for p in self._include)
 
     def names_all(self, upstream: UpstreamSpec) -> bool:
         """Whether the server offers every tool of this upstream, as far as that is sure without looking at them."""
-        if any(p.upstream(upstream.id) for p in self._exclude):
+        if any(p.upstream(upstream.prefix) for p in self._exclude):
             return False
-        return any(p.whole and p.upstream(upstream.id) for p in self._include)
+        return any(p.whole and p.upstream(upstream.prefix) for p in self._include)
 
     def names_tool(self, upstream: UpstreamSpec, definition: Json) -> bool:
         """Whether the server offers this tool."""
         name = definition["name"]
         given = operators_tags(upstream, name) if self._by_tag else NO_TAGS
         own = own_tags(definition) if self._by_tag else NO_TAGS
-        if self._exclude and any(p.names(upstream.id, name, given | own) for p in self._exclude):
+        if self._exclude and any(p.names(upstream.prefix, name, given | own) for p in self._exclude):
             return False
         counting = given | own if upstream.own_tags else given
-        return any(p.names(upstream.id, name, counting) for p in self._include)
+        return any(p.names(upstream.prefix, name, counting) for p in self._include)
 
     def may_name_tool(self, upstream: UpstreamSpec, name: str) -> bool:
         """Whether the server would offer a tool of this name, whichever tags the upstream gave it."""
         given = operators_tags(upstream, name)
-        if any(p.names(upstream.id, name, given) for p in self._exclude):
+        if any(p.names(upstream.prefix, name, given) for p in self._exclude):
             return False
         any_tag = upstream.own_tags
         return any(
-            p.names(upstream.id, name, given) or (any_tag and p.by_tag and p.upstream(upstream.id))
+            p.names(upstream.prefix, name, given) or (any_tag and p.by_tag and p.upstream(upstream.prefix))
             for p in self._include
         )
 
     def _leaves_out(self, upstream: UpstreamSpec) -> bool:
-        return any((p.whole and p.upstream(upstream.id)) or p.tags_upstream(upstream) for p in self._exclude)
+        return any((p.whole and p.upstream(upstream.prefix)) or p.tags_upstream(upstream) for p in self._exclude)
 
 
-def compile_pattern(text: str) -> Pattern:
-    """The pattern that a text without `!` is; any text is one."""
-    upstream, _, what = ("*", "", text) if text.startswith(BY_TAG) else text.partition("/")
-    by_tag = what.startswith(BY_TAG)
+def compile_pattern(text: str, *, tags: bool = True) -> Pattern:
+    """The pattern that a text without `!` is; any text is one. Without `tags`, what looks like one is a name."""
+    upstream, _, what = ("*", "", text) if tags and text.startswith(BY_TAG) else text.partition("/")
+    by_tag = tags and what.startswith(BY_TAG)
     what = what.removeprefix(BY_TAG) if by_tag else what or "*"
     return Pattern(_matcher(upstream), _matcher(what), by_tag, not by_tag and what == "*")
 

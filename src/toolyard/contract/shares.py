@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from toolyard.contract.bindings import Binding, ResourceBinding, ToolTasks
+from toolyard.contract.choice import Choice, Rest
 from toolyard.contract.definitions import Json, Observation
 from toolyard.contract.given_names import Book
-from toolyard.contract.naming import Claims, Origin, claims, wanted_name
-from toolyard.contract.patterns import Patterns
-from toolyard.contract.snapshot import ServerSpec, ToolRule, UpstreamSpec
+from toolyard.contract.naming import Claims, Origin, chosen_name, claims, wanted_name
+from toolyard.contract.snapshot import Override, ServerSpec, ToolRule, UpstreamSpec
 from toolyard.contract.tags import operators_tags, own_tags, with_tags
 from toolyard.protocol.tasks import TASKS_EXTENSION, needs_old_tasks
 
 _USUAL = ToolRule()
+_AS_IT_IS = Override()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Named:
         """The same with what it claims of the names `given` to the upstream now."""
         if given is self.claims.given:
             return self
-        return replace(self, claims=claims(self.claims.origins, self.claims.wanted, given))
+        own = self.claims
+        return replace(self, claims=claims(own.origins, own.wanted, given, own.chosen, own.namespace))
 
     def bound_to(self, names: Mapping[str, str]) -> Named:
         """The same under these names."""
@@ -68,11 +70,11 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one upstream brings to one server. `whole`: its prompts and resources, too."""
+    """What one upstream brings to one server. `rest`: what besides tools."""
 
     upstream: UpstreamSpec
     seen: Observation
-    whole: bool
+    rest: Rest
     tools: Named
     prompts: Named
     resources: dict[str, ResourceBinding]
@@ -94,31 +96,49 @@ class Share:
         )
 
 
-def share(spec: ServerSpec, upstream: UpstreamSpec, seen: Observation, allowed: Patterns) -> Share:
+def share(spec: ServerSpec, upstream: UpstreamSpec, seen: Observation, chosen: Choice) -> Share:
     """What `upstream`, which offers what was `seen`, brings to a server, before anything is named."""
-    whole = allowed.offers_rest(upstream)
+    rest, allowed = chosen.rest(upstream), chosen.tools
     offered, all_of_it = _by_name(seen.tools), allowed.names_all(upstream)
     makes_tasks = seen.era == "modern" and _offers_tasks(seen.capabilities)
+    overrides = _overrides_of(spec, upstream)
     tools = {
-        tool["name"]: _tool(upstream, tool, makes_tasks=makes_tasks)
+        tool["name"]: _tool(upstream, tool, overrides.get(tool["name"], _AS_IT_IS), makes_tasks=makes_tasks)
         for tool in offered
         if all_of_it or allowed.names_tool(upstream, tool)
     }
-    prompts = {prompt["name"]: _prompt(upstream, prompt) for prompt in _by_name(seen.prompts)} if whole else {}
+    prompts = {
+        prompt["name"]: _prompt(upstream, prompt)
+        for prompt in (_by_name(seen.prompts) if "prompts" in rest else ())
+        if chosen.prompts is None or chosen.prompts.names(upstream, prompt["name"])
+    }
+    readable = "resources" in rest
     return Share(
         upstream,
         seen,
-        whole,
-        _unnamed(Book(spec.code, spec.names, "tool"), upstream, tools),
-        _unnamed(Book(spec.code, spec.names, "prompt"), upstream, prompts),
-        _resources(upstream, "uri", seen.resources if whole else ()),
-        _resources(upstream, "uriTemplate", seen.resource_templates if whole else ()),
+        rest,
+        _unnamed(Book(spec.code, spec.names, "tool"), upstream, tools, overrides),
+        _unnamed(Book(spec.code, spec.names, "prompt"), upstream, prompts, {}),
+        _resources(upstream, "uri", seen.resources if readable else (), chosen),
+        _resources(upstream, "uriTemplate", seen.resource_templates if readable else (), chosen),
     )
 
 
-def _unnamed(book: Book, upstream: UpstreamSpec, parts: dict[str, Part]) -> Named:
+def _overrides_of(spec: ServerSpec, upstream: UpstreamSpec) -> dict[str, Override]:
+    """The server's overrides of an upstream's tools, by their own names."""
+    start = f"{upstream.prefix}/"
+    return {key[len(start) :]: override for key, override in spec.overrides.items() if key.startswith(start)}
+
+
+def _unnamed(book: Book, upstream: UpstreamSpec, parts: dict[str, Part], overrides: Mapping[str, Override]) -> Named:
     origins = tuple([Origin(*book, upstream.id, name) for name in parts])
-    nothing = claims(origins, {origin.name: wanted_name(origin) for origin in origins}, {})
+    chosen = {
+        origin.name: chosen_name(origin, override.name)
+        for origin in (origins if overrides else ())
+        if (override := overrides.get(origin.name)) is not None and override.name
+    }
+    wanted = {origin.name: wanted_name(origin, upstream.prefix) for origin in origins}
+    nothing = claims(origins, {**wanted, **chosen} if chosen else wanted, {}, chosen, upstream.prefix)
     return Named(book, parts, nothing, Bound({}, {}, frozenset()))
 
 
@@ -135,19 +155,34 @@ def _under(exposed: str, own: Binding) -> Binding:
     if exposed == own.exposed_name:
         return own
     shown = {**own.definition, "name": exposed}
-    return Binding(exposed, own.upstream_id, own.upstream_name, shown, own.timeout_s, own.tasks)
+    return Binding(exposed, own.upstream_id, own.upstream_name, shown, own.timeout_s, own.tasks, own.namespace)
 
 
-def _tool(upstream: UpstreamSpec, tool: Json, *, makes_tasks: bool) -> Part:
+def _tool(upstream: UpstreamSpec, tool: Json, override: Override, *, makes_tasks: bool) -> Part:
     name = tool["name"]
     rule = upstream.tools.get(name, _USUAL)
-    timeout_s = rule.timeout_s if rule.timeout_s is not None else upstream.timeout_s
+    limits = (override.timeout_s, rule.timeout_s, upstream.timeout_s)
+    timeout_s = next(limit for limit in limits if limit is not None)
     tasks = _tasks_of(upstream, tool, rule, makes_tasks=makes_tasks)
-    return Part(Binding(name, upstream.id, name, _tagged(upstream, tool), timeout_s, tasks), rule.enabled)
+    shown = _tagged(upstream, tool)
+    if override is not _AS_IT_IS:
+        shown = _shown_as(shown, override)
+    enabled = rule.enabled and override.enabled is not False
+    return Part(Binding(name, upstream.id, name, shown, timeout_s, tasks, upstream.prefix), enabled)
+
+
+def _shown_as(tool: Json, override: Override) -> Json:
+    """A definition as the server shows it; its name comes later."""
+    said = {"title": override.title, "description": override.description}
+    changed: Json = {name: text for name, text in said.items() if text is not None}
+    if override.annotations is not None:
+        own = tool.get("annotations")
+        changed["annotations"] = {**(own if isinstance(own, dict) else {}), **override.annotations}
+    return {**tool, **changed} if changed else tool
 
 
 def _prompt(upstream: UpstreamSpec, prompt: Json) -> Part:
-    return Part(Binding(prompt["name"], upstream.id, prompt["name"], prompt, upstream.timeout_s))
+    return Part(Binding(prompt["name"], upstream.id, prompt["name"], prompt, upstream.timeout_s, None, upstream.prefix))
 
 
 def _tagged(upstream: UpstreamSpec, tool: Json) -> Json:
@@ -167,11 +202,13 @@ def _offers_tasks(capabilities: Mapping[str, Any]) -> bool:
 
 
 def _resources(
-    upstream: UpstreamSpec, member: Literal["uri", "uriTemplate"], definitions: Iterable[Json]
+    upstream: UpstreamSpec, member: Literal["uri", "uriTemplate"], definitions: Iterable[Json], chosen: Choice
 ) -> dict[str, ResourceBinding]:
     found: dict[str, ResourceBinding] = {}
     for definition in sorted(definitions, key=lambda d: str(d[member])):
         key = definition[member]
+        if chosen.resources is not None and not chosen.resources.names(upstream, key):
+            continue
         found.setdefault(key, ResourceBinding(key, upstream.id, definition, upstream.timeout_s, key.partition("{")[0]))
     return found
 

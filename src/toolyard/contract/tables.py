@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from toolyard.contract.bindings import Binding, ResourceBinding
+from toolyard.contract.choice import Choice
 from toolyard.contract.definitions import Observation
 from toolyard.contract.given_names import Book, GivenNames
 from toolyard.contract.naming import NameTable, Origin
-from toolyard.contract.patterns import Patterns
 from toolyard.contract.shares import Named, Share, share
 from toolyard.contract.snapshot import ServerSpec, UpstreamSpec
 
@@ -41,11 +41,11 @@ class Ground:
     spec: ServerSpec
     upstreams: Upstreams
     given: GivenNames
-    allowed: Patterns
+    chosen: Choice
 
     def tables(self, seen: Iterable[tuple[UpstreamSpec, Observation]], before: Tables | None) -> Tables:
         """The tables, with everything taken over from those `before` that would be the same. These were made for the
-        same server with the same patterns and naming."""
+        same server with the same choice, naming and overrides."""
         shares = [self._share(u, o, before.shares.get(u.id) if before is not None else None) for u, o in seen]
         books = Book(self.spec.code, self.spec.names, "tool"), Book(self.spec.code, self.spec.names, "prompt")
         holders = self.given.holders(books[0]), self.given.holders(books[1])
@@ -55,7 +55,7 @@ class Ground:
 
     def _share(self, upstream: UpstreamSpec, seen: Observation, before: Share | None) -> Share:
         if before is None or not before.still_of(upstream, seen):
-            before = share(self.spec, upstream, seen, self.allowed)
+            before = share(self.spec, upstream, seen, self.chosen)
         tools, prompts = (
             n.claiming(self.given.of_upstream(n.book, upstream.id)) for n in (before.tools, before.prompts)
         )
@@ -91,11 +91,11 @@ class Ground:
 
     def _keeps_tool(self, origin: Origin) -> bool:
         upstream = self.upstreams.get(origin.upstream_id)
-        return upstream is not None and self.allowed.may_name_tool(upstream, origin.name)
+        return upstream is not None and self.chosen.tools.may_name_tool(upstream, origin.name)
 
     def _keeps_prompt(self, origin: Origin) -> bool:
         upstream = self.upstreams.get(origin.upstream_id)
-        return upstream is not None and self.allowed.offers_rest(upstream)
+        return upstream is not None and self.chosen.names_prompt(upstream, origin.name)
 
 
 def _is_same(before: Tables, shares: list[Share], upstreams: Upstreams, holders: Holders) -> bool:

@@ -40,12 +40,14 @@ def route_resource(server: ServerCatalog, params: Json) -> Target:
     binding = server.resources.get(uri)
     if binding is None:
         likely = (t for t in server.templates if uri.startswith(t.literal))
-        binding = next((t for t in likely if _matcher(t.key)(uri) is not None), None)
+        of_template = (t for t in likely if _matcher(t.key)(uri) is not None)
+        binding = next((t for t in of_template if server.lets_read(t.upstream_id, uri, by_template=True)), None)
     if binding is not None:
         return Target(binding.upstream_id, params, binding.timeout_s, uri)
     if len(server.resource_owners) == 1:
         ((upstream_id, timeout_s),) = server.resource_owners.items()
-        return Target(upstream_id, params, timeout_s, uri)
+        if server.lets_read(upstream_id, uri, by_template=False):
+            return Target(upstream_id, params, timeout_s, uri)
     raise ResourceUnknown(uri)
 
 

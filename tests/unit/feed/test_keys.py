@@ -93,7 +93,7 @@ def test_keys_without_their_pepper_are_refused_and_no_new_pepper_is_made(tmp_pat
 def test_a_field_of_a_later_version_is_passed_over(tmp_path):
     _, record = KeyStore(tmp_path).create("default", now=NOW)
     content = json.loads((tmp_path / "keys.json").read_text())
-    content["keys"][0]["scopes"] = ["later"]
+    content["keys"][0]["of_tomorrow"] = ["later"]
     (tmp_path / "keys.json").write_text(json.dumps(content))
     assert KeyStore(tmp_path).records == {record.id: record}
 

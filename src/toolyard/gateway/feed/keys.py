@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from toolyard.contract.snapshot import KeyRecord
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.files import make_private_directory, write_atomically
@@ -101,10 +103,10 @@ def _get(records: Mapping[str, KeyRecord], key_id: str) -> KeyRecord:
 
 
 def _record(entry: dict[str, Any]) -> KeyRecord:
-    record = KeyRecord(**{name: value for name, value in entry.items() if name in _FIELDS})
-    if not all(isinstance(text, str) for text in (record.id, record.server, record.digest)):
-        raise TypeError("id, server and digest are texts")
-    return record
+    try:
+        return msgspec.convert({name: value for name, value in entry.items() if name in _FIELDS}, KeyRecord)
+    except msgspec.ValidationError as error:
+        raise TypeError(str(error)) from None
 
 
 def _read_private(path: Path) -> bytes | None:
