@@ -31,6 +31,8 @@ MENDS: Mapping[str, str] = {
     "key_refused": "Make a key with `toolyard key create` and set it in TOOLYARD_KEY.",
     "key_unknown": "See the ids with `toolyard key list`.",
     "keys_exposed": "Only you may be able to read the files of the data directory.",
+    "vault_key_missing": "Restore it from your backup of the data directory.",
+    "vault_key_wrong": "Give the right one: `vault.key` of the data directory, TOOLYARD_VAULT_KEY, or the command.",
     "tool_unknown": "See the names with `toolyard tools`.",
     "client_file_commented": "Paste what `toolyard connect CLIENT --print` shows, or remove the comments.",
     "already_running": "Stop it first, or run another with a configuration file of its own.",

@@ -1,7 +1,9 @@
-"""Values as people write them: durations, sizes, rates, switches. Each raises ValueError saying what is wanted."""
+"""Values as people write them: durations, sizes, rates, switches, keys. Each raises ValueError with what it wants."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|min|h|d)?")
@@ -10,6 +12,7 @@ _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|KB|MB|GB|K|M|G)?", re.IGNORECASE)
 _BYTES = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 1000, "mb": 10**6, "gb": 10**9}
 _BYTES |= {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "": 1}
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*(s|sec|second|min|minute|m|h|hour)")
+_URL_SAFE = str.maketrans("-_", "+/")
 _TIMES_A_MINUTE = {"s": 60.0, "sec": 60.0, "second": 60.0, "h": 1 / 60, "hour": 1 / 60}
 
 
@@ -54,3 +57,22 @@ def whole_number(text: str, least: int, most: int) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", stripped) or not least <= int(stripped) <= most:
         raise ValueError(f"'{text}' is not a whole number from {least} to {most}")
     return int(stripped)
+
+
+def keys(text: str) -> tuple[bytes, ...]:
+    """Keys of 32 bytes, each as 64 hexadecimal digits or in base64, separated by commas or line breaks. The message
+    never repeats them."""
+    found = tuple(_key(part) for part in re.split(r"[,\s]+", text) if part)
+    if not found:
+        raise ValueError("there is no key (64 hexadecimal digits, as of `openssl rand -hex 32`)")
+    return found
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text.translate(_URL_SAFE), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != 32:
+        raise ValueError("is not a key of 32 bytes: 64 hexadecimal digits, as of `openssl rand -hex 32`, or base64")
+    return key

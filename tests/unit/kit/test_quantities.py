@@ -1,8 +1,8 @@
-"""Durations, sizes, rates and switches as people write them."""
+"""Durations, sizes, rates, switches and keys as people write them."""
 
 import pytest
 
-from toolyard.kit.quantities import rate, seconds, size_bytes, switch, whole_number
+from toolyard.kit.quantities import keys, rate, seconds, size_bytes, switch, whole_number
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,24 @@ def test_switches_are_read_as_yaml_writes_them():
 def test_what_is_not_one_is_refused_with_a_reason(read, text):
     with pytest.raises(ValueError, match=r"."):
         read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("ab" * 32, (b"\xab" * 32,)),
+        (" " + "AB" * 32 + "\n", (b"\xab" * 32,)),
+        ("+/" * 21 + "8=", (b"\xfb\xff\xbf" * 10 + b"\xfb\xff",)),
+        ("-_" * 21 + "8=", (b"\xfb\xff\xbf" * 10 + b"\xfb\xff",)),
+        ("ab" * 32 + "," + "00" * 32, (b"\xab" * 32, bytes(32))),
+    ],
+)
+def test_keys_are_read(text, value):
+    assert keys(text) == value
+
+
+@pytest.mark.parametrize("text", ["", ",", "ab" * 31, "ab" * 33, "xy" * 32, "passphrase", "é" * 64])
+def test_what_is_no_key_is_refused_without_repeating_it(text):
+    with pytest.raises(ValueError, match="key") as refused:
+        keys(text)
+    assert not text.strip(",") or text not in str(refused.value)
