@@ -77,10 +77,17 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("toolyard.gateway.refusals",),
     ),
     (
+        "Management API",
+        "The answers of `/api/v1`; the code is in `code` of the problem document.",
+        ("toolyard.control",),
+    ),
+    (
         "Command line and configuration",
         "Said on the command line or in the log.",
         (
             "toolyard.cli",
+            "toolyard.contract",
+            "toolyard.control.base.migrate",
             "toolyard.supervisor",
             "toolyard.sources",
             "toolyard.gateway.feed",
@@ -131,7 +138,7 @@ def errors_page() -> str:
     for title, about, _ in GROUPS:
         rows: list[tuple[str, ...]] = sorted({_error_row(cls) for cls in found if _group(cls) == title})
         columns: tuple[str, ...] = ("code", "JSON-RPC", "HTTP, modern", "HTTP, legacy", "meaning")
-        if title in {"HTTP", "Command line and configuration", "Connections to upstreams"}:
+        if title in {"HTTP", "Management API", "Command line and configuration", "Connections to upstreams"}:
             rows = [(row[0], _status_of(row[0], title, found), row[4]) for row in rows]
             columns = ("code", "HTTP", "meaning")
         if title == "Command line and configuration":
@@ -144,7 +151,8 @@ def errors_page() -> str:
 def all_errors() -> Iterator[type[PlatformError]]:
     """Every class of error that has a code of its own."""
     for module in pkgutil.walk_packages(toolyard.__path__, "toolyard."):
-        importlib.import_module(module.name)
+        if not module.name.startswith("toolyard.migrations"):  # Alembic alone can load those
+            importlib.import_module(module.name)
     waiting: list[type[PlatformError]] = [PlatformError]
     while waiting:
         cls = waiting.pop()
