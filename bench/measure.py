@@ -27,9 +27,9 @@ Loader = Callable[[int, int], Raw]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one measurement gave. `core_busy` is the measured program's share of its core, `load_busy` that of the load
-    generator and the upstreams of theirs; `others_busy` what everybody else took of one of the two cores, whichever is
-    more: it makes a reading doubtful."""
+    """What one measurement gave. `calls` were served, `refused` came beside them. `core_busy` is the measured program's
+    share of its core, `load_busy` that of the load generator and the upstreams of theirs; `others_busy` what everybody
+    else took of one of the two cores, whichever is more: it makes a reading doubtful."""
 
     calls: int
     rps: float
@@ -39,6 +39,7 @@ class Reading:
     max_ms: float
     mib_per_s: float
     bad: int
+    refused: int = 0
     first_bad: str = ""
     cpu_s_per_1000: float | None = None
     core_busy: float | None = None
@@ -74,6 +75,7 @@ def measure(target: Target, concurrency: int, seconds: int, cores: Cores, upstre
         max_ms=float(raw["max_us"]) / 1000,
         mib_per_s=float(raw["bytes"]) / 2**20 / duration_s if duration_s else 0.0,
         bad=int(raw["bad"]) + int(raw["errors"]) + (calls == 0),
+        refused=int(raw.get("refused", 0)),
         first_bad=str(raw.get("first_bad", "")),
         cpu_s_per_1000=cpu / calls * 1000 if calls else None,
         core_busy=cpu / elapsed,
@@ -90,9 +92,11 @@ def _used(program: Program, upstream: Program, cores: Cores) -> tuple[float, flo
     return time.perf_counter(), program.cpu_s(), load_cpu, core_busy_s(cores.gateway), core_busy_s(cores.load)
 
 
-def http_load(stem: Path, request: Request, cores: Cores, *, sessions: bool, traced: bool = False) -> Loader:
+def http_load(
+    stem: Path, request: Request, cores: Cores, *, sessions: bool, traced: bool = False, may_refuse: bool = False
+) -> Loader:
     """Load through wrk. With `sessions`, legacy ones are opened as they are wanted, one for each connection up to 64.
-    With `traced`, each request has a traceparent of its own."""
+    With `traced`, each request has a traceparent of its own; with `may_refuse`, refusals are no wrong answers."""
     files = {name: stem.with_suffix(f".{name}") for name in ("headers", "body", "sessions")}
     files["headers"].write_text("".join(f"{name}: {value}\n" for name, value in request.headers.items()))
     files["body"].write_text(request.body)
@@ -105,7 +109,8 @@ def http_load(stem: Path, request: Request, cores: Cores, *, sessions: bool, tra
         env = {f"BENCH_{name.upper()}": str(path) for name, path in files.items()} | dict(request.checks)
         argv = [find_program("wrk") or "wrk", "-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout",
                 f"{PATIENCE_S}s", "-s", str(LOAD / "post.lua"), request.endpoint.url]  # fmt: skip
-        return read_result(run(cores.pinned(cores.load, argv), seconds, env | {"BENCH_TRACE": str(int(traced))}))
+        env |= {"BENCH_TRACE": str(int(traced)), "BENCH_MAY_REFUSE": str(int(may_refuse))}
+        return read_result(run(cores.pinned(cores.load, argv), seconds, env))
 
     return load
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench import page_memory
@@ -22,7 +23,7 @@ Entry = Mapping[str, Any]
 def markdown(results: Entry, raw_name: str) -> str:
     """The whole page; `raw_name` is the file with everything."""
     parts = [_heading(results, raw_name), _what_was_on(results), _promised(results["promised"]), _multiples(results)]
-    parts += [_case(name, title, results["cells"]) for name, title in _titles()]
+    parts += [_table(table, results["cells"]) for table in _tables()]
     parts += [
         page_memory.stands(results),
         page_memory.cold_starts(results),
@@ -34,14 +35,25 @@ def markdown(results: Entry, raw_name: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _titles() -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One table there may be; `alike` and `note` as `bench.cases.Case` has them."""
+
+    name: str
+    title: str
+    alike: bool = True
+    note: str = ""
+
+
+def _tables() -> list[_Table]:
     """All tables there may be, each once."""
-    found: dict[str, str] = {}
+    found: dict[str, _Table] = {}
     for case in (*CORE, *ALL):
-        found.setdefault(case.name, case.title)
+        found.setdefault(case.name, _Table(case.name, case.title, case.alike, case.note))
         if case.half:
-            found.setdefault(f"{case.name}-half", f"{case.title}: half of what 16 callers reached, sent by the clock")
-    return list(found.items())
+            title = f"{case.title}: half of what 16 callers reached, sent by the clock"
+            found.setdefault(f"{case.name}-half", _Table(f"{case.name}-half", title))
+    return list(found.values())
 
 
 def _heading(results: Entry, raw_name: str) -> str:
@@ -98,13 +110,13 @@ def _multiples(results: Entry) -> str:
     return "\n".join([*head, *lines, ""])
 
 
-def _case(name: str, title: str, cells: Sequence[Entry]) -> str:
-    entries = [cell for cell in cells if cell["case"] == name]
+def _table(table: _Table, cells: Sequence[Entry]) -> str:
+    entries = [cell for cell in cells if cell["case"] == table.name]
     if not entries:
         return ""
-    lines = [f"## {title}", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-    lines += [_line(entry, entries) for entry in sorted(entries, key=_order)]
-    return "\n".join([*lines, ""])
+    lines = [f"## {table.title}", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    lines += [_line(entry, entries if table.alike else ()) for entry in sorted(entries, key=_order)]
+    return "\n".join([*lines, "", *([table.note, ""] if table.note else ())])
 
 
 def _order(entry: Entry) -> tuple[int, int]:
@@ -130,7 +142,7 @@ def _line(entry: Entry, entries: Sequence[Entry]) -> str:
         _text(entry.get("cpu_s_per_1000"), ".4f"),
         _text(entry.get("core_busy"), ".0%"),
         _text(entry.get("load_busy"), ".0%"),
-        str(entry["bad"]),
+        _wrong(entry),
     )
     return f"| {level} | {title} | {' | '.join(figures)} |"
 
@@ -141,6 +153,12 @@ def _share(entry: Entry, entries: Sequence[Entry]) -> float | None:
         if other["contestant"] in NGINX and other["concurrency"] == entry["concurrency"] and other.get("rps"):
             return float(entry["rps"]) / float(other["rps"])
     return None
+
+
+def _wrong(entry: Entry) -> str:
+    """Wrong answers, and how many calls were refused, if any were."""
+    refused = entry.get("refused")
+    return f"{entry['bad']} ({refused:,} refused)" if refused else str(entry["bad"])
 
 
 def _number(value: float) -> str:

@@ -16,8 +16,9 @@ from bench.measure import Reading
 
 DOUBTFUL_SHARE = 0.15
 SPREAD_OF = ("rps", "p50_ms", "p99_ms", "p999_ms", "cpu_s_per_1000")
-SHOWN = ("core", "all")
-"""The kinds of run that the page and the plot show; the others only leave their figures."""
+SHOWN = {"core": "latest", "all": "all"}
+"""The kinds of run that leave a page and a plot, and under which name; the others only leave their figures. The README
+shows the core's, which the long run leaves alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def _medians(found: Sequence[Reading]) -> dict[str, Any]:
                 columns[name].append(value)
     medians: dict[str, Any] = {name: statistics.median(values) for name, values in columns.items()}
     medians["bad"] = sum(columns["bad"])
+    medians["refused"] = sum(columns["refused"])
     medians["calls"] = sum(columns["calls"])
     medians["spread"] = {name: [min(columns[name]), max(columns[name])] for name in SPREAD_OF if columns.get(name)}
     medians["doubtful"] = medians.get("others_busy", 0.0) > DOUBTFUL_SHARE
@@ -64,16 +66,16 @@ def bad_answers(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 def write(results: Mapping[str, Any], folder: Path) -> tuple[Path, str]:
     """Write `<date>-<commit>-<kind>.json`; returns its path and the page that shows the run.
 
-    A run of the core or of all writes `latest.md` and `latest.svg` too. Where it has no figures of many sessions, the
-    page has those of the latest run that has."""
+    A run of the core writes `latest.md` and `latest.svg` too, one of everything `all.md` and `all.svg`. Where it has no
+    figures of many sessions, the page has those of the latest run that has."""
     folder.mkdir(parents=True, exist_ok=True)
     raw = folder / f"{results['date'][:10]}-{results['commit']}-{results['kind']}.json"
     whole = {**results, "promised": promised(results)}
     raw.write_text(json.dumps(whole, indent=1) + "\n")
     text = page.markdown(_with_capacity(whole, raw, folder), raw.name)
-    if results["kind"] in SHOWN:
-        (folder / "latest.md").write_text(text)
-        (folder / "latest.svg").write_text(plot.drawn(results))
+    if name := SHOWN.get(results["kind"]):
+        (folder / f"{name}.md").write_text(text)
+        (folder / f"{name}.svg").write_text(plot.drawn(results))
     return raw, text
 
 

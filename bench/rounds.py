@@ -120,7 +120,9 @@ def _enter(case: Case, contestant: Contestant, stands: Stands) -> Entrant:
     pages = contestant.family == "toolyard"
     request = request_of(standing, case.kind, case.backing, pages=pages)
     sessions = standing.speaks == "sessions"
-    load = http_load(stem, request, stands.ground.cores, sessions=sessions, traced=case.traced)
+    load = http_load(
+        stem, request, stands.ground.cores, sessions=sessions, traced=case.traced, may_refuse=case.may_refuse
+    )
     entrant.target = Target(contestant.name, load, standing.program)
     entrant.half = contestant in case.half
     try:
@@ -185,7 +187,8 @@ def _keep(cell: Cell, reading: Reading, entrant: Entrant, record: Record) -> Non
     record.readings[cell].append(reading)
     entrant.stand.loaded_rss_mib = max(entrant.stand.loaded_rss_mib, reading.rss_mib or 0.0)
     cpu = "" if reading.cpu_s_per_1000 is None else f"  {reading.cpu_s_per_1000:.4f} CPU s/1,000"
-    bad = f"  {reading.bad} BAD: {reading.first_bad}" if reading.bad else ""
+    refused = f"  {reading.refused} refused" if reading.refused else ""
+    bad = f"{refused}  {reading.bad} BAD: {reading.first_bad}" if reading.bad else refused
     print(f"{cell.case:14} {cell.contestant:30} {cell.concurrency:3}  {reading.rps:9,.0f}/s  "
           f"p50 {reading.p50_ms:.2f} ms  p99 {reading.p99_ms:.2f} ms{cpu}{bad}", flush=True)  # fmt: skip
 

@@ -8,6 +8,8 @@ from bench.contestants.proxies import HAPROXY, NGINX, NGINX_LEGACY
 from bench.contestants.python_peers import (
     FASTMCP,
     FASTMCP_SHARED,
+    FASTMCP_SHARED_STREAMS,
+    FASTMCP_STREAMS,
     LITELLM,
     MCP_PROXY,
     MCP_PROXY_STATELESS,
@@ -34,7 +36,17 @@ PEERS = (
     SUPERGATEWAY_STATELESS,
 )
 BEST = tuple(peer for peer in PEERS if peer.best)
-CONTESTANTS = (NGINX, NGINX_LEGACY, HAPROXY, TOOLYARD, TOOLYARD_LEGACY, TOOLYARD_WORKERS, *PEERS)
+CONTESTANTS = (
+    NGINX,
+    NGINX_LEGACY,
+    HAPROXY,
+    TOOLYARD,
+    TOOLYARD_LEGACY,
+    TOOLYARD_WORKERS,
+    *PEERS,
+    FASTMCP_STREAMS,
+    FASTMCP_SHARED_STREAMS,
+)
 EVERYBODY_ONCE = frozenset(one.name for one in CONTESTANTS if not one.name.endswith("-memoised"))
 """One mode less of those that are there with their TLS contexts memoised too."""
 

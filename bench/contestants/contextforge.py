@@ -20,7 +20,10 @@ from bench.servers import free_ports
 SECRET = "bench-secret-key-that-is-long-enough-0123456789abcdef"
 PASSWORD = "Bench-0123456789-Pass"
 REGISTER_TIMEOUT_S = 60.0
-CANNOT = {"stdio": "has no stdio upstreams of its own"}
+CANNOT = {
+    "stdio": "has no stdio upstreams of its own",
+    "progress": "passes no notifications on, with JSON_RESPONSE_ENABLED=false neither",
+}
 
 
 def start_contextforge(contestant: Contestant, ground: Ground, backing: Backing, attempt: int) -> Standing:

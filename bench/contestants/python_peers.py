@@ -18,6 +18,7 @@ from bench.servers import LOAD, free_ports
 MEMOISED = "memoised"
 STATEFUL = "stateful"
 SHARED = "shared"
+STREAMS = "streams"
 MASTER_KEY = "sk-bench-0123456789abcdef"
 
 
@@ -45,12 +46,13 @@ def servers(contestant: Contestant, ground: Ground, backing: Backing) -> dict[st
 
 
 def start_fastmcp(contestant: Contestant, ground: Ground, backing: Backing, attempt: int) -> Standing:
-    """Its proxy with stateless JSON answers: a client for each call, or one that all calls share."""
+    """Its proxy without sessions, answering with JSON or with streams: a client for each call, or one for all."""
     python = installed("fastmcp") / "bin" / "python"
     port = free_ports(1)[0]
     mode = SHARED if SHARED in contestant.options else "fresh"
+    form = STREAMS if STREAMS in contestant.options else "json"
     behind = json.dumps(servers(contestant, ground, backing))
-    argv = [str(python), str(LOAD / "fastmcp_proxy.py"), str(port), mode, behind]
+    argv = [str(python), str(LOAD / "fastmcp_proxy.py"), str(port), mode, form, behind]
     program = launch(contestant, ground, ground.work / contestant.home_of(ground, backing, attempt), argv)
     return awaited(program, Endpoint(port), contestant.speaks, "" if backing.upstreams == 1 else "u0_")
 
@@ -89,6 +91,14 @@ FASTMCP = Contestant(
 FASTMCP_SHARED = replace(
     FASTMCP, name="fastmcp-shared", title="FastMCP proxy, one shared client", options=frozenset({SHARED}),
     remark="no key", best=True,
+)  # fmt: skip
+FASTMCP_STREAMS = replace(
+    FASTMCP, name="fastmcp-streams", title="FastMCP proxy, answering with streams",
+    options=FASTMCP.options | {STREAMS},
+)  # fmt: skip
+FASTMCP_SHARED_STREAMS = replace(
+    FASTMCP_SHARED, name="fastmcp-shared-streams", title="FastMCP proxy, one shared client, answering with streams",
+    options=FASTMCP_SHARED.options | {STREAMS}, best=False,
 )  # fmt: skip
 LITELLM = Contestant(
     "litellm", "LiteLLM", "peer", start_litellm, environment="litellm", remark="master key, no database", best=True

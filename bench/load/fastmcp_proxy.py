@@ -1,4 +1,5 @@
-"""FastMCP's proxy, run by its own Python. Arguments: the port, `fresh` or `shared`, and the servers as JSON.
+"""FastMCP's proxy, run by its own Python. Arguments: the port, `fresh` or `shared`, `json` or `streams` for the form of
+its answers, and the servers as JSON.
 
 `fresh` is what `create_proxy` gives: a client and a session of its own for each call. `shared` keeps one client for
 each server, as its documentation offers for servers without state."""
@@ -14,7 +15,7 @@ from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from fastmcp.server import create_proxy
 from fastmcp.server.providers.proxy import FastMCPProxy, ProxyClient
 
-port, mode, servers = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+port, mode, form, servers = int(sys.argv[1]), sys.argv[2], sys.argv[3], json.loads(sys.argv[4])
 
 
 def transport(server: dict[str, Any]) -> Any:
@@ -45,5 +46,5 @@ def shared() -> Any:
 
 
 server = shared() if mode == "shared" else create_proxy({"mcpServers": servers}, name="bench")
-server.run("http", host="127.0.0.1", port=port, stateless_http=True, json_response=True, show_banner=False,
+server.run("http", host="127.0.0.1", port=port, stateless_http=True, json_response=form == "json", show_banner=False,
            log_level="error")  # fmt: skip

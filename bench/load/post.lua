@@ -3,7 +3,7 @@
 -- or an empty file for a GET. BENCH_SESSIONS: file of session ids, one a line, or unset. BENCH_IDS=0: answers carry no
 -- id. BENCH_TEXT=0: answers carry no text with the number. BENCH_LEAST: bytes that an answer has at least. BENCH_COUNT:
 -- how often BENCH_NEEDLE occurs in it. BENCH_TRACE=1: every request has a traceparent of its own, so that no two heads
--- are alike.
+-- are alike. BENCH_MAY_REFUSE=1: answers that say "too many" (429, 503) are counted apart.
 -- Each answer must be 200 and carry the number of a request in both places, and no number may be answered more often
 -- than it was asked. What is long is counted through once, and again whenever its length differs.
 local COUNT = 4096
@@ -14,9 +14,10 @@ local has_id, has_text = os.getenv("BENCH_IDS") ~= "0", os.getenv("BENCH_TEXT") 
 local least = tonumber(os.getenv("BENCH_LEAST") or "0")
 local needle, count = os.getenv("BENCH_NEEDLE"), tonumber(os.getenv("BENCH_COUNT") or "0")
 local traced = os.getenv("BENCH_TRACE") == "1"
+local may_refuse = os.getenv("BENCH_MAY_REFUSE") == "1"
 local TRACE = "0af7651916cd43dd"
 local span, counted = 0, nil
-bad, first_bad = 0, ""
+bad, refused, first_bad = 0, 0, ""
 
 local function lines(path)
   local found = {}
@@ -85,19 +86,25 @@ end
 
 function response(status, headers, body)
   if status == 200 and is_whole(body) and is_asked(body) then return end
+  if may_refuse and (status == 429 or status == 503) then
+    refused = refused + 1
+    return
+  end
   bad = bad + 1
   if first_bad == "" then first_bad = status .. " " .. #body .. " bytes: " .. body:sub(1, 400) end
 end
 
 function done(summary, latency, _)
-  local wrong, example = 0, ""
+  local wrong, turned_away, example = 0, 0, ""
   for _, thread in ipairs(threads) do
     wrong = wrong + thread:get("bad")
+    turned_away = turned_away + thread:get("refused")
     if example == "" then example = thread:get("first_bad") end
   end
   local errors = summary.errors
-  local form = "\nRESULT calls=%d duration_us=%d bad=%d errors=%d bytes=%d p50_us=%d p99_us=%d p999_us=%d max_us=%d\n"
-  io.write(string.format(form, summary.requests, summary.duration, wrong,
+  local form = "\nRESULT calls=%d duration_us=%d bad=%d refused=%d errors=%d bytes=%d p50_us=%d p99_us=%d p999_us=%d "
+    .. "max_us=%d\n"
+  io.write(string.format(form, summary.requests - turned_away, summary.duration, wrong, turned_away,
     errors.connect + errors.read + errors.write + errors.timeout, summary.bytes, latency:percentile(50),
     latency:percentile(99), latency:percentile(99.9), latency.max))
   if example ~= "" then io.write("FIRST_BAD " .. example:gsub("%c", " ") .. "\n") end

@@ -102,7 +102,31 @@ def test_the_plot_is_well_formed_and_has_a_bar_for_each_that_was_measured() -> N
     assert {"Toolyard", "25,000", "nginx, proxying the same bytes", "100,000"} <= texts
 
 
-@pytest.mark.parametrize("kind", report.SHOWN)
-def test_runs_that_are_shown_leave_a_plot(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "name"), report.SHOWN.items())
+def test_runs_that_are_shown_leave_a_plot(kind: str, name: str, tmp_path: Path) -> None:
     write(results(kind), tmp_path)
-    assert (tmp_path / "latest.svg").read_text().startswith("<svg")
+    assert (tmp_path / f"{name}.svg").read_text().startswith("<svg")
+
+
+def test_the_long_run_leaves_the_page_of_the_core_alone(tmp_path: Path) -> None:
+    _, page = write(results(), tmp_path)
+    write(results("all", "2026-11-22T01:00:00+00:00"), tmp_path)
+    assert (tmp_path / "latest.md").read_text() == page
+    assert "2026-11-22-abc-all.json" in (tmp_path / "all.md").read_text()
+
+
+def test_refused_calls_are_told_apart_from_wrong_answers(tmp_path: Path) -> None:
+    cells = summarise({Cell("echo-many", "toolyard", 256): [reading(9.0, refused=20), reading(9.0, refused=7)]})
+    _, text = write({**results(), "cells": cells}, tmp_path)
+    assert bad_answers(cells) == []
+    assert "| 0 (27 refused) |" in text
+    assert "Refused calls (429, 503) are in brackets" in text
+
+
+def test_what_is_not_alike_is_no_share_of_nginx(tmp_path: Path) -> None:
+    cells = summarise(
+        {Cell("list-10000", name, 1): [reading(rps)] for name, rps in (("nginx", 200), ("toolyard", 3000))}
+    )
+    _, text = write({**results(), "cells": cells}, tmp_path)
+    assert "| 1 | Toolyard | 3,000 (3,000 to 3,000) |  |" in text
+    assert "its figures are of the first of ten" in text
