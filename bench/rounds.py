@@ -18,8 +18,7 @@ from bench.pacing import CONNECTIONS, paced_load
 from bench.report import Cell, summarise
 from bench.stands import TROUBLE, Stand, Stands, plain_reason, turn
 
-PROBE_S, LONG_PROBE_S = 1, 15
-LONGEST_S = 30
+PROBE_S, LONGEST_S = 1, 30
 ENOUGH = 2.2
 """How many answers each connection is to get, in a measurement that has to be longer for it."""
 HALF = "-half"
@@ -138,12 +137,12 @@ def _enter(case: Case, contestant: Contestant, stands: Stands) -> Entrant:
 def _probe(entrant: Entrant, kind: str, ground: Ground) -> None:
     """Let it answer for a second, or for longer if it needs longer; note how long one call takes, or what is wrong."""
     assert entrant.target is not None
-    for seconds in (PROBE_S, LONG_PROBE_S):
+    for seconds in (PROBE_S, LONGEST_S):
         reading = measure(entrant.target, 1, seconds, ground.cores, ground.upstream)
         if reading.calls:
             break
     if not reading.calls:
-        entrant.reason = f"no answer within {LONG_PROBE_S} s"
+        entrant.reason = f"no answer within {LONGEST_S} s"
     elif reading.bad >= reading.calls:
         entrant.reason = f"wrong answer: {reading.first_bad[:160]}"
         if kind == "progress" and "call 1" in reading.first_bad:
