@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from toolyard.gateway.acceptance import Acceptance, NotAcceptable, accepted
 from toolyard.gateway.call import Answer, Elsewhere, Head, OwnedElsewhere, Principal, Rest, Sink
+from toolyard.gateway.eras import Messages, asks_modern, is_modern_post, says_modern
 from toolyard.gateway.errors import CallLost, SessionRequired
 from toolyard.gateway.express import Trip
 from toolyard.gateway.legacy import LegacyRequests
@@ -25,20 +26,12 @@ from toolyard.gateway.translate import error_answer, error_object
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.errors import HeaderMismatch, InvalidRequest, ProtocolError, RequestId, UnsupportedRevision
-from toolyard.protocol.revisions import (
-    ASSUMED_WITHOUT_HEADER,
-    BATCH_REVISION,
-    LEGACY,
-    META_PROTOCOL_VERSION,
-    MODERN,
-    unsupported,
-)
+from toolyard.protocol.revisions import ASSUMED_WITHOUT_HEADER, BATCH_REVISION, LEGACY, MODERN, unsupported
 from toolyard.protocol.strict_json import decode, encode
 
 Authenticate = Callable[[Head], Principal]
 Refused = Callable[[Head, PlatformError, str], None]
 SESSION_HEADER = "mcp-session-id"
-ONLY_MODERN = frozenset({"server/discover", "subscriptions/listen"})
 
 
 @dataclass(slots=True)
@@ -48,9 +41,6 @@ class Conversation:
     push: Send
     session: LegacySession | None = None
     running: dict[RequestId, Running] = field(default_factory=dict)
-
-
-Messages = jsonrpc.Request | jsonrpc.Notification | jsonrpc.Reply | list[object]
 
 
 class Connection(Protocol):
@@ -128,7 +118,7 @@ class Exchange:
 
     def _begin_request(self, head: Head, request: jsonrpc.Request, sink: Sink) -> Rest:
         acceptance = accepted(head)
-        if not _is_modern_post(head, request) and request.method != "initialize":
+        if not is_modern_post(head, request) and request.method != "initialize":
             return self._begin_in_session(self.session(head), request, sink, acceptance, head)
         if request.method in ("initialize", "subscriptions/listen"):
             return self._post(head, request, sink)
@@ -184,13 +174,13 @@ class Exchange:
         request_id = None if isinstance(message, jsonrpc.Reply) else getattr(message, "id", None)
         self._on_refusal(head, error, getattr(message, "method", ""))
         known = error.request_id if isinstance(error, ProtocolError) else request_id
-        modern = isinstance(error, HeaderMismatch | UnsupportedRevision) or _says_modern(head) or _asks_modern(message)
+        modern = isinstance(error, HeaderMismatch | UnsupportedRevision) or says_modern(head) or asks_modern(message)
         sink.finish(error_answer(error, known, MODERN if modern else LEGACY[0]))
 
     async def _post(self, head: Head, message: Messages, sink: Sink) -> None:
         """One POST of Streamable HTTP."""
         acceptance = accepted(head)
-        if _is_modern_post(head, message):
+        if is_modern_post(head, message):
             if getattr(message, "method", "") == "subscriptions/listen" and not acceptance.streams:
                 raise NotAcceptable("a listen stream needs Accept: text/event-stream")
             await self._modern_message(head, message, acceptance.of(sink))
@@ -312,7 +302,7 @@ class Exchange:
         session = conversation.session
         if session is not None and isinstance(message, list):
             sink.finish(await self._batch(session, message, sink.send, head, can_ask=True))
-        elif isinstance(message, jsonrpc.Request) and _asks_modern(message):
+        elif isinstance(message, jsonrpc.Request) and asks_modern(message):
             await self._modern_in_conversation(head, message, sink, conversation)
         elif isinstance(message, jsonrpc.Request):
             await self._legacy_in_conversation(head, message, sink, conversation)
@@ -380,40 +370,6 @@ def _stream(session: LegacySession, sink: Sink, acceptance: Acceptance) -> Event
     """The stream of one POST's answer, which the client may come back for."""
     sink.outlive_client()
     return session.new_stream(acceptance.of(sink), streams=acceptance.streams, streams_first=acceptance.streams_first)
-
-
-def _says_modern(head: Head) -> bool:
-    return head.headers.get("mcp-protocol-version") not in (None, *LEGACY)
-
-
-def _is_modern_post(head: Head, message: Messages) -> bool:
-    """Which era a POST belongs to: its header decides, and a body that says otherwise is refused."""
-    version = head.headers.get("mcp-protocol-version")
-    request_id = getattr(message, "id", None)
-    if "mcp-protocol-version" in head.repeated:
-        raise HeaderMismatch("MCP-Protocol-Version came twice", request_id=request_id)
-    if version == MODERN:
-        return True
-    if isinstance(message, jsonrpc.Request | jsonrpc.Notification) and _names_modern(message):
-        if version is None or version in LEGACY:
-            raise HeaderMismatch("the body names a revision that MCP-Protocol-Version does not", request_id=request_id)
-        if message.params["_meta"][META_PROTOCOL_VERSION] != version:
-            raise HeaderMismatch("MCP-Protocol-Version and _meta disagree", request_id=request_id)
-    if version is not None and version not in LEGACY:
-        error = unsupported(version)
-        error.request_id = request_id
-        raise error
-    return False
-
-
-def _names_modern(message: jsonrpc.Request | jsonrpc.Notification) -> bool:
-    meta = message.params.get("_meta")
-    return isinstance(meta, dict) and META_PROTOCOL_VERSION in meta
-
-
-def _asks_modern(message: Messages | None) -> bool:
-    """On a connection there is no header: each request says itself of which era it is."""
-    return isinstance(message, jsonrpc.Request) and (_names_modern(message) or message.method in ONLY_MODERN)
 
 
 def _cancel(conversation: Conversation, message: jsonrpc.Notification) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 
 from toolyard.gateway.call import Answer, ClientGone, Head, MessageSocket, Principal
+from toolyard.gateway.eras import Messages
 from toolyard.gateway.errors import TooManyCalls, Unauthenticated
-from toolyard.gateway.exchange import Conversation, Exchange, Messages
+from toolyard.gateway.exchange import Conversation, Exchange
 from toolyard.gateway.interceptors.in_flight import Bulkhead
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.tasks import TaskOwner

@@ -16,8 +16,9 @@ from typing import Any, Final, Protocol
 
 from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, Sent
-from toolyard.gateway.upstream.errors import UpstreamError, UpstreamIncomplete
+from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
+from toolyard.gateway.upstream.http_answers import Answers
 from toolyard.gateway.upstream.http_begun import BegunPost
 from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announcer, Courier
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
@@ -31,7 +32,7 @@ from toolyard.net.response import HttpResponse
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.envelope import stamp_legacy
 from toolyard.protocol.errors import RelayedError
-from toolyard.protocol.jsonrpc import Message, Notification, Reply, Request
+from toolyard.protocol.jsonrpc import Notification, Reply
 from toolyard.protocol.revisions import LEGACY, LOG_LEVELS
 from toolyard.protocol.strict_json import encode
 
@@ -39,7 +40,6 @@ METHOD_NOT_FOUND: Final = -32601
 ABOUT_THE_REQUEST: Final = frozenset({METHOD_NOT_FOUND, -32602, -32002})
 CLEAN_UP_S: Final = 5.0
 MANY_OWNERS: Final = 2
-FIRST_RETRY_MS, LEAST_RETRY_MS, MOST_RETRY_MS = 1_000, 100, 60_000
 _SESSION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
 
 
@@ -74,6 +74,7 @@ class LegacySession:
         self._owners: set[str] = set()
         self.next_id = itertools.count(1).__next__
         self.questions = Questions(self)
+        self._answers = Answers(endpoint, announcer, self.questions, self._resume)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Opening and closing
@@ -88,7 +89,7 @@ class LegacySession:
             if response.status != 200:
                 raise await self._handshake_refusal(response)
             self._session_id = self._checked_id(response.headers.get("mcp-session-id"))
-            reply = await self._answer(response, Running(request_id, None, None), deadline)
+            reply = await self._answers.read(response, Running(request_id, None, None), deadline)
         except BaseException:
             response.abort()
             raise
@@ -255,7 +256,7 @@ class LegacySession:
         try:
             if response.status != 200:
                 return _result(await self._rejection(response, running.request_id))
-            return _result(await self._answer(response, running, deadline))
+            return _result(await self._answers.read(response, running, deadline))
         except BaseException as error:
             response.abort()
             if isinstance(error, UpstreamError) and response.status == 200:
@@ -301,71 +302,6 @@ class LegacySession:
         in its body is addressed to; but some servers use it for what a request asked for, too."""
         code = (reply.error or {}).get("code")
         return response.status == 404 and self._session_id is not None and code not in ABOUT_THE_REQUEST
-
-    async def _answer(self, response: HttpResponse, running: Running, deadline: float) -> Reply:
-        kind = kind_of(response)
-        if kind == "json":
-            message: Message = await self.endpoint.message(response)
-            if not isinstance(message, Reply) or message.id != running.request_id:
-                raise self.endpoint.invalid("answered another request than the one it was sent")
-            return message
-        if kind == "sse":
-            return await self._streamed(response, running, deadline)
-        raise self.endpoint.invalid("answered with something that is not MCP")
-
-    async def _streamed(self, response: HttpResponse, running: Running, deadline: float) -> Reply:
-        """The first reply to this request. A stream that ends before it is resumed where the server numbered its events
-        (2025-11-25, basic/transports, resumability and polling), until the deadline."""
-        event_id, retry_ms = "", FIRST_RETRY_MS
-        while True:
-            parser = self.endpoint.event_parser()
-            try:
-                async for event in self.endpoint.events(response, parser):
-                    reply = await self._take(event.data, running)
-                    if reply is not None:
-                        let_end(response)
-                        return reply
-            except UpstreamIncomplete:
-                if not (parser.last_event_id or event_id):
-                    raise
-            except BaseException:
-                response.abort()
-                raise
-            event_id = parser.last_event_id or event_id
-            retry_ms = parser.retry_ms if parser.retry_ms is not None else retry_ms
-            if not event_id:
-                raise UpstreamIncomplete(f"Upstream {self.endpoint.upstream_id!r} ended its answer before the result.")
-            if running.call is not None and running.call.pause is not None and parser.retry_ms is not None:
-                await running.call.pause(parser.retry_ms)
-            response = await self._resumed(event_id, retry_ms, deadline)
-
-    async def _resumed(self, event_id: str, retry_ms: int, deadline: float) -> HttpResponse:
-        await asyncio.sleep(clamped_s(retry_ms))
-        response = await self.open("GET", None, deadline, event_id=event_id)
-        if response.status != 200 or kind_of(response) != "sse":
-            response.abort()
-            raise UpstreamIncomplete(
-                f"Upstream {self.endpoint.upstream_id!r} broke off its answer and does not resume it."
-            )
-        return response
-
-    async def _take(self, data: bytes, running: Running) -> Reply | None:
-        """One event of a call's stream; the reply if it is the one that is waited for."""
-        courier = running.courier
-        if not data or (courier is not None and courier.drops_unread(data)):
-            return None
-        message = self.endpoint.decode(data)
-        if isinstance(message, Reply):
-            if message.id == running.request_id:
-                return message
-            self.announcer.counts["strays"] += 1
-        elif isinstance(message, Request):
-            self.questions.take(message, running)
-        elif message.method == CANCELLED:
-            self.questions.withdraw(message)
-        elif courier is not None:
-            await courier.deliver(message)
-        return None
 
     # What the server asks
 
@@ -423,6 +359,9 @@ class LegacySession:
             headers.append(("Last-Event-ID", event_id))
         return await self.endpoint.open(method, headers, message, deadline=deadline, idempotent=safe, words=words)
 
+    async def _resume(self, event_id: str, deadline: float) -> HttpResponse:
+        return await self.open("GET", None, deadline, event_id=event_id)
+
     def post_head(self) -> bytes:
         """The head of every POST of this session but for its end. Raises Unsendable."""
         head = self._post_head = self._post_head or self.endpoint.post_head(self._headers("POST"))
@@ -458,11 +397,6 @@ class LegacySession:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def clamped_s(retry_ms: int) -> float:
-    """The pause a server asked for, from 0.1 to 60 seconds."""
-    return min(max(retry_ms, LEAST_RETRY_MS), MOST_RETRY_MS) / 1000
 
 
 def _discard(response: HttpResponse) -> None:

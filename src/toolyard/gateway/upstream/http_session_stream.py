@@ -12,10 +12,11 @@ import random
 from collections.abc import Callable
 
 from toolyard.gateway.upstream.errors import UpstreamError
+from toolyard.gateway.upstream.http_answers import FIRST_RETRY_MS, clamped_s
 from toolyard.gateway.upstream.http_delivery import CANCELLED
 from toolyard.gateway.upstream.http_exchange import STREAM_S, kind_of
 from toolyard.gateway.upstream.http_running import Running
-from toolyard.gateway.upstream.http_session import FIRST_RETRY_MS, LegacySession, clamped_s
+from toolyard.gateway.upstream.http_session import LegacySession
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol.jsonrpc import Notification, Reply, Request
 from toolyard.protocol.sse import SseParser
