@@ -15,6 +15,7 @@ MAY_OPEN_SOCKETS = {
     "cli",  # talks to our own gateway
 }
 SUPERVISORS = {
+    "control/publisher/publisher.py",
     "gateway/express.py",
     "gateway/ride.py",
     "gateway/wire.py",

@@ -56,11 +56,15 @@ class Database:
         return self.url.get_backend_name() == "sqlite"
 
     @asynccontextmanager
-    async def reading(self, organization_id: str, *, heavy: bool = False) -> AsyncIterator[AsyncSession]:
-        """A transaction that only reads. `heavy` reads go to the replica, if there is one. Raises DatabaseBusy,
-        DatabaseUnavailable."""
+    async def reading(
+        self, organization_id: str, *, heavy: bool = False, steady: bool = False
+    ) -> AsyncIterator[AsyncSession]:
+        """A transaction that only reads. `heavy` reads go to the replica, if there is one; `steady` ones see one state
+        of the database from beginning to end, as they always do on SQLite. Raises DatabaseBusy, DatabaseUnavailable."""
         with _translated():
             async with AsyncSession(self._replica if heavy else self.engine, expire_on_commit=False) as session:
+                if steady and not self.is_sqlite:
+                    await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
                 await self._begin(session, organization_id, writes=False)
                 yield session
 

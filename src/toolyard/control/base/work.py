@@ -63,9 +63,9 @@ class Works:
         self._listeners.append(listener)
 
     @asynccontextmanager
-    async def read(self, caller: Caller, *, heavy: bool = False) -> AsyncIterator[Work]:
-        """Work that changes nothing."""
-        async with self.database.reading(scope_of(caller), heavy=heavy) as session:
+    async def read(self, caller: Caller, *, heavy: bool = False, steady: bool = False) -> AsyncIterator[Work]:
+        """Work that changes nothing. `steady`: all of its statements see the database as it was at the first."""
+        async with self.database.reading(scope_of(caller), heavy=heavy, steady=steady) as session:
             yield Work(session, caller, self.now())
 
     @asynccontextmanager

@@ -1,0 +1,1 @@
+"""Rows into the snapshot that gateways serve: the only writer of it."""
