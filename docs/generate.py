@@ -90,6 +90,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "toolyard.control.base.migrate",
             "toolyard.supervisor",
             "toolyard.sources",
+            "toolyard.contract",
             "toolyard.gateway.feed",
             "toolyard.gateway.routes",
             "toolyard.kit",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 
-from toolyard.kit.quantities import seconds, size_bytes, whole_number
+from toolyard.kit.quantities import seconds, size_bytes, switch, whole_number
 from toolyard.kit.secret import Secret
 
 Kind = Literal[
@@ -31,6 +31,7 @@ Kind = Literal[
     "list",
     "networks",
     "secret",
+    "switch",
 ]
 MIN_TOKEN_CHARACTERS = 16
 MAX_WORKERS = 64
@@ -84,6 +85,9 @@ SETTINGS: tuple[Setting, ...] = (
             "Processes that serve the port together, as one gateway; on a machine with several processors.",
             ("TOOLYARD_WORKERS",)),
     Setting("gateway.drain", "seconds", "10s", "How long calls may finish after SIGTERM.", ("TOOLYARD_DRAIN",)),
+    Setting("control.enabled", "switch", "false",
+            "Whether `toolyard up` runs the control plane beside the gateway; `toolyard gateway` never does.",
+            ("TOOLYARD_CONTROL",)),
     Setting("logging.level", "level", "info", "Least severe log entries to write: debug, info, warning or error.",
             ("TOOLYARD_LOG_LEVEL", "LOG_LEVEL")),
     Setting("logging.format", "log format", "auto", "console, json, or auto (console on a terminal).",
@@ -148,6 +152,13 @@ class GatewaySettings:
     data_dir: Path
     workers: int
     drain_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """Whether there is a control plane."""
+
+    enabled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +234,7 @@ class Settings:
     """All sections. Each part of the program receives only its own."""
 
     gateway: GatewaySettings
+    control: ControlSettings
     logging: LoggingSettings
     sessions: SessionSettings
     tasks: TaskSettings
@@ -338,4 +350,5 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "list": _list,
     "networks": _networks,
     "secret": _token,
+    "switch": switch,
 }

@@ -19,6 +19,7 @@ SUPERVISORS = {
     "gateway/express.py",
     "gateway/ride.py",
     "gateway/wire.py",
+    "gateway/feed/control.py",
     "gateway/feed/watch.py",
     "gateway/tasks/running.py",
     "gateway/upstream/native.py",

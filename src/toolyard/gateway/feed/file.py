@@ -23,11 +23,12 @@ FILE_NAMES = ("toolyard.yaml", "toolyard.yml", "config/app.yaml")
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What a file says: to the gateway as a whole (`settings`) and about what it serves (`snapshot`). `files`: the
-    credential files it refers to."""
+    credential files it refers to. `made_up`: servers that it does not name, and that are there all the same."""
 
     snapshot: Snapshot
     settings: Settings
     files: tuple[Path, ...] = ()
+    made_up: tuple[str, ...] = ()
 
 
 def find_config(directory: Path) -> Path | None:
@@ -67,11 +68,13 @@ def load_text(
         root.close()
     if problems:
         raise ConfigRejected(sorted(problems, key=lambda problem: problem.line))
+    made_up = {} if servers else {"default": ServerSpec("default")}
+    servers |= made_up
     digest = snapshot_digest(upstreams, servers, keys)
     snapshot = Snapshot(
         revision, digest, MappingProxyType(upstreams), MappingProxyType(servers), MappingProxyType(dict(keys))
     )
-    return Loaded(snapshot, settings, tuple(document.files))
+    return Loaded(snapshot, settings, tuple(document.files), tuple(made_up))
 
 
 def settings_of(path: Path, environ: Mapping[str, str]) -> Settings:
@@ -182,7 +185,7 @@ def _servers(
             root.document.complain(node.line, f"servers.{code}", wrong)
         entry = root.document.section(node, f"servers.{code}")
         servers[code] = read_server(code, entry, upstreams, loopback=loopback)
-    return servers or {"default": ServerSpec("default")}
+    return servers
 
 
 def _entries(root: Section, name: str) -> list[tuple[str, Marked]]:
