@@ -86,7 +86,6 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Said on the command line or in the log.",
         (
             "toolyard.cli",
-            "toolyard.contract",
             "toolyard.control.base.migrate",
             "toolyard.supervisor",
             "toolyard.sources",
