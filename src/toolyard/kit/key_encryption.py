@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.sealing import KEY_BYTES, DataKey, SealBroken, decrypt, encrypt
 
+TRANSIT = "snapshots"
 _WRAPPED = re.compile(r"wrapped:v1:([0-9a-f]{12}):([A-Za-z0-9_-]+)", re.ASCII)
 _CHECK = re.compile(r"check:v1:([0-9a-f]{12}):([A-Za-z0-9_-]+)", re.ASCII)
 _CHECKED = b"this is the vault key of this database"
@@ -40,13 +41,15 @@ class KeyEncryptionKeyWrong(PlatformError):
 class KeyEncryptionKey:
     """One vault key. It cannot be printed or pickled."""
 
-    __slots__ = ("cipher", "id")
+    __slots__ = ("cipher", "id", "transit")
 
     def __init__(self, value: bytes) -> None:
         if len(value) != KEY_BYTES:
             raise ValueError(f"a vault key has {KEY_BYTES} bytes")
         self.id = hmac.digest(value, b"toolyard: id of a vault key", hashlib.sha256)[:6].hex()
         self.cipher = AESGCM(value)
+        self.transit = DataKey(TRANSIT, 1, hmac.digest(value, b"toolyard: secrets on their way", hashlib.sha256))
+        """What seals secrets on their way to gateways, which have the vault key by another way (kit/transit.py)."""
 
     def __repr__(self) -> str:
         return f"KeyEncryptionKey({self.id})"
@@ -56,7 +59,7 @@ class KeyEncryptionKey:
 
 
 class KeyRing:
-    """The vault keys that are there: the first wraps, all of them unwrap."""
+    """The vault keys that are there: the first wraps and seals, all of them unwrap and open."""
 
     def __init__(self, keys: Sequence[KeyEncryptionKey]) -> None:
         self.current = keys[0]
@@ -79,6 +82,10 @@ class KeyRing:
         if value is None:
             raise SealBroken(f"{what}, does not open: it was changed or moved")
         return DataKey(organization, version, value)
+
+    def transit(self, key_id: str) -> DataKey:
+        """What the vault key of that id seals with on the way to gateways. Raises KeyEncryptionKeyWrong."""
+        return self._key(key_id, "a snapshot").transit
 
     def is_current(self, text: str) -> bool:
         """Whether a data key is wrapped with the newest vault key; else it is to be unwrapped and wrapped anew."""
