@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from importlib import import_module
 
-MODELS = ("base.facts", "base.idempotency", "identity.model")
+MODELS = (
+    "base.facts",
+    "base.idempotency",
+    "identity.model",
+    "settings.model",
+    "servers.model",
+    "keys.model",
+    "files.model",
+)
 
 
 def load_all() -> None:

@@ -1,0 +1,1 @@
+"""Uploaded files: their content on disk, everything else about them in the database."""

@@ -1,0 +1,1 @@
+"""The API keys of virtual servers: made, rotated, revoked; shown once."""

@@ -1,0 +1,1 @@
+"""Feature switches, and settings that are changed while everything runs."""
