@@ -8,6 +8,7 @@ MODELS = (
     "base.facts",
     "base.idempotency",
     "identity.model",
+    "access.model",
     "settings.model",
     "servers.model",
     "keys.model",

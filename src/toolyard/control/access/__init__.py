@@ -1,0 +1,1 @@
+"""What people may do: an organization's own roles, tiers, and single permissions granted."""
