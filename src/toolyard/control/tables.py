@@ -7,8 +7,11 @@ from importlib import import_module
 MODELS = (
     "base.facts",
     "base.idempotency",
+    "base.vault_tables",
     "identity.model",
     "access.model",
+    "upstreams.model",
+    "tools.model",
     "settings.model",
     "servers.model",
     "keys.model",

@@ -1,0 +1,1 @@
+"""Tools, resources and prompts: what upstreams were seen to offer, and what people here say about it."""

@@ -1,0 +1,1 @@
+"""What is behind the gateways: upstreams, how they are, and the credentials towards them."""
