@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,10 @@ from sqlalchemy.engine import URL
 from toolyard.control.app import Parts, create_app
 from toolyard.control.base.caller import NOBODY, Caller
 from toolyard.control.base.database import Database
-from toolyard.control.base.declaration import Declared
+from toolyard.control.base.declaration import Declared, LimitClass
 from toolyard.control.base.declared import Slice
 from toolyard.control.base.gate import Gate
-from toolyard.control.base.limits import DEFAULT_LIMITS, RequestLimits
+from toolyard.control.base.limits import DEFAULT_LIMITS, ClassLimit, RequestLimits
 from toolyard.control.base.work import Works
 from toolyard.kit.clock import ManualClock
 from toolyard.policy.permissions import ALL
@@ -57,12 +57,16 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    url: URL, slices: Sequence[Slice], *callers: Caller, state: dict[str, Any] | None = None
+    url: URL,
+    slices: Sequence[Slice],
+    *callers: Caller,
+    state: dict[str, Any] | None = None,
+    limits: Mapping[LimitClass, ClassLimit] = DEFAULT_LIMITS,
 ) -> AsyncIterator[Api]:
     """An application of some slices on a database."""
     database, clock = Database(url), ManualClock()
     works = Works(database, clock)
-    gate = Gate(works, KnownCallers(ADMIN, VIEWER, *callers), RequestLimits(DEFAULT_LIMITS, clock.monotonic))
+    gate = Gate(works, KnownCallers(ADMIN, VIEWER, *callers), RequestLimits(limits, clock.monotonic))
     app = create_app(Parts(gate, slices, {"works": works, **(state or {})}))
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     try:

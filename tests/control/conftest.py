@@ -1,15 +1,22 @@
-"""A management API on a database of its own for each test; both kinds of database, from one migrated template."""
+"""A management API on a database of its own for each test; both kinds of database, from one migrated template.
+
+The everyday check runs on SQLite; the whole test run runs every test of the control plane on PostgreSQL as well.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL, make_url
 
+from tests.postgres import Postgres
 from toolyard.control.base import migrate
 from toolyard.control.base.database import database_url
+
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +27,32 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def url(sqlite_template: Path, tmp_path: Path) -> URL:
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres) -> str:
+    """The name of a migrated PostgreSQL database, to be copied."""
+    migrate.upgrade(database_url(postgres.create("template")))
+    return "template"
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[URL]:
     """An empty, migrated database."""
-    path = tmp_path / "control.db"
-    shutil.copy(sqlite_template, path)
-    return database_url(f"sqlite:///{path}")
+    if request.param == "sqlite":
+        path = tmp_path / "control.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield database_url(f"sqlite:///{path}")
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    yield database_url(postgres.create("control", template=request.getfixturevalue("postgres_template")))
+    postgres.drop("control")
+
+
+@pytest.fixture(params=KINDS)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[URL]:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        yield database_url(f"sqlite:///{tmp_path / 'empty.db'}")
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    yield database_url(postgres.create("empty"))
+    postgres.drop("empty")

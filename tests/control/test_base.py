@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import String, UniqueConstraint, select
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import String, UniqueConstraint, select, text
+from sqlalchemy.engine import URL
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tests.control.api import Api, serving
@@ -24,6 +24,7 @@ from toolyard.control.base.errors import Invalid, RouteUndeclared, VersionOutdat
 from toolyard.control.base.etags import IfMatch, check_match, tagged
 from toolyard.control.base.facts import Fact, FactRow
 from toolyard.control.base.gate import WorkParam
+from toolyard.control.base.limits import ClassLimit
 from toolyard.control.base.pages import Listed, PageParams
 from toolyard.control.base.store import Store
 from toolyard.control.base.tables import Owned, Table, new_id, owned
@@ -108,9 +109,9 @@ def notes() -> Slice:
     return one
 
 
-def tried(url: URL, test: Callable[[Api], Awaitable[None]], *callers: Caller) -> None:
+def tried(url: URL, test: Callable[[Api], Awaitable[None]], *callers: Caller, **more: Any) -> None:
     async def run() -> None:
-        async with serving(url, [notes()], *callers) as api:
+        async with serving(url, [notes()], *callers, **more) as api:
             async with api.works.write(the_system("default")) as work:
                 connection = await work.session.connection()
                 await connection.run_sync(NoteRow.__table__.create)
@@ -121,9 +122,9 @@ def tried(url: URL, test: Callable[[Api], Awaitable[None]], *callers: Caller) ->
 
 def test_what_was_created_is_listed_in_pages_in_any_order(url: URL) -> None:
     async def test(api: Api) -> None:
-        for text in ("pear", "apple", "fig", "date", "plum"):
+        for word in ("pear", "apple", "fig", "date", "plum"):
             api.clock.advance(1)
-            assert (await api.ask("POST", "/api/v1/notes", json={"text": text})).status_code == 201
+            assert (await api.ask("POST", "/api/v1/notes", json={"text": word})).status_code == 201
         for sort, expected in {
             "text": ["apple", "date", "fig", "pear", "plum"],
             "-text": ["plum", "pear", "fig", "date", "apple"],
@@ -271,14 +272,14 @@ def test_a_fact_is_heard_once_its_change_is_durable_and_never_if_it_failed(url: 
 
 def test_who_asks_too_often_is_told_when_to_come_back(url: URL) -> None:
     async def test(api: Api) -> None:
-        answers = [await api.ask("POST", "/api/v1/notes", json={"text": str(n)}) for n in range(301)]
-        assert {one.status_code for one in answers[:300]} == {201}
+        answers = [await api.ask("POST", "/api/v1/notes", json={"text": str(n)}) for n in range(4)]
+        assert {one.status_code for one in answers[:3]} == {201}
         assert answers[-1].status_code == 429
         assert answers[-1].headers["retry-after"] == "1"
         api.clock.advance(1)
         assert (await api.ask("POST", "/api/v1/notes", json={"text": "later"})).status_code == 201
 
-    tried(url, test)
+    tried(url, test, limits={"write": ClassLimit(60, 3)})
 
 
 def test_an_unexpected_error_says_nothing_of_the_inside(url: URL) -> None:
@@ -337,25 +338,21 @@ def test_the_migrations_make_exactly_the_tables_that_the_program_expects(url: UR
     assert [one for one in migrate.differences(url) if OURS not in one] == []
 
 
-def test_a_database_goes_all_the_way_down_and_up_again_with_a_copy_kept(tmp_path: Any) -> None:
-    file = make_url(f"sqlite:///{tmp_path}/a.db")
-    assert migrate.upgrade(file) is None
-    assert migrate.current(file) == migrate.head()
-    kept = migrate.downgrade(file, "base")
-    assert kept is not None
-    assert kept.stat().st_mode & 0o077 == 0
-    assert migrate.current(file) is None
-    migrate.upgrade(file)
-    assert [one for one in migrate.differences(file) if OURS not in one] == []
+def test_a_database_goes_all_the_way_down_and_up_again_with_a_copy_kept(empty_url: URL) -> None:
+    assert migrate.upgrade(empty_url) is None
+    assert migrate.current(empty_url) == migrate.head()
+    kept = migrate.downgrade(empty_url, "base")
+    if empty_url.get_backend_name() == "sqlite":
+        assert kept is not None
+        assert kept.stat().st_mode & 0o077 == 0
+    assert migrate.current(empty_url) is None
+    migrate.upgrade(empty_url)
+    assert [one for one in migrate.differences(empty_url) if OURS not in one] == []
 
 
-def test_a_database_of_a_newer_version_is_refused(tmp_path: Any) -> None:
-    import sqlite3
-
-    file = tmp_path / "a.db"
-    migrate.upgrade(make_url(f"sqlite:///{file}"))
-    with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
+def test_a_database_of_a_newer_version_is_refused(empty_url: URL) -> None:
+    migrate.upgrade(empty_url)
+    with migrate.connected(empty_url) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(migrate.DatabaseTooNew):
-        migrate.upgrade(make_url(f"sqlite:///{file}"))
+        migrate.upgrade(empty_url)

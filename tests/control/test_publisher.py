@@ -158,8 +158,7 @@ def test_news_that_concern_no_gateway_compile_nothing_at_once_and_send_nothing(u
         await until_manifest(stream)
         await announce(works, NobodysBusiness("x"))
         async with asyncio.timeout(WAIT_S):
-            kinds = [(await anext(stream))["kind"] for _ in range(3)]
-        assert kinds == ["beat"] * 3
+            assert (await anext(stream))["kind"] == "beat"
 
     running(url, written, test)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from toolyard.policy.permissions import allows
-
 CallerKind = Literal["user", "service", "operator", "system", "nobody"]
 
 
@@ -17,8 +15,7 @@ class Caller:
 
     `organization_id` is the one that the request is about; `permissions` hold there. `platform`: may act in every
     organization. `login_id`: the login that the request belongs to. `fresh_until`: until when (seconds since 1970) a
-    recent proof of the password counts. `by_cookie`: a browser sent the proof by itself. `grants`: permissions on
-    single resources, as (permission, `server:sv_…`)."""
+    recent proof of the password counts. `by_cookie`: a browser sent the proof by itself."""
 
     id: str
     kind: CallerKind
@@ -29,12 +26,10 @@ class Caller:
     login_id: str | None = None
     fresh_until: float = 0.0
     by_cookie: bool = False
-    grants: frozenset[tuple[str, str]] = frozenset()
 
-    def may(self, action: str, *resources: str) -> bool:
-        """Whether this caller may do something that is called like `upstreams.write`: everywhere in the organization,
-        or on one of the resources named."""
-        return self.platform or allows(self.permissions, self.grants, action, resources)
+    def may(self, action: str) -> bool:
+        """Whether this caller may do something that is called like `upstreams.write`."""
+        return self.platform or action in self.permissions
 
 
 NOBODY = Caller("", "nobody", "")

@@ -27,6 +27,7 @@ STATEMENT_LIMIT_MS: Final = 30_000
 EVERYBODY: Final = "*"
 """The organization of work on behalf of the whole platform."""
 _WRITES = "toolyard_writes"
+_STEADY: Final = {"isolation_level": "REPEATABLE READ"}
 
 
 def database_url(written: str) -> URL:
@@ -63,9 +64,7 @@ class Database:
         of the database from beginning to end, as they always do on SQLite. Raises DatabaseBusy, DatabaseUnavailable."""
         with _translated():
             async with AsyncSession(self._replica if heavy else self.engine, expire_on_commit=False) as session:
-                if steady and not self.is_sqlite:
-                    await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-                await self._begin(session, organization_id, writes=False)
+                await self._begin(session, organization_id, steady=steady)
                 yield session
 
     @asynccontextmanager
@@ -104,15 +103,14 @@ class Database:
         finally:
             self._turn.release()
 
-    async def _begin(self, session: AsyncSession, organization_id: str, *, writes: bool) -> None:
-        await session.connection(execution_options={_WRITES: writes})
-        await for_organization(session, organization_id)
-
-
-async def for_organization(session: AsyncSession, organization_id: str) -> None:
-    """Say for which organization a transaction works from here on. SQLite does not want to know."""
-    if session.get_bind().dialect.name == "postgresql":
-        await session.execute(_FOR_ORGANIZATION, {"organization": organization_id})
+    async def _begin(
+        self, session: AsyncSession, organization_id: str, *, writes: bool = False, steady: bool = False
+    ) -> None:
+        if self.is_sqlite:
+            await session.connection(execution_options={_WRITES: writes})
+        else:
+            await session.connection(execution_options=_STEADY if steady else {})
+            await session.execute(_FOR_ORGANIZATION, {"organization": organization_id})
 
 
 _FOR_ORGANIZATION = text("SELECT set_config('toolyard.organization', :organization, true)")

@@ -1,0 +1,59 @@
+"""What gateways report, handed to the slices that keep it.
+
+Records of one batch are taken one after the other, each kind in a transaction of its own for all organizations, since a
+gateway serves all of them. A record that nobody wants, or that is not what it should be, is counted and dropped: it
+must not stop those behind it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from toolyard.control.base.caller import Caller
+from toolyard.control.base.work import Work, Works
+from toolyard.kit.errors import PlatformError
+from toolyard.kit.logs import get_logger
+
+log = get_logger(__name__)
+Record = Mapping[str, Any]
+Keeper = Callable[[Work, Sequence[Record]], Awaitable[None]]
+"""Keeps records of one kind. Raises PlatformError, or KeyError, TypeError or ValueError for one that is not right."""
+REPORTER: Final = Caller("gateway", "system", "", platform=True, name="gateway")
+
+
+class Records:
+    """Where records go, by their kind."""
+
+    def __init__(self, works: Works, keepers: Mapping[str, Keeper]) -> None:
+        self._works = works
+        self._keepers = dict(keepers)
+        self.dropped: Counter[str] = Counter()
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Keep a batch. Raises DatabaseBusy, DatabaseUnavailable, StorageFull: then the gateway sends it again."""
+        by_kind: dict[str, list[Record]] = {}
+        for record in records:
+            by_kind.setdefault(str(record.get("kind")), []).append(record)
+        for kind, batch in by_kind.items():
+            await self._take_kind(kind, batch)
+
+    async def _take_kind(self, kind: str, batch: list[Record]) -> None:
+        keep = self._keepers.get(kind)
+        if keep is None:
+            self.dropped[kind] += len(batch)
+            return
+        try:
+            async with self._works.write(REPORTER) as work:
+                await keep(work, batch)
+        except (KeyError, TypeError, ValueError) as error:
+            self._drop(kind, batch, repr(error))
+        except PlatformError as error:
+            if error.status in (503, 507):
+                raise
+            self._drop(kind, batch, error.code)
+
+    def _drop(self, kind: str, batch: list[Record], reason: str) -> None:
+        self.dropped[kind] += len(batch)
+        log.error("records_dropped", kind=kind, count=len(batch), reason=reason)
