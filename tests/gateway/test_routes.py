@@ -67,3 +67,20 @@ def test_remembered_matches_are_bounded_and_stay_right() -> None:
         assert matched(table, "POST", f"/mcp/s{number}").params == {"server_code": f"s{number}"}
     assert len(table._remembered) <= 4096
     assert matched(table, "POST", "/mcp/s9999").params == {"server_code": "s9999"}
+
+
+def test_the_rest_of_a_path_is_taken_by_a_wildcard_behind_every_other_route() -> None:
+    own = [route("/api/v1/tools/call", echo, "POST"), route("/api/{version}/health", echo, "GET")]
+    table = RouteTable([*own, route("/api/{rest*}", echo, "GET", "POST", "PATCH"), route("/", echo, "GET")])
+    assert matched(table, "POST", "/api/v1/tools/call").params == {}
+    assert matched(table, "GET", "/api/v1/health").params == {"version": "v1"}
+    for path in ("/api/v1/tools/x", "/api/v1", "/api", "/api/v1/tools", "/api/v1/health/x", "/api/v1/tools/call/x"):
+        assert matched(table, "PATCH", path).params == {"rest": path.removeprefix("/api").removeprefix("/")}
+    assert table.match("PATCH", "/api/v1/tools/call") == MethodNotAllowed(("POST",))
+    assert table.match("GET", "/apis") is None
+
+
+@pytest.mark.parametrize("pattern", ["/{rest*}", "/a/{rest*}/b", "/a/{rest**}", "/a{rest*}"])
+def test_a_wildcard_stands_alone_at_the_end_and_never_at_the_root(pattern: str) -> None:
+    with pytest.raises(RouteUndeclared):
+        RouteTable([route(pattern, echo)])

@@ -87,11 +87,12 @@ class ChunkedBody:
 
     What framing costs beyond the data may be no more than the data itself and a fixed allowance."""
 
-    __slots__ = ("_body", "_framing", "_left", "_limit", "_trailers")
+    __slots__ = ("_body", "_framing", "_left", "_limit", "_taken", "_trailers")
 
     def __init__(self, max_bytes: int) -> None:
         self._body = bytearray()
         self._limit = max_bytes
+        self._taken = 0
         self._left = 0
         self._framing = 0
         self._trailers = False
@@ -99,7 +100,14 @@ class ChunkedBody:
     @property
     def received(self) -> int:
         """Bytes of data so far."""
-        return len(self._body)
+        return self._taken + len(self._body)
+
+    def take(self) -> bytes:
+        """What has come since the last time, for whoever does not wait for the whole."""
+        piece = bytes(self._body)
+        self._body.clear()
+        self._taken += len(piece)
+        return piece
 
     def feed(self, buffer: bytearray) -> bytes | None:
         """Take from `buffer` what belongs to this body; the whole body when it has ended. Raises a WireRefusal."""
@@ -145,7 +153,8 @@ class ChunkedBody:
 
     def _count(self, size: int, framing: int) -> None:
         self._framing += framing
-        if len(self._body) + size > self._limit or self._framing > _CHUNK_ALLOWANCE + len(self._body):
+        received = self.received
+        if received + size > self._limit or self._framing > _CHUNK_ALLOWANCE + received:
             raise BodyTooLarge
 
     def _end(self, buffer: bytearray) -> bytes | None:

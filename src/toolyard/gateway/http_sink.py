@@ -20,6 +20,7 @@ from toolyard.protocol.sse import format_event
 _STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
 _SAFE_NAME = re.compile(r"[A-Za-z0-9-]+")
 _SAFE_VALUE = re.compile(r"[\t -~\xa0-\xff]*")
+_FIXED = b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 _KEEPALIVE = b": keep-alive\n\n"
 _BODYLESS = (204, 304)
@@ -64,12 +65,15 @@ class _Date:
 _date = _Date()
 
 
-def encode_head(status: int, framing: bytes, headers: Iterable[tuple[str, str]], *, close: bool) -> bytes:
-    """Status line and header fields. `framing` is what says where the body ends, as complete lines."""
+def encode_head(
+    status: int, framing: bytes, headers: Iterable[tuple[str, str]], *, close: bool, fixed: bytes = _FIXED
+) -> bytes:
+    """Status line and header fields. `framing` is what says where the body ends, as complete lines; `fixed`, what every
+    answer has."""
     parts = [
         _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
         _date.line(),
-        b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n",
+        fixed,
         framing,
     ]
     for name, value in headers:

@@ -28,7 +28,7 @@ _JSON_TYPE = "application/json"
 _MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_TARGET = 256
 _PREFLIGHT = (
-    ("access-control-allow-methods", "GET, POST, DELETE"),
+    ("access-control-allow-methods", "GET, POST, PUT, PATCH, DELETE"),
     (
         "access-control-allow-headers",
         "authorization, content-type, accept, last-event-id, "
@@ -111,6 +111,7 @@ class Reception:
         request = self.request
         return (
             self.route.limit == "call"
+            and not self.route.relays
             and request.method == "POST"
             and request.keep_alive
             and request.length is not None
@@ -132,7 +133,7 @@ def receive(
             raise UpgradeNeeded
         take_key(request.headers)
     else:
-        _check_body(request, limits, json_only=route.json_only)
+        _check_body(request, route.body_bytes or limits.body_bytes, json_only=route.json_only)
     client = edge.client_address(peer.client, headers, trusted) if trusted else peer.client
     return Reception(request, passed, route, passed.headers, client, listener.operator)
 
@@ -199,10 +200,10 @@ def _route(routes: RouteTable, method: str, path: str, *, operator: bool) -> Mat
     return match
 
 
-def _check_body(request: RequestHead, limits: WireLimits, *, json_only: bool) -> None:
+def _check_body(request: RequestHead, most_bytes: int, *, json_only: bool) -> None:
     """What the head says of the body, before a byte of it is read."""
     headers = request.headers
-    if request.length is not None and request.length > limits.body_bytes:
+    if request.length is not None and request.length > most_bytes:
         raise BodyTooLarge
     if "content-encoding" in headers and headers["content-encoding"].lower() != "identity":
         raise ContentEncodingUnsupported

@@ -15,6 +15,7 @@ from toolyard.gateway.call import Answer, Head
 from toolyard.kit.errors import PlatformError
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_]+\}")
+_REST = re.compile(r"\{[a-z_]+\*\}")
 _MAX_REMEMBERED = 4096
 
 Admit = Callable[[Head], Answer | None]
@@ -30,22 +31,27 @@ class RouteUndeclared(PlatformError):
 class Route:
     """One path with the methods it takes.
 
-    `auth`: `key` (API key), `none`, or `operator` (Unix socket only; elsewhere it does not exist). `csrf`: `no-cookies`
-    (identity is a header no browser adds by itself) or `origin` (the Origin check alone). `limit`: `call`, `stream`
-    (ended at drain) or `probe`. `handler` is `(head, body, sink)`, or `(head, socket)` with `websocket`. `admit` sees
-    the head before the body is read; an Answer refuses. `json_only` refuses POST bodies that are not UTF-8 JSON.
+    `auth`: `key` (API key), `none`, `operator` (Unix socket only; elsewhere it does not exist), or `control` (judged by
+    the control plane). `csrf`: `no-cookies` (identity is a header no browser adds by itself) or `origin` (the Origin
+    check alone). `limit`: `call`, `stream` (ended at drain) or `probe`. `handler` is `(head, body, sink)`, or
+    `(head, socket)` with `websocket`. `admit` sees the head before the body is read; an Answer refuses. `json_only`
+    refuses POST bodies that are not UTF-8 JSON. With `relays` the handler is `(head, BodyStream, RelaySink)` and begins
+    before the body is here, which may have `body_bytes`. A last segment `{name*}` takes all that is left of the path,
+    nothing too; every other route goes first.
     """
 
     pattern: str
     methods: tuple[str, ...]
     handler: Callable[..., Any]
-    auth: Literal["key", "none", "operator"] | None = None
+    auth: Literal["key", "none", "operator", "control"] | None = None
     action: str | None = None
     csrf: Literal["no-cookies", "origin"] | None = None
     limit: Literal["call", "stream", "probe"] | None = None
     admit: Admit | None = None
     websocket: bool = False
     json_only: bool = False
+    relays: bool = False
+    body_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class MethodNotAllowed:
 class _Node:
     fixed: dict[str, _Node] = field(default_factory=dict)
     any: _Node | None = None
+    rest: _Node | None = None
     routes: dict[str, Route] = field(default_factory=dict)
 
 
@@ -102,7 +109,10 @@ class RouteTable:
     def _add(self, route: Route) -> None:
         node = self._root
         for segment in route.pattern.split("/")[1:]:
-            if segment.startswith("{"):
+            if segment.endswith("*}"):
+                node.rest = node.rest or _Node()
+                node = node.rest
+            elif segment.startswith("{"):
                 node.any = node.any or _Node()
                 node = node.any
             else:
@@ -114,24 +124,31 @@ class RouteTable:
 
 
 def _walk(node: _Node, segments: list[str], values: list[str]) -> _Node | None:
-    """Fixed segments win over parameters; a parameter takes one segment that is not empty."""
-    if not segments:
-        return node if node.routes else None
-    first, rest = segments[0], segments[1:]
+    """Fixed segments win over parameters, and these over the rest; a parameter takes one segment that is not empty."""
+    if not segments and node.routes:
+        return node
+    if segments and (found := _step(node, segments[0], segments[1:], values)) is not None:
+        return found
+    if node.rest is not None:
+        values.append("/".join(segments))
+    return node.rest
+
+
+def _step(node: _Node, first: str, others: list[str], values: list[str]) -> _Node | None:
     fixed = node.fixed.get(first)
-    if fixed is not None and (found := _walk(fixed, rest, values)) is not None:
+    if fixed is not None and (found := _walk(fixed, others, values)) is not None:
         return found
     if node.any is None or not first:
         return None
     values.append(first)
-    found = _walk(node.any, rest, values)
+    found = _walk(node.any, others, values)
     if found is None:
         values.pop()
     return found
 
 
 def _names(pattern: str) -> list[str]:
-    return [segment[1:-1] for segment in pattern.split("/") if segment.startswith("{")]
+    return [segment[1:-1].rstrip("*") for segment in pattern.split("/") if segment.startswith("{")]
 
 
 def _check_declared(route: Route) -> None:
@@ -139,6 +156,8 @@ def _check_declared(route: Route) -> None:
     if missing:
         raise RouteUndeclared(f"{route.pattern} does not declare {', '.join(missing)}")
     segments = route.pattern.split("/")
+    if _REST.fullmatch(segments[-1]):
+        segments.pop()
     good = (
         segments.pop(0) == ""
         and bool(segments)

@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection under the server: reads requests one at a time, has them guarded, runs their handlers.
 
 States. HEAD: reading, or waiting for, a head. BODY: reading a body. BUSY: a handler runs or its answer is on its way;
-what the client sends meanwhile waits unparsed, about `pipelined_bytes` of it. SOCKET: a WebSocket has taken over.
+what the client sends meanwhile waits unparsed, about `pipelined_bytes` of it. STREAM: a handler runs and takes the body
+while it comes. SOCKET: a WebSocket has taken over.
 LINGER: refused; what still comes is thrown away for a moment, so that the client can read why. CLOSED: nothing more.
 
 Order for each request: admission (admission.py), limits on raw bytes, grammar, Host, Origin, path, route, what the head
@@ -23,6 +24,7 @@ from typing import Final, Protocol, cast
 
 from toolyard.gateway import edge
 from toolyard.gateway.admission import Admission
+from toolyard.gateway.body_stream import BodyStream
 from toolyard.gateway.call import Answer, ClientGone, Head, Principal, Underway
 from toolyard.gateway.downstream.websocket import WebSocket
 from toolyard.gateway.framing import ChunkedBody, WireLimits, find_head, skip_empty_lines
@@ -40,6 +42,7 @@ from toolyard.gateway.refusals import (
     WireRefusal,
     error_answer,
 )
+from toolyard.gateway.relay_sink import RelaySink
 from toolyard.gateway.routes import RouteTable
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
@@ -60,6 +63,7 @@ class _State(enum.Enum):
     HEAD = enum.auto()
     BODY = enum.auto()
     BUSY = enum.auto()
+    STREAM = enum.auto()
     SOCKET = enum.auto()
     LINGER = enum.auto()
     CLOSED = enum.auto()
@@ -130,6 +134,7 @@ class WireProtocol(asyncio.Protocol):
         self._reading_paused = False
         self._sink: HttpSink | None = None
         self._endless = False
+        self._incoming: BodyStream | None = None
         self._socket: WebSocket | None = None
         self._task: asyncio.Task[None] | None = None
         self._principal: Principal | None = None
@@ -140,7 +145,7 @@ class WireProtocol(asyncio.Protocol):
     @property
     def closing(self) -> bool:
         """The answer that is being written is the connection's last."""
-        return not self._keep_alive or self._service.draining
+        return not self._keep_alive or self._service.draining or self._incoming is not None
 
     # --- called by the event loop
 
@@ -175,6 +180,9 @@ class WireProtocol(asyncio.Protocol):
             self._buffer += data
             if len(self._buffer) > self._limits.pipelined_bytes or self._service.admission.crowded:
                 self.hold()
+        elif self._state is _State.STREAM:
+            self._buffer += data
+            self._feed()
 
     def eof_received(self) -> None:
         self._lose_client()
@@ -199,6 +207,8 @@ class WireProtocol(asyncio.Protocol):
         self._out.lose()
         if self._socket is not None:
             self._socket.lost()
+        if self._incoming is not None:
+            self._incoming.fail(ClientGone())
         if sink is not None:
             self._service.admission.running -= 1
             sink.gone = True
@@ -281,7 +291,7 @@ class WireProtocol(asyncio.Protocol):
         self._request = request = self._reader.read(raw)
         self._keep_alive = request.keep_alive
         reception = receive(request, self._listener, self._peer, self._service.routes, self._limits)
-        if not isinstance(reception, Answer):
+        if not isinstance(reception, Answer) and not reception.route.relays:
             self._heads.remember(raw, reception)
         return reception
 
@@ -294,6 +304,8 @@ class WireProtocol(asyncio.Protocol):
             self._answer_now(refusal, reception.headers)
         elif reception.route.websocket:
             self._take_over(reception, head, raw)
+        elif reception.route.relays:
+            self._relay(reception, head)
         elif request.length == 0:
             self._dispatch(reception, head, b"")
         else:
@@ -330,12 +342,37 @@ class WireProtocol(asyncio.Protocol):
         self._reception = self._head = self._chunks = None
         self._dispatch(reception, head, body)
 
+    def _relay(self, reception: Reception, head: Head) -> None:
+        """Have the request answered while its body comes."""
+        request, route = reception.request, reception.route
+        limits, most_bytes = self._limits, route.body_bytes or self._limits.body_bytes
+        body = BodyStream(request.length, most_bytes, limits, self._transport, self._service.now())
+        if not body.whole:
+            self._incoming = body
+            if "expect" in request.headers and request.http11 and not self._buffer:
+                self._out.write(_CONTINUE)
+        self._dispatch(reception, head, body)
+        if self._incoming is not None and self._sink is not None:
+            self._state = _State.STREAM
+            self._feed()
+
+    def _feed(self) -> None:
+        """Hand on what has come of the body."""
+        body = self._incoming
+        if body is None:
+            return
+        body.feed(self._buffer, self._service.now())
+        if body.whole:
+            self._incoming = None
+            self._state = _State.BUSY
+
     # --- answering
 
-    def _dispatch(self, reception: Reception, head: Head, body: bytes) -> None:
+    def _dispatch(self, reception: Reception, head: Head, body: bytes | BodyStream) -> None:
         """Have the request answered: at once, by what is under way when the handler returns, or by a task."""
         request, route = reception.request, reception.route
-        sink = HttpSink(self, chunked=request.http11, bodyless=request.method == "HEAD")
+        make = RelaySink if route.relays else HttpSink
+        sink = make(self, chunked=request.http11, bodyless=request.method == "HEAD")
         if reception.headers:
             sink.headers += reception.headers
         self._state = _State.BUSY
@@ -436,7 +473,12 @@ class WireProtocol(asyncio.Protocol):
             return
         self._sink = self._task = self._underway = None
         self._service.admission.running -= 1
-        self._out.then(self._close if close else self._next)
+        if self._incoming is not None:
+            self._incoming.end()
+            self._incoming = None
+            self._out.then(self._linger)
+        else:
+            self._out.then(self._close if close else self._next)
 
     def _next(self) -> None:
         if self._state is not _State.BUSY:
@@ -575,6 +617,8 @@ class WireProtocol(asyncio.Protocol):
             return
         elif self._state is _State.BODY:
             self._check_rate(now)
+        elif self._incoming is not None:
+            self._incoming.tick(now)
         elif self._socket is not None:
             self._socket.tick(now)
         elif self._sink is not None and now - self._out.quiet_since >= self._limits.keepalive_s:

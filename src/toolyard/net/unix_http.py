@@ -15,8 +15,9 @@ from typing import Final, cast
 
 import httptools
 
+from toolyard.kit.errors import PlatformError
 from toolyard.kit.unix_path import socket_address
-from toolyard.net.errors import BadResponse, ConnectTimedOut, Incomplete, NetError, Unreachable, Unsendable
+from toolyard.net.errors import BadResponse, ConnectTimedOut, Incomplete, Unreachable, Unsendable
 
 HIGH_WATER_BYTES: Final = 256 * 1024
 MAX_HEAD_BYTES: Final = 128 * 1024
@@ -75,7 +76,7 @@ class UnixExchange(asyncio.Protocol):
         self._writing_paused = False
         self._framed = False
         self._ended = False
-        self._error: NetError | None = None
+        self._error: PlatformError | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -85,6 +86,11 @@ class UnixExchange(asyncio.Protocol):
 
     def __exit__(self, *_error: object) -> None:
         self.abort()
+
+    @property
+    def answered(self) -> bool:
+        """The head of the answer is there."""
+        return self._head is not None
 
     def write(self, data: bytes) -> None:
         """Send without waiting. What the peer has hung up on is dropped."""
@@ -132,6 +138,17 @@ class UnixExchange(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def end(self) -> None:
+        """Take no more of the answer: what has come is all of it."""
+        if self._error is None:
+            self._ended = True
+        self._wake()
+        self.abort()
+
+    def break_off(self, error: PlatformError) -> None:
+        """End the exchange with an error of ours."""
+        self._fail(error)
+
     async def _arrival(self) -> None:
         if self._error is not None:
             raise self._error
@@ -143,7 +160,7 @@ class UnixExchange(asyncio.Protocol):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
 
-    def _fail(self, error: NetError) -> None:
+    def _fail(self, error: PlatformError) -> None:
         if not self._ended and self._error is None:
             self._error = error
         self._wake()
