@@ -79,7 +79,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Management API",
         "The answers of `/api/v1`; the code is in `code` of the problem document.",
-        ("toolyard.control",),
+        ("toolyard.control", "toolyard.gateway.relay"),
     ),
     (
         "Command line and configuration",
