@@ -1,0 +1,47 @@
+"""Virtual servers in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+
+from toolyard.control.access.model import RoleRow, TierRow
+from toolyard.control.base.store import Store
+from toolyard.control.base.work import Work
+from toolyard.control.identity.model import OrganizationRow
+from toolyard.control.servers.errors import ServerTaken, ServerUnknown
+from toolyard.control.servers.model import ServerRow
+
+
+class ServerStore(Store[ServerRow]):
+    """The virtual servers of an organization."""
+
+    row = ServerRow
+    missing = ServerUnknown
+    taken = ServerTaken
+    sortable = {
+        "code": ServerRow.code,
+        "title": ServerRow.title,
+        "created_at": ServerRow.created_at,
+        "updated_at": ServerRow.updated_at,
+    }
+    searched = ("code", "title", "description")
+
+    def conditions(self, **wanted: Any) -> list[ColumnElement[bool]]:
+        """Conditions for columns that shall have a value; None is any."""
+        return [getattr(ServerRow, name) == value for name, value in wanted.items() if value is not None]
+
+    async def named(self, column: str, names: Sequence[str]) -> set[str]:
+        """Which of these `roles` or `tiers` the organization has made."""
+        row = RoleRow if column == "roles" else TierRow
+        found = select(row.name).where(row.organization_id == self.work.organization_id, row.name.in_(names))
+        return set((await self.session.execute(found)).scalars())
+
+
+async def of_all_organizations(work: Work) -> list[tuple[ServerRow, OrganizationRow]]:
+    """Every virtual server, for the publisher; in a stable order."""
+    both = select(ServerRow, OrganizationRow).join(OrganizationRow, OrganizationRow.id == ServerRow.organization_id)
+    rows = await work.session.execute(both.order_by(ServerRow.id))
+    return [(server, organization) for server, organization in rows]

@@ -1,0 +1,229 @@
+"""Virtual servers through the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from tests.control.api import Api, serving
+from toolyard.control.base.caller import Caller, the_system
+from toolyard.control.base.facts import Fact
+from toolyard.control.base.tables import new_id
+from toolyard.control.identity.model import OrganizationRow
+from toolyard.control.servers.events import ServerChanged, ServerCreated, ServerRemoved
+from toolyard.control.servers.model import ServerRow
+from toolyard.control.servers.routes import servers_slice
+from toolyard.policy.permissions import BUILT_IN
+
+PATH = "/api/v1/servers"
+URL_ = "https://tools.example.com"
+OTHER = Caller("us_other", "user", "or_other", BUILT_IN["organization_admin"])
+MEMBER = Caller("us_member", "user", "default", BUILT_IN["member"])
+
+
+def tried(url: URL, test: Callable[[Api], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with serving(url, [servers_slice(URL_)], OTHER, MEMBER) as api:
+            async with api.works.write(the_system("")) as work:
+                now = work.now
+                work.session.add(OrganizationRow(id="or_other", slug="other", name="O", created_at=now, updated_at=now))
+            await test(api)
+
+    asyncio.run(run())
+
+
+async def made(api: Api, code: str = "lab", **fields: Any) -> dict[str, Any]:
+    answer = await api.ask("POST", PATH, json={"code": code, **fields})
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_server_is_made_with_its_url_and_is_found_again(url: URL) -> None:
+    async def test(api: Api) -> None:
+        heard: list[Fact] = []
+        api.works.listen(heard.extend)
+        server = await made(api, tools=["docs/*", "!docs/delete"], per_key={"per_minute": 60})
+        assert server["url"] == f"{URL_}/mcp/lab"
+        assert (server["title"], server["owner"], server["access"]) == ("lab", "database", "key")
+        assert server["per_key"] == {"per_minute": 60, "burst": 60}
+        assert (server["created_by"], server["enabled"]) == ("us_admin", True)
+        again = await api.ask("GET", f"{PATH}/{server['id']}")
+        assert again.json() == server
+        assert heard == [ServerCreated(server["id"], "lab")]
+
+    tried(url, test)
+
+
+def test_the_server_called_default_is_at_mcp_itself_and_is_the_first_organizations(url: URL) -> None:
+    async def test(api: Api) -> None:
+        assert (await made(api, "default"))["url"] == f"{URL_}/mcp"
+        refused = await api.ask("POST", PATH, who="us_other", json={"code": "default"})
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+
+    tried(url, test)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"code": "server"},
+        {"code": "Lab"},
+        {"code": "lab", "tools": ["docs"]},
+        {"code": "lab", "tools": ["!docs/*"]},
+        {"code": "lab", "chosen": ["docs"]},
+        {"code": "lab", "access": "open"},
+        {"code": "lab", "owner": "file"},
+        {"code": "lab", "organization_id": "or_other"},
+        {"code": "lab", "overrides": {"docs/a": {"name": "a b"}}},
+        {"code": "lab", "title": "a\u0000b"},
+        {"code": "lab", "per_key": {"per_minute": 0}},
+        {"code": "lab", "roles": ["nobodys"]},
+        {"code": "lab", "tiers": ["gold"]},
+    ],
+)
+def test_a_server_that_cannot_be_is_refused_with_the_reason(url: URL, fields: dict[str, Any]) -> None:
+    async def test(api: Api) -> None:
+        answer = await api.ask("POST", PATH, json=fields)
+        assert answer.status_code == 422
+        assert (await api.ask("GET", PATH)).json()["items"] == []
+
+    tried(url, test)
+
+
+def test_a_code_is_taken_on_the_whole_platform_and_a_title_in_its_organization(url: URL) -> None:
+    async def test(api: Api) -> None:
+        await made(api, "lab", title="Lab")
+        for who, body in (("us_other", {"code": "lab"}), ("us_admin", {"code": "other", "title": "Lab"})):
+            refused = await api.ask("POST", PATH, who=who, json=body)
+            assert (refused.status_code, refused.json()["code"]) == (409, "server_taken")
+        assert (await api.ask("POST", PATH, who="us_other", json={"code": "x", "title": "Lab"})).status_code == 201
+
+    tried(url, test)
+
+
+def test_what_belongs_to_another_organization_is_as_if_it_were_not_there(url: URL) -> None:
+    async def test(api: Api) -> None:
+        server = await made(api)
+        assert (await api.ask("GET", PATH, who="us_other")).json()["items"] == []
+        for method, more in (("GET", {}), ("PATCH", {"json": {"title": "x"}}), ("DELETE", {})):
+            theirs = await api.ask(method, f"{PATH}/{server['id']}", who="us_other", **more)
+            unknown = await api.ask(method, f"{PATH}/sv_unknown", who="us_other", **more)
+            assert (theirs.status_code, theirs.json()) == (unknown.status_code, unknown.json())
+            assert theirs.json()["code"] == "server_not_found"
+        everything = {"operation": "delete", "ids": [server["id"]]}
+        assert (await api.ask("POST", f"{PATH}/bulk", who="us_other", json=everything)).json()["failed"] == 1
+        assert (await api.ask("GET", f"{PATH}/{server['id']}")).status_code == 200
+
+    tried(url, test)
+
+
+def test_a_member_sees_servers_and_changes_none(url: URL) -> None:
+    async def test(api: Api) -> None:
+        server = await made(api)
+        assert (await api.ask("GET", PATH, who="us_member")).json()["items"] == [server]
+        for method, path in (("POST", PATH), ("PATCH", f"{PATH}/{server['id']}"), ("DELETE", f"{PATH}/{server['id']}")):
+            assert (await api.ask(method, path, who="us_member", json={})).json()["code"] == "forbidden"
+
+    tried(url, test)
+
+
+def test_a_change_changes_what_it_names_and_says_so(url: URL) -> None:
+    async def test(api: Api) -> None:
+        heard: list[Fact] = []
+        server = await made(api, tools=["docs/*"], instructions="Be kind.", prompts=["docs/*"])
+        api.works.listen(heard.extend)
+        overrides = {"docs/search": {"name": "find", "annotations": {"readOnlyHint": True}}}
+        wanted = {"enabled": False, "instructions": None, "overrides": overrides, "roles": ["developer"]}
+        changed = (await api.ask("PATCH", f"{PATH}/{server['id']}", json=wanted)).json()
+        assert {**server, **wanted, "updated_at": changed["updated_at"]} == changed
+        assert heard == [ServerChanged(server["id"], "lab", ["enabled", "instructions", "overrides", "roles"])]
+        await api.ask("PATCH", f"{PATH}/{server['id']}", json=wanted)
+        assert len(heard) == 1
+
+    tried(url, test)
+
+
+@pytest.mark.parametrize("fields", [{"code": "new"}, {"title": None}, {"enabled": None}, {"created_by": "me"}])
+def test_what_cannot_be_changed_is_refused(url: URL, fields: dict[str, Any]) -> None:
+    async def test(api: Api) -> None:
+        server = await made(api)
+        assert (await api.ask("PATCH", f"{PATH}/{server['id']}", json=fields)).status_code == 422
+
+    tried(url, test)
+
+
+def test_nobody_overwrites_a_server_that_was_changed_meanwhile(url: URL) -> None:
+    async def test(api: Api) -> None:
+        answer = await api.ask("POST", PATH, json={"code": "lab"})
+        path, seen = f"{PATH}/{answer.json()['id']}", {"if-match": answer.headers["etag"]}
+        first = await api.ask("PATCH", path, json={"title": "A"}, headers=seen)
+        assert first.headers["etag"] != answer.headers["etag"]
+        for method in ("PATCH", "DELETE"):
+            late = await api.ask(method, path, json={"title": "B"}, headers=seen)
+            assert (late.status_code, late.json()["code"]) == (412, "version_outdated")
+
+    tried(url, test)
+
+
+def test_a_removed_server_is_gone_and_its_code_is_free(url: URL) -> None:
+    async def test(api: Api) -> None:
+        heard: list[Fact] = []
+        server = await made(api)
+        api.works.listen(heard.extend)
+        assert (await api.ask("DELETE", f"{PATH}/{server['id']}")).status_code == 204
+        assert (await api.ask("GET", f"{PATH}/{server['id']}")).status_code == 404
+        assert heard == [ServerRemoved(server["id"], "lab")]
+        await made(api)
+
+    tried(url, test)
+
+
+def test_several_servers_are_switched_off_and_each_has_its_result(url: URL) -> None:
+    async def test(api: Api) -> None:
+        ids = [(await made(api, code))["id"] for code in ("a", "b")]
+        wanted = {"operation": "disable", "ids": [ids[0], "sv_unknown", ids[1]]}
+        result = (await api.ask("POST", f"{PATH}/bulk", json=wanted)).json()
+        assert [one["ok"] for one in result["results"]] == [True, False, True]
+        assert result["results"][1]["problem"]["code"] == "server_not_found"
+        assert (await api.ask("GET", PATH, params={"enabled": True})).json()["items"] == []
+        assert (await api.ask("POST", f"{PATH}/bulk", json={**wanted, "ids": ids * 2})).status_code == 422
+
+    tried(url, test)
+
+
+def test_servers_are_found_by_text_and_code_and_ordered(url: URL) -> None:
+    async def test(api: Api) -> None:
+        for code, title in (("a", "Zebra"), ("b", "Apple"), ("c", "Mango")):
+            await made(api, code, title=title)
+
+        async def codes(**params: Any) -> list[str]:
+            return [one["code"] for one in (await api.ask("GET", PATH, params=params)).json()["items"]]
+
+        assert await codes(sort="title") == ["b", "c", "a"]
+        assert await codes(sort="-code") == ["c", "b", "a"]
+        assert await codes(q="ang") == ["c"]
+        assert await codes(code="b") == ["b"]
+        assert (await api.ask("GET", PATH, params={"colour": "red"})).status_code == 422
+
+    tried(url, test)
+
+
+def test_what_the_file_describes_can_only_be_changed_there(url: URL) -> None:
+    async def test(api: Api) -> None:
+        async with api.works.write(the_system("default")) as work:
+            row = ServerRow(
+                id=new_id("sv"), organization_id="default", code="lab", title="lab", owner="file",
+                file="toolyard.yaml", line=7, created_at=work.now, updated_at=work.now,
+            )  # fmt: skip
+            work.session.add(row)
+        for method in ("PATCH", "DELETE"):
+            refused = await api.ask(method, f"{PATH}/{row.id}", json={"title": "x"})
+            assert (refused.status_code, refused.json()["code"]) == (409, "owned_by_file")
+            assert "toolyard.yaml, line 7" in refused.json()["title"]
+
+    tried(url, test)
