@@ -16,6 +16,7 @@ from tests.gateway.faults.shop import Shop, opened, whole
 from tests.gateway.rig import a_key, modern_request
 from toolyard.contract.snapshot import (
     KeyRecord,
+    Override,
     RateLimit,
     ServerSpec,
     Snapshot,
@@ -59,13 +60,26 @@ REFUSING: dict[str, tuple[Change, str]] = {
     "its key has run out": (lambda snap: keys(snap, expires_at=1.0), "!unauthenticated"),
     "its server is gone": (lambda snap: {"servers": {}}, "!server_unknown"),
     "its server is switched off": (lambda snap: server(enabled=False), "!server_disabled"),
-    "its tool is offered no more": (lambda snap: server(tools=("shop/look",)), "!tool_unknown"),
+    "its tool is offered no more": (lambda snap: server(tools=("shop/look",)), "!tool_not_in_server"),
     "its tool has another name": (lambda snap: server(names="prefixed"), "!tool_unknown"),
     "its tool is switched off": (
         lambda snap: upstream(snap, tools={"sell": ToolRule(enabled=False)}),
         "!tool_disabled",
     ),
-    "its upstream is switched off": (lambda snap: upstream(snap, enabled=False), "!tool_unknown"),
+    "its upstream is switched off": (lambda snap: upstream(snap, enabled=False), "!tool_disabled"),
+    "its key may call other tools": (lambda snap: keys(snap, tools=("*", "!shop/sell")), "!tool_not_granted"),
+    "its key may call nothing": (lambda snap: keys(snap, scopes=("tools:list",)), "!scope_missing"),
+    "its key is for other networks": (lambda snap: keys(snap, networks=("192.0.2.0/24",)), "!unauthenticated"),
+    "its key calls too often": (
+        lambda snap: keys(snap, per_minute=RateLimit(0.001, 1e-9)),
+        "!rate_limited",
+    ),
+    "its tool is off at the server": (
+        lambda snap: server(overrides={"shop/sell": Override(enabled=False)}),
+        "!tool_disabled",
+    ),
+    "its server is another organization's": (lambda snap: server(organization="acme"), "!server_unknown"),
+    "its upstream is another organization's": (lambda snap: upstream(snap, organization="acme"), "!tool_unknown"),
     "it calls too often": (lambda snap: server(per_key=RateLimit(0.001, 1e-9)), "!rate_limited"),
 }
 

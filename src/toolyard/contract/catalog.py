@@ -74,11 +74,12 @@ class ServerCatalog:
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """The catalog of a whole gateway. `fresh` are the names in it that were not given before: to be stored and handed
-    in next time."""
+    in next time. `seen` is what it was made of, also what no server offers."""
 
     snapshot: Snapshot
     servers: Mapping[str, ServerCatalog]
     fresh: Names = field(default_factory=dict)
+    seen: Mapping[str, Observation] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def names(self) -> Names:
@@ -115,7 +116,7 @@ def build_catalog(
         for spec in snapshot.servers.values()
     }
     fresh = {o: n for server in servers.values() if server.tables for o, n in server.tables.fresh.items()}
-    return Catalog(snapshot, servers, fresh)
+    return Catalog(snapshot, servers, fresh, dict(observations))
 
 
 def _header_parameters(definition: Json) -> tuple[HeaderParameter, ...]:

@@ -40,6 +40,11 @@ class Observation:
         """How many definitions there are."""
         return len(self.tools) + len(self.resources) + len(self.resource_templates) + len(self.prompts)
 
+    @cached_property
+    def tool_names(self) -> frozenset[str]:
+        """What the upstream calls its tools."""
+        return frozenset(tool["name"] for tool in self.tools)
+
     def digest(self) -> str:
         """SHA-256 of everything but the times, in hexadecimal: equal definitions have equal digests. Made once."""
         return self._digest

@@ -143,7 +143,7 @@ class Gateway:
             [
                 record,
                 Resolve(dispatch),
-                Authorize(),
+                Authorize(self._catalog),
                 self.rate_limit,
                 in_flight,
             ],
@@ -224,7 +224,8 @@ class Gateway:
         self.tasks.sweep(self._authenticate.is_valid)
         self.sessions.end_idle()
         self.sessions.end_invalid(self._authenticate.is_valid, self._catalog().servers)
-        self.hub.end_streams(self._authenticate.is_valid)
+        self.sessions.renew(self._authenticate.renewed)
+        self.hub.end_streams(self._authenticate.is_unchanged)
         self._dispatch.reroute()
         for connection in tuple(self.exchange.connections):
             if connection.principal is not None and not self._authenticate.is_valid(connection.principal):

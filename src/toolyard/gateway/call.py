@@ -14,9 +14,9 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from toolyard.contract.catalog import ServerCatalog, ToolTasks
 from toolyard.contract.definitions import Era, Json, Observation
-from toolyard.contract.snapshot import UpstreamSpec
+from toolyard.contract.snapshot import DEFAULT_ORGANIZATION, RateLimit, UpstreamSpec
 from toolyard.kit.errors import PlatformError
-from toolyard.policy.authorize import Allow
+from toolyard.policy.authorize import EVERYTHING, Allow, Kind
 from toolyard.protocol.envelope import Envelope
 
 Transport = Literal["http", "sse", "websocket", "stdio"]
@@ -24,12 +24,20 @@ Transport = Literal["http", "sse", "websocket", "stdio"]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling. `id` is stable and says nothing secret: `key:<id>`, `open:<server>`, `operator`, `gateway`."""
+    """Who is calling. `id` is stable and says nothing secret: `key:<id>`, `open:<server>`, `user:<id>`, `operator`,
+    `gateway`. `grant` is what a key may do at most, `limit` its own rate, `networks` where it may come from; `roles`
+    and `tier` are a person's."""
 
     id: str
-    kind: Literal["key", "open", "operator", "gateway"]
+    kind: Kind
     server: str | None = None
     key_id: str | None = None
+    organization: str = DEFAULT_ORGANIZATION
+    grant: Allow = EVERYTHING
+    limit: RateLimit | None = None
+    networks: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    tier: str = ""
 
 
 @dataclass(slots=True)

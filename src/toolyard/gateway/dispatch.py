@@ -7,11 +7,20 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from toolyard import __version__
+from toolyard.contract.absence import why_absent
 from toolyard.contract.catalog import Catalog, ServerCatalog, ToolTasks
 from toolyard.contract.definitions import Json
 from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import Begun, Call, Target
-from toolyard.gateway.errors import NotAllowed, OldTaskRequired, ServerDisabled, ServerUnknown, ToolUnknown
+from toolyard.gateway.errors import (
+    NotAllowed,
+    OldTaskRequired,
+    ServerDisabled,
+    ServerUnknown,
+    ToolDisabled,
+    ToolNotInServer,
+    ToolUnknown,
+)
 from toolyard.gateway.held import HeldCall, Work
 from toolyard.gateway.isolation import isolation_of, isolation_of_session
 from toolyard.gateway.lists import Lists
@@ -80,11 +89,22 @@ class Dispatch:
         server = call.serving or self.server(call.server)
         try:
             self._aim(call, router(server, call.params))
-        except PlatformError:
+        except PlatformError as error:
             if not server.unobserved:
-                raise
+                raise self._explained(error, call, server) from error
             return False
         return True
+
+    def _explained(self, error: PlatformError, call: Call, server: ServerCatalog) -> PlatformError:
+        """What a caller with a key of its own is told of a tool that is not in the server; everybody else, that it is
+        not there."""
+        if not isinstance(error, ToolUnknown) or call.principal.kind == "open":
+            return error
+        name = call.params["name"]
+        why = why_absent(self._catalog(), server, name)
+        if why is None:
+            return error
+        return ToolDisabled(tool=name) if why == "switched_off" else ToolNotInServer(tool=name)
 
     def _aim(self, call: Call, target: Target) -> None:
         call.target = target
@@ -98,9 +118,9 @@ class Dispatch:
             try:
                 self._aim(call, ROUTERS[call.method](server, call.params))
                 return
-            except PlatformError:
+            except PlatformError as error:
                 if not await self._pool.looked(server.unobserved, give_up_at):
-                    raise
+                    raise self._explained(error, call, server) from error
 
     def begin(self, call: Call) -> tuple[Entry, Begun] | None:
         """Send the call to its upstream at once, if it is a plain one and nothing has to be waited for; `concluded` and
@@ -185,6 +205,8 @@ class Dispatch:
         if tasks.old_only:
             raise OldTaskRequired(tool=target.name)
         rule, knows_tasks = tasks.rule, call.era == "modern" and declares_tasks(call.client_capabilities)
+        if knows_tasks and call.allowed is not None and not call.allowed.permits("tasks/get"):
+            knows_tasks = False  # it could never read the result
         if rule.required and not knows_tasks:
             raise tasks_not_declared()
 

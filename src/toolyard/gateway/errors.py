@@ -35,6 +35,13 @@ class ToolUnknown(PlatformError):
     status = 404
 
 
+class ToolNotInServer(PlatformError):
+    """There is a tool of that name, but this server does not offer it."""
+
+    code = "tool_not_in_server"
+    status = 404
+
+
 class ToolDisabled(PlatformError):
     """This tool is switched off."""
 
@@ -71,6 +78,20 @@ class NotAllowed(PlatformError):
     """The caller may not do this."""
 
     code = "not_allowed"
+    status = 403
+
+
+class ScopeMissing(PlatformError):
+    """This API key does not have the scope that this method needs."""
+
+    code = "scope_missing"
+    status = 403
+
+
+class ToolNotGranted(PlatformError):
+    """This API key may not call this tool."""
+
+    code = "tool_not_granted"
     status = 403
 
 

@@ -66,6 +66,7 @@ class Exchange:
         self._modern = modern
         modern.refuse = self._fail
         self._legacy = legacy
+        legacy.on_refusal = on_refusal
         self._sessions = sessions
         self._on_refusal = on_refusal
         self._openings = Openings()

@@ -24,7 +24,7 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call, ClientGone, Head, Repeater, SomeBegun
 from toolyard.gateway.dispatch import private
 from toolyard.gateway.interceptors.in_flight import Bulkhead, InFlight, Places, enter_all, leave_all
-from toolyard.gateway.interceptors.rate_limit import RateLimit
+from toolyard.gateway.interceptors.rate_limit import RateLimit, is_limited
 from toolyard.gateway.interceptors.record import Record
 from toolyard.gateway.pool import Pool
 from toolyard.gateway.pool_entry import Entry
@@ -129,7 +129,7 @@ class Express:
         if repeater is None:
             return
         spec = call.serving.spec
-        limited = spec.per_key is not None or spec.per_server is not None
+        limited = is_limited(call, spec)
         bulkheads = self._in_flight.ways(call, target.upstream_id)
         plans[key] = Plan(
             self._catalog(),

@@ -62,6 +62,8 @@ class LegacyRequests:
         self._sessions = sessions
         self._hub = hub
         self._timeout_s = timeout_s
+        self.on_refusal: Callable[[Head, PlatformError, str], None] = lambda _head, _error, _method: None
+        """Told of every request that ends with an error."""
         sessions.on_end = self._ended
 
     async def initialize(
@@ -107,9 +109,10 @@ class LegacyRequests:
             del session.running[request.id]
             if not isinstance(error, PlatformError):
                 raise
+            self.on_refusal(head, error, request.method)
             return self._ending(session, stream, error_answer(error, request.id, session.revision))
         if ride is None:
-            return self._rest(session, request, running, stream, call, entered)
+            return self._rest(session, request, running, stream, call, entered, head)
         running.work = ride
         params = request.params
         if (
@@ -208,9 +211,10 @@ class LegacyRequests:
         stream: EventStream,
         call: Call,
         entered: int,
+        head: Head,
     ) -> None:
         """What is left of a call that has entered its first gates."""
-        answer = await self._answered(session, request, running, self._performed(call, entered))
+        answer = await self._answered(session, request, running, self._performed(call, entered), head)
         self._sessions.touch(session)
         await stream.finish(answer or cancelled_answer(request))
 
@@ -238,10 +242,10 @@ class LegacyRequests:
             return error_answer(error, request.id, session.revision)
         running = session.running[request.id] = Running()
         work = self._carry_out(session, request, send, pause, head, can_ask=can_ask)
-        return await self._answered(session, request, running, work)
+        return await self._answered(session, request, running, work, head)
 
     async def _answered(
-        self, session: LegacySession, request: jsonrpc.Request, running: Running, work: Awaitable[Json]
+        self, session: LegacySession, request: jsonrpc.Request, running: Running, work: Awaitable[Json], head: Head
     ) -> Answer | None:
         """The answer that the result of `work` is, which this task carries out; None if the client cancelled it."""
         task = asyncio.current_task()
@@ -250,6 +254,7 @@ class LegacyRequests:
         try:
             return _answer(session, request, await work)
         except PlatformError as error:
+            self.on_refusal(head, error, request.method)
             return error_answer(error, request.id, session.revision)
         except asyncio.CancelledError:
             if not running.cancelled:

@@ -10,10 +10,11 @@ from toolyard.contract.definitions import Json
 from toolyard.gateway.call import Call
 from toolyard.gateway.catalog import ListKind
 from toolyard.gateway.dispatch import Dispatch
-from toolyard.gateway.errors import TooManyCalls
+from toolyard.gateway.errors import ScopeMissing, TooManyCalls
 from toolyard.gateway.events import Hub
 from toolyard.gateway.tasks.following import Following
 from toolyard.kit.ids import short_id
+from toolyard.policy.authorize import SCOPES
 from toolyard.protocol.errors import InvalidParams, RequestId
 from toolyard.protocol.revisions import META_SUBSCRIPTION_ID
 from toolyard.protocol.tasks import declares_tasks, tasks_not_declared
@@ -83,6 +84,8 @@ async def listen(call: Call, request_id: RequestId, hub: Hub, dispatch: Dispatch
     task_ids = _strings(call.params.get("notifications"), "taskIds")
     if task_ids and not declares_tasks(call.client_capabilities):
         raise tasks_not_declared()
+    if task_ids and call.allowed is not None and not call.allowed.permits("tasks/get"):
+        raise ScopeMissing(scope=SCOPES["tasks/get"])
     listening = _accept(call, dispatch.server(call.server))
     call.watcher = f"listen {short_id()}"
     subscription = {META_SUBSCRIPTION_ID: request_id}

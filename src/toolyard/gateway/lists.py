@@ -108,7 +108,7 @@ class Lists:
         self._digests = {w: kept for w, kept in self._digests.items() if catalog.servers.get(w.server) is kept[0]}
 
     def _make(self, server: ServerCatalog, place: _Place) -> _Page:
-        listed, method, offset = _listed(server, place.list.method), place.list.method, place.offset
+        listed, method, offset = _listed(server, place.list), place.list.method, place.offset
         entries: list[bytes] = []
         left = PAGE_BYTES
         for binding in islice(listed, offset, offset + PAGE_SIZE):
@@ -152,14 +152,17 @@ class Lists:
     def _names_digest(self, server: ServerCatalog, wanted: _List) -> bytes:
         kept = self._digests.get(wanted)
         if kept is None or kept[0] is not server:
-            names = [_name(b.definition) for b in _listed(server, wanted.method)]
+            names = [_name(b.definition) for b in _listed(server, wanted)]
             kept = self._digests[wanted] = server, hashlib.sha256(_encode(names)).digest()
         return kept[1]
 
 
-def _listed(server: ServerCatalog, method: str) -> Collection[Binding | ResourceBinding]:
+def _listed(server: ServerCatalog, wanted: _List) -> Collection[Binding | ResourceBinding]:
+    """What is in a list: of tools, those that the decision about a call allows."""
+    method = wanted.method
     if method == "tools/list":
-        return server.tools.values()
+        tools = server.tools.values()
+        return [tool for tool in tools if wanted.allowed.covers(tool)] if wanted.allowed.tools else tools
     if method == "prompts/list":
         return server.prompts.values()
     return server.resources.values() if method == "resources/list" else server.templates

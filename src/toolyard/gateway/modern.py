@@ -27,6 +27,7 @@ from toolyard.gateway.dispatch import Dispatch, capabilities_of, server_info
 from toolyard.gateway.events import Hub
 from toolyard.gateway.express import Express, Plan, Trip
 from toolyard.gateway.handles import read_handle, without_handle
+from toolyard.gateway.interceptors.authz import judge
 from toolyard.gateway.listening import listen
 from toolyard.gateway.parking import Ticket
 from toolyard.gateway.pipeline import Outcome, Pipeline
@@ -93,6 +94,7 @@ class ModernRequests:
         if request.method == "server/discover":
             result = self._discover(server)
         elif request.method == "subscriptions/listen":
+            call.allowed = judge(call, server)
             result = await listen(call, request.id, self._hub, self._dispatch)
         else:
             result = await self._carry_out(call, 0)

@@ -14,7 +14,18 @@ log = get_logger(__name__)
 LINES_PER_S = 20
 """Log lines for refusals in a second, of each code: a line costs more than the refusal (a fifth of what an overloaded
 gateway had to do). What was left out is counted in the next line."""
-SECURITY_CODES = frozenset({"not_allowed", "server_disabled", "tool_disabled", "rate_limited", "state_refused"})
+SECURITY_CODES = frozenset(
+    {
+        "not_allowed",
+        "scope_missing",
+        "tool_not_granted",
+        "tool_not_in_server",
+        "server_disabled",
+        "tool_disabled",
+        "rate_limited",
+        "state_refused",
+    }
+)
 
 
 class _Lines:

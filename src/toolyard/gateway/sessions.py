@@ -198,7 +198,7 @@ class LegacySession:
         self._tell()
 
     def watches(self, uri: str) -> bool:
-        return uri in self.watched
+        return uri in self.watched and self.principal.grant.permits("resources/subscribe")
 
     def resource_updated(self, params: Json) -> None:
         self._changes[RESOURCE_UPDATED, params["uri"]] = params
@@ -336,6 +336,11 @@ class Sessions:
         """End the sessions of principals that are not valid any more, and those of servers that are gone."""
         for session in [s for s in self._sessions.values() if s.server not in servers or not is_valid(s.principal)]:
             self.end(session)
+
+    def renew(self, renewed: Callable[[Principal], Principal]) -> None:
+        """Have every session's caller do what it may do now."""
+        for session in self._sessions.values():
+            session.principal = renewed(session.principal)
 
     def end_idle(self) -> None:
         """End sessions nobody used for too long."""

@@ -35,6 +35,7 @@ _INVALID_REQUEST = frozenset({"session_required", "session_unknown"})
 _INVALID_PARAMS = frozenset(
     {
         "tool_unknown",
+        "tool_not_in_server",
         "tool_disabled",
         "prompt_unknown",
         "resource_unknown",

@@ -3,9 +3,11 @@
 import json
 import multiprocessing
 import stat
+from dataclasses import asdict, replace
 
 import pytest
 
+from toolyard.contract.snapshot import RateLimit
 from toolyard.gateway.feed.keys import KeyStore, KeyUnknown
 from toolyard.kit import faults
 from toolyard.policy.keys import Refused, verify
@@ -127,3 +129,12 @@ def test_keys_made_by_several_processes_at_once_are_all_kept(tmp_path):
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert len(KeyStore(tmp_path).records) == 40
+
+
+def test_what_a_key_may_do_is_kept_with_it(tmp_path):
+    store = KeyStore(tmp_path)
+    _, record = store.create("default", now=NOW)
+    limited = replace(record, scopes=("tools:list",), tools=("a/*",), networks=("::1",), per_minute=RateLimit(6, 1))
+    entry = {**asdict(limited), "scopes": ["tools:list"]}
+    store.path.write_text(json.dumps({"version": 1, "keys": [entry]}))
+    assert KeyStore(tmp_path).records == {record.id: limited}

@@ -19,8 +19,9 @@ from toolyard.gateway.call import Head, Principal
 from toolyard.gateway.errors import RateLimited, ServerUnknown, Unauthenticated
 from toolyard.gateway.interceptors.rate_limit import Bucket
 from toolyard.kit.clock import Clock
-from toolyard.policy.authorize import Deny, Resource, authorize
+from toolyard.policy.authorize import EVERYTHING, Allow, Deny, authorize
 from toolyard.policy.keys import Refused, refusal, verify
+from toolyard.policy.networks import is_within
 
 OPERATOR = Principal("operator", "operator")
 WRONG_KEYS = RateLimit(per_minute=600.0, burst=50.0)
@@ -69,10 +70,10 @@ class Authenticator:
             admitted: Principal = noted.principal
             return admitted
         principal = OPERATOR if head.operator else self._from_credential(head)
-        if isinstance(authorize(principal, "use", Resource(head.server_code)), Deny):
-            self._on_refusal(head, "foreign_server")
-            raise ServerUnknown
-        if head.server_code not in snapshot.servers:
+        server = snapshot.servers.get(head.server_code)
+        if server is None or isinstance(authorize(principal, "use", server), Deny):
+            if principal.server not in (None, head.server_code):
+                self._on_refusal(head, "foreign_server")
             raise ServerUnknown
         head.notes.admission = _Admission(snapshot, principal, _valid_until(snapshot, principal))
         return principal
@@ -86,7 +87,18 @@ class Authenticator:
         if principal.kind != "key":
             return True
         record = snapshot.keys.get(principal.key_id or "")
-        return record is not None and refusal(record, self._clock.wall()) is None
+        return (
+            record is not None and refusal(record, self._clock.wall()) is None and record.networks == principal.networks
+        )
+
+    def is_unchanged(self, principal: Principal) -> bool:
+        """Whether a principal that was let in would be let in now, to do the same."""
+        return self.is_valid(principal) and self.renewed(principal) == principal
+
+    def renewed(self, principal: Principal) -> Principal:
+        """What a principal that was let in may do now, which may be more or less than before."""
+        record = self._catalog().snapshot.keys.get(principal.key_id or "")
+        return principal if record is None else _principal(record)
 
     def _from_credential(self, head: Head) -> Principal:
         snapshot = self._catalog().snapshot
@@ -94,7 +106,7 @@ class Authenticator:
         if text is None:
             server = snapshot.servers.get(head.server_code)
             if server is not None and server.access == "open":
-                return Principal(f"open:{server.code}", "open", server.code)
+                return Principal(f"open:{server.code}", "open", server.code, organization=server.organization)
             raise Unauthenticated
         scheme, _, credential = text.partition(" ")
         if scheme.lower() != "bearer" or "authorization" in head.repeated or len(credential) > MAX_CREDENTIAL_CHARS:
@@ -106,12 +118,14 @@ class Authenticator:
         known = self._verified.get(digest)
         if known is not None:
             record, principal = known
-            if snapshot.keys.get(record.id) is record and refusal(record, now) is None:
+            if snapshot.keys.get(record.id) is record and refusal(record, now) is None and _may_come(record, head):
                 return principal
         found = verify(credential, snapshot.keys, self._peppers(), now)
         if isinstance(found, Refused):
             self._verified.pop(digest, None)
             raise self._refused(head, found.reason)
+        if not _may_come(found, head):
+            raise self._refused(head, "foreign_network")
         return self._remember(digest, found)
 
     def _remember(self, digest: bytes, record: KeyRecord) -> Principal:
@@ -119,7 +133,7 @@ class Authenticator:
         way is another object and is verified anew; whether a key is expired or disabled is asked every time."""
         if len(self._verified) >= MAX_VERIFIED:
             self._verified.clear()
-        principal = Principal(f"key:{record.id}", "key", record.server, record.id)
+        principal = _principal(record)
         self._verified[digest] = (record, principal)
         return principal
 
@@ -135,6 +149,18 @@ class Authenticator:
             bucket = self._wrong[prefix] = Bucket(WRONG_KEYS.burst, now)
         wait_s = bucket.take(WRONG_KEYS, now)
         return RateLimited(wait_s) if wait_s > 0 else Unauthenticated()
+
+
+def _principal(record: KeyRecord) -> Principal:
+    grant = Allow(frozenset(record.scopes), record.tools) if record.scopes or record.tools else EVERYTHING
+    return Principal(
+        f"key:{record.id}", "key", record.server, record.id, record.organization, grant,
+        record.per_minute, record.networks,
+    )  # fmt: skip
+
+
+def _may_come(record: KeyRecord, head: Head) -> bool:
+    return not record.networks or is_within(record.networks, head.client)
 
 
 def _valid_until(snapshot: Snapshot, principal: Principal) -> float:

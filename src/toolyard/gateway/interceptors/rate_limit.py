@@ -59,7 +59,7 @@ class RateLimit(Judge):
 
     def enter(self, call: Call) -> bool:
         spec = call.serving.spec if call.serving is not None else self._catalog().snapshot.servers[call.server]
-        if spec.per_key is None and spec.per_server is None:
+        if not is_limited(call, spec):
             return True
         calls = _calls(call, spec)
         if self.shared is not None:
@@ -118,7 +118,13 @@ class RateLimit(Judge):
         self._buckets = {k: b for k, b in self._buckets.items() if now - b.at < 3600.0}
 
 
+def is_limited(call: Call, spec: ServerSpec) -> bool:
+    """Whether anything limits the caller's rate."""
+    return spec.per_key is not None or spec.per_server is not None or call.principal.limit is not None
+
+
 def _calls(call: Call, spec: ServerSpec) -> list[BucketCall]:
-    """The buckets that one call is taken from."""
-    found = [((call.server, call.principal.id), spec.per_key)] if spec.per_key is not None else []
+    """The buckets that one call is taken from. A key's own limit stands in the place of that of its server's keys."""
+    own = call.principal.limit or spec.per_key
+    found = [((call.server, call.principal.id), own)] if own is not None else []
     return [*found, ((call.server, ""), spec.per_server)] if spec.per_server is not None else found
