@@ -258,10 +258,10 @@ def test_a_call_that_the_session_s_own_stream_may_speak_to_is_one_like_any_other
     async def scene(line: Line, fake: FakeUpstream, shop: Shop) -> None:
         upstream: Any = line.rig.gateway.pool.entry("shop").upstream
         await line.under_way(fake)
-        (place,) = [p for p in upstream._driver._places.values() if p.session.sent]
-        (number,) = place.session.sent
-        running = place.session.owner_of(Notification("notifications/progress", {"progressToken": number}))
-        assert (running.call.params, [*place.session.sent]) == (ECHO, [])
+        (place,) = [p for p in upstream._driver._places.values() if p.session.calls.sent]
+        (number,) = place.session.calls.sent
+        running = place.session.calls.owner_of(Notification("notifications/progress", {"progressToken": number}))
+        assert (running.call.params, [*place.session.calls.sent]) == (ECHO, [])
         if ends == "cancelled":
             told = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}}
             await line.rig.legacy(told, line.session)

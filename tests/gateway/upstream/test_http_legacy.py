@@ -242,7 +242,7 @@ def test_a_server_that_asks_without_end_is_refused_and_nothing_of_it_is_left_aft
             await calling
             await r.fake.wait_for("", 100)
             sessions = [place.session for place in r.upstream._driver._places.values() if place.session]
-            assert not any(session.questions._of_nobody or session.running for session in sessions)
+            assert not any(session.questions._of_nobody or session.calls.running for session in sessions)
 
     run(work)
 

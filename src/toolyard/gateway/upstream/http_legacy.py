@@ -186,7 +186,7 @@ class LegacyDriver:
     @property
     def running(self) -> int:
         """How many requests are at work."""
-        return sum(len(p.session.running) + len(p.session.sent) for p in self._places.values() if p.session)
+        return sum(len(p.session.calls.running) + len(p.session.calls.sent) for p in self._places.values() if p.session)
 
     def status(self) -> dict[str, Any]:
         open_places = [place for place in self._places.values() if place.session is not None]
@@ -369,7 +369,7 @@ class LegacyDriver:
     def _sweep_idle(self) -> None:
         oldest_s = self._clock.monotonic() - self._idle_s
         for place in [place for place in self._places.values() if place.is_idle]:
-            if place.session is None or place.session.last_used_s <= oldest_s:
+            if place.session is None or place.session.calls.last_used_s <= oldest_s:
                 self._retire(place)
         self._sweep = None
         if self._places:
@@ -385,7 +385,7 @@ class LegacyDriver:
             raise UpstreamBusy(f"All sessions with upstream {self._endpoint.upstream_id!r} are in use.")
         have = Counter(place.owner for place in self._places.values())
         self._retire(
-            min(idle, key=lambda place: (-have[place.owner], place.session.last_used_s if place.session else 0.0))
+            min(idle, key=lambda place: (-have[place.owner], place.session.calls.last_used_s if place.session else 0.0))
         )
 
     def _drop_if_over(self, place: Place) -> None:

@@ -16,6 +16,7 @@ from toolyard.gateway.upstream.asking import NO_ROOTS, may_ask, question
 from toolyard.gateway.upstream.errors import UpstreamIncomplete
 from toolyard.gateway.upstream.http_delivery import Announcer
 from toolyard.gateway.upstream.http_running import Running, SessionLost
+from toolyard.gateway.upstream.http_session_calls import SessionCalls
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.jsonrpc import Notification, Request
@@ -31,7 +32,7 @@ class Answering(Protocol):
 
     capabilities: Json
     announcer: Announcer
-    running: dict[int, Running]
+    calls: SessionCalls
 
     async def answer(self, message: Json) -> None: ...
     async def answer_quietly(self, message: Json) -> None: ...
@@ -65,7 +66,7 @@ class Questions:
         ask_id = notification.params.get("requestId")
         if not isinstance(ask_id, str | int):
             return
-        for asks in (self._of_nobody, *(running.asks for running in self._session.running.values())):
+        for asks in (self._of_nobody, *(running.asks for running in self._session.calls.running.values())):
             task = asks.pop(ask_id, None)
             if task is not None:
                 task.cancel()

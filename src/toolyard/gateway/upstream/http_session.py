@@ -12,41 +12,35 @@ import itertools
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from toolyard.contract.definitions import Json
-from toolyard.gateway.call import Call, Sent
+from toolyard.gateway.call import Call
 from toolyard.gateway.upstream.errors import UpstreamError
 from toolyard.gateway.upstream.handshake import GATEWAY_INFO
 from toolyard.gateway.upstream.http_answers import Answers
 from toolyard.gateway.upstream.http_begun import BegunPost
-from toolyard.gateway.upstream.http_delivery import CANCELLED, PROGRESS, Announcer, Courier
+from toolyard.gateway.upstream.http_delivery import CANCELLED, Announcer
 from toolyard.gateway.upstream.http_era import ERA_STATUSES, MODERN_CODES, EraContradicted
 from toolyard.gateway.upstream.http_exchange import Endpoint, kind_of, let_end
 from toolyard.gateway.upstream.http_modern import POST_HEADERS
 from toolyard.gateway.upstream.http_questions import Questions
 from toolyard.gateway.upstream.http_running import Running, SessionLost
 from toolyard.gateway.upstream.http_session_begun import BegunInSession, Counter
+from toolyard.gateway.upstream.http_session_calls import SessionCalls
 from toolyard.kit.errors import PlatformError
 from toolyard.net.response import HttpResponse
 from toolyard.protocol import jsonrpc
 from toolyard.protocol.envelope import stamp_legacy
 from toolyard.protocol.errors import RelayedError
-from toolyard.protocol.jsonrpc import Notification, Reply
+from toolyard.protocol.jsonrpc import Reply
 from toolyard.protocol.revisions import LEGACY, LOG_LEVELS
 from toolyard.protocol.strict_json import encode
 
 METHOD_NOT_FOUND: Final = -32601
 ABOUT_THE_REQUEST: Final = frozenset({METHOD_NOT_FOUND, -32602, -32002})
 CLEAN_UP_S: Final = 5.0
-MANY_OWNERS: Final = 2
 _SESSION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
-
-
-class Repeating(Protocol):
-    """Who sends requests by a plan (`http_session_repeater`)."""
-
-    def expose(self, sent: Sent) -> None: ...
 
 
 class LegacySession:
@@ -60,10 +54,7 @@ class LegacySession:
         self.server_capabilities: Json = {}
         self.instructions: str | None = None
         self.is_lost = False
-        self.last_used_s = announcer.clock.monotonic()
-        self.running: dict[int, Running] = {}
-        self.sent: dict[int, tuple[Repeating, Sent]] = {}
-        """Requests that run by a plan, and by whose; what comes for any of them makes them all `running`."""
+        self.calls = SessionCalls(announcer, principal_id)
         self.endpoint = endpoint
         self.announcer = announcer
         self.has_streamed = False
@@ -71,7 +62,6 @@ class LegacySession:
         self._session_id: str | None = None
         self._post_head: bytes | None = None
         self._level: str | None = None
-        self._owners: set[str] = set()
         self.next_id = itertools.count(1).__next__
         self.questions = Questions(self)
         self._answers = Answers(endpoint, announcer, self.questions, self._resume)
@@ -175,7 +165,7 @@ class LegacySession:
         except BaseException:
             self.endpoint.give_back(connection)
             raise
-        running = self.enter(request_id, call, begun=True)
+        running = self.calls.enter(request_id, call, begun=True)
         begun = BegunInSession(self, counter, go_on_with, call, params, running, head, body)
         begun.send(connection)
         return begun
@@ -194,7 +184,7 @@ class LegacySession:
         the gateway's own.
 
         Raises RelayedError, UpstreamError, SessionLost, EraContradicted, and what `call.ask` and `call.emit` raise."""
-        running = self.enter(self.next_id(), call) if begun is None else begun.running
+        running = self.calls.enter(self.next_id(), call) if begun is None else begun.running
         try:
             if begun is not None:
                 return await self._went_on(begun, deadline, safe=safe)
@@ -212,28 +202,7 @@ class LegacySession:
                 self.tell_cancelled(running.request_id)
             raise
         finally:
-            self.left(running)
-
-    def enter(self, request_id: int, call: Call | None, *, begun: bool = False) -> Running:
-        """A request begins to run."""
-        if call is not None and len(self._owners) < MANY_OWNERS:
-            self._owners.add(call.principal.id)
-        courier = None if call is None else Courier(call, request_id, self.announcer, self.principal_id)
-        running = self.running[request_id] = Running(request_id, call, courier, begun=begun)
-        return running
-
-    def came_back(self, request_id: int) -> None:
-        """A request that was sent by a plan has its answer."""
-        del self.sent[request_id]
-        self.last_used_s = self.announcer.clock.monotonic()
-
-    def left(self, running: Running) -> None:
-        """A request has ended, and with it what the server asked on its behalf."""
-        del self.running[running.request_id]
-        self.last_used_s = self.announcer.clock.monotonic()
-        running.ended = True
-        for task in running.asks.values():
-            task.cancel()
+            self.calls.left(running)
 
     async def _request(self, running: Running, method: str, params: Json, deadline: float, *, safe: bool) -> Json:
         call = running.call
@@ -318,28 +287,6 @@ class LegacySession:
     def busy_with(self) -> int:
         """How many tasks the session has at work."""
         return len(self._tasks)
-
-    def owner_of(self, message: Notification) -> Running | None:
-        """Whose a notification of the GET stream is: by its progress token, else the only running call's."""
-        self._expose()
-        if message.method == PROGRESS:
-            token = message.params.get("progressToken")
-            return self.running.get(token) if type(token) is int else None
-        return self.only_running()
-
-    def only_running(self) -> Running | None:
-        """The call that a message of the GET stream belongs to; none in a session that several principals have used,
-        where it may be about a call that was given up."""
-        if len(self._owners) >= MANY_OWNERS:
-            return None
-        self._expose()
-        calls = [running for running in self.running.values() if running.call is not None]
-        watchers = {running.call.watcher for running in calls if running.call is not None}
-        return calls[-1] if len(calls) == 1 or (len(watchers) == 1 and "" not in watchers) else None
-
-    def _expose(self) -> None:
-        for repeater, sent in list(self.sent.values()):
-            repeater.expose(sent)
 
     # Messages
 

@@ -10,15 +10,17 @@ from toolyard.gateway.call import Call
 from toolyard.gateway.upstream.http_begun import BegunPost
 from toolyard.gateway.upstream.http_exchange import Endpoint
 from toolyard.gateway.upstream.http_running import Running
+from toolyard.gateway.upstream.http_session_calls import SessionCalls
 from toolyard.protocol.convert import from_upstream
 from toolyard.protocol.revisions import LEGACY
 
 
 class Session(Protocol):
-    """The session that the request belongs to. `request` goes on with it; `left` is told of its end, `tell_cancelled`
-    that it was given up."""
+    """The session that the request belongs to. `request` goes on with it; `calls` are told of its end,
+    `tell_cancelled` that it was given up."""
 
     endpoint: Endpoint
+    calls: SessionCalls
 
     async def request(
         self,
@@ -30,7 +32,6 @@ class Session(Protocol):
         safe: bool,
         begun: BegunInSession | None = None,
     ) -> Json: ...
-    def left(self, running: Running) -> None: ...
     def tell_cancelled(self, request_id: int) -> None: ...
 
 
@@ -70,7 +71,7 @@ class BegunInSession(BegunPost):
         return None if result is None else from_upstream(LEGACY[0], self.call.method, result)
 
     def over(self) -> None:
-        self.session.left(self.running)
+        self.session.calls.left(self.running)
         self.counter.over()
 
     def cancel(self) -> None:

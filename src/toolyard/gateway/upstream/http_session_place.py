@@ -75,7 +75,7 @@ class Place:
             and self.opening is None
             and not self.running
             and not self.watches
-            and not (self.session and self.session.running)
+            and not (self.session and self.session.calls.running)
         )
 
 

@@ -63,7 +63,7 @@ class SessionRepeater(PostRepeater):
 
     def answered(self, sent: Sent, known: KnownHead, body: bytes) -> None:
         """The whole answer is here, perhaps of a call that was exposed."""
-        if sent.upstream_request_id in self._session.sent:
+        if sent.upstream_request_id in self._session.calls.sent:
             super().answered(sent, known, body)
         else:
             self._hand_over(sent, known, body)
@@ -74,11 +74,11 @@ class SessionRepeater(PostRepeater):
         self._exposed[sent.upstream_request_id] = begun
 
     def _entered(self, sent: Sent) -> None:
-        self._session.sent[sent.upstream_request_id] = (self, sent)
+        self._session.calls.sent[sent.upstream_request_id] = (self, sent)
         self._place.running += 1
 
     def _done(self, sent: Sent, result: Json) -> None:
-        self._session.came_back(sent.upstream_request_id)
+        self._session.calls.came_back(sent.upstream_request_id)
         self._place.over()
         sent.done(from_upstream(LEGACY[0], "tools/call", result))
 
@@ -90,8 +90,8 @@ class SessionRepeater(PostRepeater):
             return known
 
         def begun(call: Call) -> _Exposed:
-            self._session.sent.pop(number, None)
-            running = self._session.enter(number, call, begun=True)
+            self._session.calls.sent.pop(number, None)
+            running = self._session.calls.enter(number, call, begun=True)
             params = {"name": self._name, "arguments": sent.arguments}
             post = _Exposed(self._session, self._place, self._go_on, call, params, running, self._head, sent.body)
             post.response, post.connection, post.exposed = response, sent.connection, self._exposed

@@ -75,13 +75,13 @@ def _take(session: LegacySession, data: bytes) -> None:
     """One message that is no part of any call's stream. Never waits: the stream is everyone's."""
     message = session.endpoint.decode(data)
     if isinstance(message, Request):
-        session.questions.take(message, session.only_running())
+        session.questions.take(message, session.calls.only_running())
     elif isinstance(message, Reply):
         session.announcer.counts["strays"] += 1
     elif message.method == CANCELLED:
         session.questions.withdraw(message)
     elif not session.announcer.announce(message, session.principal_id):
-        owner = session.owner_of(message)
+        owner = session.calls.owner_of(message)
         if owner is not None and len(owner.deliveries) < MAX_WAITING:
             task = session.spawn(_deliver(owner, message))
             owner.deliveries.add(task)
