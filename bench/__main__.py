@@ -48,7 +48,7 @@ def main() -> int:
     for sentence in wrong:
         print(f"BAD: {sentence}", file=sys.stderr)
     ours = [cell for cell in results["cells"] if cell["contestant"].startswith(OURS)]
-    return 1 if report.bad_answers(ours) else 0
+    return 1 if report.bad_answers(ours) or results["left_out"] else 0
 
 
 def _options() -> argparse.Namespace:

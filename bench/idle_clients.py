@@ -38,7 +38,7 @@ def idle_clients(stands: Stands, counts: Sequence[int] = COUNTS) -> list[dict[st
                     stand.standing, count, min(hard, ROOM_OF.get(stand.contestant.name, hard))
                 )
             except TROUBLE as error:
-                weights[str(count)] = plain_reason(error, stands.ground)
+                weights[str(count)] = plain_reason(error, stands.ground.work)
             if isinstance(weights[str(count)], str):
                 break
         found.append({"contestant": stand.contestant.name, "kib_each": weights})

@@ -25,6 +25,7 @@ def markdown(results: Entry, raw_name: str) -> str:
     parts = [_heading(results, raw_name), _what_was_on(results), _promised(results["promised"]), _multiples(results)]
     parts += [_table(table, results["cells"]) for table in _tables()]
     parts += [
+        _left_out(results.get("left_out", {})),
         page_memory.stands(results),
         page_memory.cold_starts(results),
         page_memory.idle_clients(results),
@@ -167,6 +168,14 @@ def _number(value: float) -> str:
 
 def _text(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
+
+
+def _left_out(reasons: Mapping[str, str]) -> str:
+    """What failed of what is measured beside the tables."""
+    if not reasons:
+        return ""
+    lines = [f"- `{name}`: {reason}" for name, reason in reasons.items()]
+    return "\n".join(["## Left out", "", *lines, ""])
 
 
 def _remarks(results: Entry) -> str:

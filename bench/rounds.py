@@ -56,6 +56,7 @@ class Record:
     reasons: dict[Cell, str] = field(default_factory=dict)
     stands: list[dict[str, Any]] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def cells(self) -> list[dict[str, Any]]:
         """All cells, those without figures with their reason."""
@@ -75,19 +76,20 @@ def run_cases(cases: Sequence[Case], ground: Ground, method: Method, aside: Mapp
         try:
             _run_group(group, stands, method, record)
             if extra := aside.get(group[0].group):
-                _take_aside(extra, stands, record)
+                _take_aside(group[0].group, extra, stands, record)
         finally:
             record.stands += [stand.facts() for stand in stands.found.values()]
             stands.stop()
     return record
 
 
-def _take_aside(extra: Aside, stands: Stands, record: Record) -> None:
+def _take_aside(name: str, extra: Aside, stands: Stands, record: Record) -> None:
     """What else is to be measured; if that fails, what was measured before is kept."""
     try:
         record.more.update(extra(stands))
     except TROUBLE as error:
-        print(f"left out: {plain_reason(error, stands.ground)}", flush=True)
+        record.left_out[name] = plain_reason(error, stands.ground.work)
+        print(f"{name} LEFT OUT: {record.left_out[name]}", flush=True)
 
 
 def _run_group(group: Sequence[Case], stands: Stands, method: Method, record: Record) -> None:
@@ -128,7 +130,7 @@ def _enter(case: Case, contestant: Contestant, stands: Stands) -> Entrant:
         with turn(standing):
             _probe(entrant, case.kind, stands.ground)
     except TROUBLE as error:
-        entrant.reason = plain_reason(error, stands.ground)
+        entrant.reason = plain_reason(error, stands.ground.work)
     if entrant.reason:
         print(f"{case.name:14} {contestant.name:30} CANNOT: {entrant.reason}", flush=True)
     return entrant
@@ -178,7 +180,7 @@ def _take(
                 half = measure(paced, CONNECTIONS, seconds, ground.cores, ground.upstream)
                 _keep(Cell(case.name + HALF, cell.contestant, CONNECTIONS), half, entrant, record)
     except TROUBLE as error:
-        record.reasons[cell] = plain_reason(error, ground)
+        record.reasons[cell] = plain_reason(error, ground.work)
         print(f"{cell.case:14} {cell.contestant:30} {level:3}  FAILED: {record.reasons[cell]}", flush=True)
 
 

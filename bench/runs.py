@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from bench.list_cost import list_cost
 from bench.machine import ROOT, Cores, ToolsMissing, commit, describe
 from bench.rounds import Aside, Method, run_cases
 from bench.servers import Ports, free_ports
-from bench.stands import Stands
+from bench.stands import TROUBLE, Stands, plain_reason
 from bench.starts import dead_upstream_starts, demonstration_starts
 
 HELP_RUNS = 11
@@ -77,17 +77,33 @@ def run(options: argparse.Namespace, work: Path, cores: Cores) -> dict[str, Any]
         "method": {"rounds": method.rounds, "seconds": method.seconds},
         "guards": guards(ROOT / "src" / "toolyard"),
         "load_before": os.getloadavg(),
+        "left_out": {},
     }
-    if plan.starts and not options.no_starts:
-        results["demonstration"] = demonstration_starts(toolyard, work, cores, plan.starts)
-        results["help_s"] = _summary(help_seconds(cores.pinned(cores.gateway, [str(toolyard)]), HELP_RUNS))
-    if plan.dead and not options.no_starts:
-        results["dead_upstreams"] = dead_upstream_starts(toolyard, work, cores, plan.dead)
-    if plan.capacity and not options.no_capacity:
-        results["capacity"] = capacity(toolyard, work, cores, rounds=plan.capacity)
+    for name, part in _own_parts(plan, options, toolyard, work, cores).items():
+        try:
+            results[name] = part()
+        except TROUBLE as error:
+            results["left_out"][name] = plain_reason(error, work)
+            print(f"{name} LEFT OUT: {results['left_out'][name]}", flush=True)
     _measure(chosen, method, work, cores, results, peers_too=plan.peers_too)
     results["took_s"] = round(time.monotonic() - began, 1)
     return results
+
+
+def _own_parts(
+    plan: Plan, options: argparse.Namespace, toolyard: Path, work: Path, cores: Cores
+) -> dict[str, Callable[[], object]]:
+    """What is measured of Toolyard alone, by its name in the results. One that fails is left out, not the whole run."""
+    pinned = cores.pinned(cores.gateway, [str(toolyard)])
+    parts: dict[str, Callable[[], object]] = {}
+    if plan.starts and not options.no_starts:
+        parts["demonstration"] = lambda: demonstration_starts(toolyard, work, cores, plan.starts)
+        parts["help_s"] = lambda: _summary(help_seconds(pinned, HELP_RUNS))
+    if plan.dead and not options.no_starts:
+        parts["dead_upstreams"] = lambda: dead_upstream_starts(toolyard, work, cores, plan.dead)
+    if plan.capacity and not options.no_capacity:
+        parts["capacity"] = lambda: capacity(toolyard, work, cores, rounds=plan.capacity)
+    return parts
 
 
 def _measure(
@@ -102,6 +118,7 @@ def _measure(
     finally:
         ground.upstream.stop()
     results.update(record.more, cells=record.cells(), stands=record.stands)
+    results["left_out"].update(record.left_out)
 
 
 def _lists(stands: Stands) -> dict[str, Any]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 from bench.backing import Backing, Ground
@@ -20,7 +23,16 @@ _NUMBERS = itertools.count(1)
 """Of all starts, so that the files of one are never those of another."""
 _ADDRESS = re.compile(r"https?://[^\s'\")]+")
 _PATH = re.compile(r"/(?:tmp|home|root|usr|opt|var|work|srv|etc)/[^\s'\":)]*")
-TROUBLE = (DidNotStart, NotInstalled, OSError, RuntimeError, LookupError, ValueError)
+TROUBLE = (
+    DidNotStart,
+    NotInstalled,
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    HTTPException,
+    subprocess.SubprocessError,
+)
 """What a peer that cannot be installed, started or understood ends in; its row says so and the run goes on."""
 
 
@@ -69,7 +81,7 @@ class Stands:
                     f"{contestant.name:30} {backing.name:28} answers after {stand.standing.start_s:.2f} s", flush=True
                 )
             except TROUBLE as error:
-                stand.reason = plain_reason(error, self.ground)
+                stand.reason = plain_reason(error, self.ground.work)
                 print(f"{contestant.name:30} {backing.name:28} DID NOT START: {stand.reason}", flush=True)
         return self.found[key]
 
@@ -94,9 +106,9 @@ def turn(standing: Standing) -> Iterator[None]:
         standing.program.freeze()
 
 
-def plain_reason(error: Exception, ground: Ground) -> str:
+def plain_reason(error: Exception, work: Path) -> str:
     """One line of the error, without paths of this machine or addresses of registries."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = f"{lines[0]} {lines[-1]}" if len(lines) > 1 else "".join(lines)
-    text = _ADDRESS.sub("…", text.replace(str(ground.work), "…"))
+    text = _ADDRESS.sub("…", text.replace(str(work), "…"))
     return _PATH.sub("…", text or type(error).__name__).replace("|", "/")[:240]

@@ -22,7 +22,7 @@ PASSWORD = "Bench-0123456789-Pass"
 REGISTER_TIMEOUT_S = 60.0
 CANNOT = {
     "stdio": "has no stdio upstreams of its own",
-    "progress": "passes no notifications on, with JSON_RESPONSE_ENABLED=false neither",
+    "progress": "passes no notifications on, not even with JSON_RESPONSE_ENABLED=false",
 }
 
 

@@ -69,7 +69,7 @@ def start_litellm(contestant: Contestant, ground: Ground, backing: Backing, atte
     litellm = installed("litellm") / "bin" / "litellm"
     argv = [str(litellm), "--config", "litellm.yaml", "--host", "127.0.0.1", "--port", str(port), "--telemetry",
             "False"]  # fmt: skip
-    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_ENABLE_MCP_STDIO": "true"}
     program = launch(contestant, ground, home, argv, env)
     return awaited(program, Endpoint(port, MASTER_KEY, "/mcp/"), contestant.speaks, "u0-")
 
@@ -99,6 +99,7 @@ FASTMCP_STREAMS = replace(
 FASTMCP_SHARED_STREAMS = replace(
     FASTMCP_SHARED, name="fastmcp-shared-streams", title="FastMCP proxy, one shared client, answering with streams",
     options=FASTMCP_SHARED.options | {STREAMS}, best=False,
+    remark="no key; with several callers, some calls get no notifications",
 )  # fmt: skip
 LITELLM = Contestant(
     "litellm", "LiteLLM", "peer", start_litellm, environment="litellm", remark="master key, no database", best=True

@@ -111,7 +111,7 @@ def prompts(
 
 def servers(config: ConfigOption = None, output: OutputOption = Format.TABLE) -> None:
     """List the virtual servers."""
-    from toolyard.cli.place import server_path
+    from toolyard.contract.server_codes import server_path
 
     rows = _operator_rows(config, "servers")
     if rows is not None:
@@ -179,7 +179,7 @@ def _operator_rows(config: ConfigOption, what: str) -> list[dict[str, Any]] | No
 
 
 def _servers_in_file(place: Place) -> list[dict[str, Any]]:
-    from toolyard.cli.place import server_path
+    from toolyard.contract.server_codes import server_path
 
     base = place.url()
     return [

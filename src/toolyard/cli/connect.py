@@ -154,7 +154,7 @@ def _access(place: Place, server: str) -> str:
 
 
 def _connection(place: Place, server: str, key: str | None) -> Connection:
-    from toolyard.cli.place import server_path
+    from toolyard.contract.server_codes import server_path
     from toolyard.sources.client_writer import Connection
 
     program = shutil.which("toolyard") or str(Path(sys.argv[0]).absolute())

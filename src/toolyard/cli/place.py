@@ -96,11 +96,6 @@ def open_socket(path: Path, *, timeout_s: float) -> socket.socket:
     return connection
 
 
-def server_path(code: str) -> str:
-    """The path of a virtual server."""
-    return "/mcp" if code == "default" else f"/mcp/{code}"
-
-
 def find_place(config: Path | None) -> Place | None:
     """The installation that `--config`, TOOLYARD_CONFIG or the current directory names, in this order. A file that was
     named need not exist yet."""

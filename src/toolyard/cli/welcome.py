@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolyard.cli.place import Place, server_path
+from toolyard.cli.place import Place
 from toolyard.contract.patterns import Patterns
+from toolyard.contract.server_codes import server_path
 from toolyard.contract.snapshot import Snapshot
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.kit.errors import PlatformError

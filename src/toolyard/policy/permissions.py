@@ -6,7 +6,7 @@ role of an organization can contain them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import Final
 
@@ -64,3 +64,9 @@ def granted(roles: Iterable[str], own: Mapping[str, frozenset[str]]) -> frozense
     for role in roles:
         found |= BUILT_IN.get(role) or own.get(role, frozenset())
     return frozenset(found & ORGANIZATION.keys())
+
+
+def allows(permissions: Set[str], grants: Set[tuple[str, str]], action: str, resources: Iterable[str] = ()) -> bool:
+    """Whether somebody with these permissions, and with grants on single resources (as (permission, resource)), may do
+    `action` on a thing that is one of `resources` or lies in one (a key lies in its server)."""
+    return action in permissions or any((action, resource) in grants for resource in resources)

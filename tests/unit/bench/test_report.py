@@ -123,6 +123,11 @@ def test_refused_calls_are_told_apart_from_wrong_answers(tmp_path: Path) -> None
     assert "Refused calls (429, 503) are in brackets" in text
 
 
+def test_a_part_that_failed_is_told_with_its_reason(tmp_path: Path) -> None:
+    _, text = write({**results(), "left_out": {"capacity": "it took too long"}}, tmp_path)
+    assert "- `capacity`: it took too long" in text
+
+
 def test_what_is_not_alike_is_no_share_of_nginx(tmp_path: Path) -> None:
     cells = summarise(
         {Cell("list-10000", name, 1): [reading(rps)] for name, rps in (("nginx", 200), ("toolyard", 3000))}

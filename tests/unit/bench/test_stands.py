@@ -69,5 +69,5 @@ def test_what_does_not_start_is_a_stand_with_a_reason(tmp_path: Path) -> None:
 def test_a_reason_has_no_paths_of_the_machine_and_no_bars(tmp_path: Path) -> None:
     upstream = sleeping(tmp_path, "upstream")
     upstream.stop()
-    reason = plain_reason(OSError("cannot read /usr/lib/python3/x.py | line 1"), ground(tmp_path, upstream))
+    reason = plain_reason(OSError("cannot read /usr/lib/python3/x.py | line 1"), tmp_path)
     assert reason == "cannot read … / line 1"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from toolyard.policy.permissions import allows
+
 CallerKind = Literal["user", "service", "operator", "system", "nobody"]
 
 
@@ -15,7 +17,8 @@ class Caller:
 
     `organization_id` is the one that the request is about; `permissions` hold there. `platform`: may act in every
     organization. `login_id`: the login that the request belongs to. `fresh_until`: until when (seconds since 1970) a
-    recent proof of the password counts. `by_cookie`: a browser sent the proof by itself."""
+    recent proof of the password counts. `by_cookie`: a browser sent the proof by itself. `grants`: permissions on
+    single resources, as (permission, `server:sv_…`)."""
 
     id: str
     kind: CallerKind
@@ -26,10 +29,12 @@ class Caller:
     login_id: str | None = None
     fresh_until: float = 0.0
     by_cookie: bool = False
+    grants: frozenset[tuple[str, str]] = frozenset()
 
-    def may(self, action: str) -> bool:
-        """Whether this caller may do something that is called like `upstreams.write`."""
-        return self.platform or action in self.permissions
+    def may(self, action: str, *resources: str) -> bool:
+        """Whether this caller may do something that is called like `upstreams.write`: everywhere in the organization,
+        or on one of the resources named."""
+        return self.platform or allows(self.permissions, self.grants, action, resources)
 
 
 NOBODY = Caller("", "nobody", "")

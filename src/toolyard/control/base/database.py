@@ -110,7 +110,13 @@ class Database:
             await session.connection(execution_options={_WRITES: writes})
         else:
             await session.connection(execution_options=_STEADY if steady else {})
-            await session.execute(_FOR_ORGANIZATION, {"organization": organization_id})
+        await for_organization(session, organization_id)
+
+
+async def for_organization(session: AsyncSession, organization_id: str) -> None:
+    """Say for which organization a transaction works from here on. SQLite does not want to know."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(_FOR_ORGANIZATION, {"organization": organization_id})
 
 
 _FOR_ORGANIZATION = text("SELECT set_config('toolyard.organization', :organization, true)")

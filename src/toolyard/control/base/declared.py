@@ -14,6 +14,8 @@ from toolyard.control.base.errors import RouteUndeclared
 from toolyard.control.base.gate import GatedRoute
 from toolyard.control.base.problems import PROBLEM_ANSWERS
 
+Decorator = Callable[[Any], Any]
+
 
 class Slice:
     """The routes of one slice of the control plane, under `/api/v1`. The gate enforces what each declares."""
@@ -25,37 +27,39 @@ class Slice:
     def routes(self) -> list[APIRoute]:
         return [route for route in self.router.routes if isinstance(route, APIRoute)]
 
-    def get(self, path: str, *, action: str, heavy: bool = False, limit: LimitClass = "read", **more: Any) -> Any:
+    def get(self, path: str, *, action: str, heavy: bool = False, limit: LimitClass = "read", **more: Any) -> Decorator:
         """A route that reads."""
         return self.route("GET", path, Declared("login", action, "none", limit, heavy=heavy), **more)
 
-    def create(self, path: str, *, action: str, **more: Any) -> Any:
+    def create(self, path: str, *, action: str, **more: Any) -> Decorator:
         """A route that creates something: 201, and it takes an idempotency key."""
         return self.route(
             "POST", path, Declared("login", action, "token", "write", idempotent=True), status_code=201, **more
         )
 
-    def post(self, path: str, *, action: str, limit: LimitClass = "write", safe: bool = False, **more: Any) -> Any:
+    def post(
+        self, path: str, *, action: str, limit: LimitClass = "write", safe: bool = False, **more: Any
+    ) -> Decorator:
         """A route that does something."""
         return self.route("POST", path, Declared("login", action, "token", limit, safe=safe), **more)
 
-    def patch(self, path: str, *, action: str, **more: Any) -> Any:
+    def patch(self, path: str, *, action: str, **more: Any) -> Decorator:
         """A route that changes some fields."""
         return self.route("PATCH", path, Declared("login", action, "token", "write"), **more)
 
-    def put(self, path: str, *, action: str, **more: Any) -> Any:
+    def put(self, path: str, *, action: str, **more: Any) -> Decorator:
         """A route that replaces something."""
         return self.route("PUT", path, Declared("login", action, "token", "write"), **more)
 
-    def delete(self, path: str, *, action: str, **more: Any) -> Any:
+    def delete(self, path: str, *, action: str, **more: Any) -> Decorator:
         """A route that deletes something: 204."""
         return self.route("DELETE", path, Declared("login", action, "token", "write"), status_code=204, **more)
 
-    def route(self, method: str, path: str, declared: Declared, **more: Any) -> Callable[[Any], Any]:
+    def route(self, method: str, path: str, declared: Declared, **more: Any) -> Decorator:
         """A route of any kind, with all that it declares."""
         extra = {**more.pop("openapi_extra", {}), DECLARED: asdict(declared)}
         answers = {**PROBLEM_ANSWERS, **more.pop("responses", {})}
-        decorator: Callable[[Any], Any] = self.router.api_route(
+        decorator: Decorator = self.router.api_route(
             path, methods=[method], openapi_extra=extra, responses=answers, **more
         )
         return decorator

@@ -73,7 +73,7 @@ async def _let_in(gate: Gate, request: Request, declared: Declared) -> Caller:
         raise NotLoggedIn
     if caller.by_cookie and declared.csrf == "token" and not gate.authenticates.csrf_holds(request, caller):
         raise CsrfRefused
-    if declared.action not in ("none", "self") and not caller.may(declared.action):
+    if declared.action not in ("none", "self") and not caller.may(declared.action, *resources_of(request)):
         raise Forbidden(f"this needs the permission {declared.action}", permission=declared.action)
     if caller.id:
         gate.limits.take(declared.limit, f"caller:{caller.id}")
@@ -95,6 +95,13 @@ async def _in_transaction(
         repeated = Repeated(work, key, request)
         earlier = await repeated.answer()
         return earlier if earlier is not None else await repeated.keep(await inner(request))
+
+
+def resources_of(request: Request) -> list[str]:
+    """What a request is about, as grants name it: `/servers/{server_id}/keys/{key_id}` is about `server:…` and
+    `key:…`."""
+    ids = request.path_params.items()
+    return [f"{name.removesuffix('_id')}:{value}" for name, value in ids if name.endswith("_id")]
 
 
 def client_address(request: Request) -> str:

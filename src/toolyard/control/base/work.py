@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from toolyard.control.base.caller import Caller
-from toolyard.control.base.database import EVERYBODY, Database
+from toolyard.control.base.database import EVERYBODY, Database, for_organization
 from toolyard.control.base.facts import Fact, FactRow
 from toolyard.kit.clock import Clock
 
@@ -31,9 +31,15 @@ class Work:
     def organization_id(self) -> str:
         return self.caller.organization_id
 
+    async def widen(self) -> None:
+        """From here on, this transaction reaches the rows of all organizations; for work of the platform only. The
+        stores' own scope stays as it is."""
+        assert self.caller.platform or not self.caller.organization_id
+        await for_organization(self.session, EVERYBODY)
+
     def announce(self, fact: Fact, *, organization_id: str | None = None) -> None:
         """Write a fact into this transaction; listeners hear it once it is committed. `organization_id`: whose it is,
-        if not that of this work."""
+        if not that of this work; EVERYBODY if nobody's."""
         self.facts.append(fact)
         owner = organization_id or self.organization_id
         said: dict[str, Any] = {one.name: getattr(fact, one.name) for one in fields(fact)}

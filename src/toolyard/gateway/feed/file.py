@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from toolyard.contract.server_codes import server_code_problem
 from toolyard.contract.snapshot import KeyRecord, ServerSpec, Snapshot, UpstreamLimits, UpstreamSpec
+from toolyard.contract.upstream_form import upstream_id_problem
 from toolyard.gateway.feed.client_form import as_upstream, looks_like_upstream
 from toolyard.gateway.feed.digest import snapshot_digest
 from toolyard.gateway.feed.document import Document, Section
-from toolyard.gateway.feed.servers import read_server, server_code_problem
-from toolyard.gateway.feed.upstreams import Bounds, read_credential, read_upstream, upstream_id_problem
+from toolyard.gateway.feed.servers import read_server
+from toolyard.gateway.feed.upstreams import Bounds, read_credential, read_upstream
 from toolyard.gateway.feed.yaml_marks import MAX_FILE_BYTES, ConfigRejected, Marked, Problem, read_marked
 from toolyard.settings import SETTINGS, Complain, Setting, Settings, from_environment, is_loopback, make_settings
 from toolyard.sources.clients import id_of

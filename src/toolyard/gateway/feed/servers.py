@@ -7,22 +7,11 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import cast
 
+from toolyard.contract.pattern_form import parts, tool_pattern_problem
 from toolyard.contract.patterns import BY_TAG, compile_pattern
 from toolyard.contract.snapshot import Access, Naming, RateLimit, ServerSpec, UpstreamSpec
 from toolyard.gateway.feed.document import Section
-from toolyard.gateway.feed.upstreams import ID_GRAMMAR
 from toolyard.kit.quantities import rate, switch
-
-RESERVED_CODES = frozenset({"server", "info", "health"})
-
-
-def server_code_problem(code: str) -> str | None:
-    """Why `code` cannot be the code of a virtual server, or None."""
-    if code in RESERVED_CODES:
-        return f"'{code}' is reserved; choose another code"
-    if not ID_GRAMMAR.fullmatch(code):
-        return f"'{code}' is not a server code: use a-z, 0-9, '-' and '_', at most 63, beginning with a letter or digit"
-    return None
 
 
 def read_server(code: str, entry: Section, upstreams: Mapping[str, UpstreamSpec], *, loopback: bool) -> ServerSpec:
@@ -78,16 +67,12 @@ def _patterns(entry: Section, upstreams: Mapping[str, UpstreamSpec]) -> tuple[st
 
 
 def _pattern_problem(pattern: str, upstreams: Mapping[str, UpstreamSpec]) -> str | None:
-    if pattern == "*":
-        return None
+    wrong = tool_pattern_problem(pattern)
+    if wrong or pattern == "*":
+        return wrong
     chosen = pattern.removeprefix("!")
-    upstream, slash, what = ("*", "/", chosen) if chosen.startswith(BY_TAG) else chosen.partition("/")
+    upstream, what = parts(pattern)
     tag = what.removeprefix(BY_TAG) if what.startswith(BY_TAG) else None
-    if not slash or not what or tag == "" or "/" in (tag or ""):
-        return (
-            f"'{pattern}' is not a tool pattern: write upstream/tool, upstream/*, tag:TAG, upstream/tag:TAG or *, "
-            "or !upstream/tool to leave out"
-        )
     if upstream != "*" and not any(fnmatchcase(one, upstream) for one in upstreams):
         near = difflib.get_close_matches(upstream, sorted(upstreams), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(upstreams)) or 'none'}"

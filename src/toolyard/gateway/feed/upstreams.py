@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
-from urllib.parse import urlsplit
 
 from toolyard.contract.snapshot import Isolation, TaskRule, UpstreamKind, UpstreamLimits, UpstreamSpec
+from toolyard.contract.upstream_form import (
+    LEAST_IDLE_S,
+    MAX_CREDENTIAL_BYTES,
+    MOST_IDLE_S,
+    address_problem,
+    checked_url,
+    header_problem,
+    variable_problem,
+)
 from toolyard.gateway.feed.document import Document, Section
 from toolyard.gateway.feed.tool_rules import check_task_times, tags, task_rule, timeout, tool_rules
-from toolyard.gateway.upstream.environment import refused_names
 from toolyard.kit.quantities import seconds, switch, whole_number
 from toolyard.kit.secret import Secret
-from toolyard.net.errors import EgressDenied, InvalidUrl
-from toolyard.net.guard import check_literal, policy_for_operator_url
-from toolyard.net.url import parse_url
 
 BUILTINS = ("demo",)
-ID_GRAMMAR = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TRANSPORTS: dict[str, UpstreamKind] = {
     "auto": "mcp-http",
     "http": "mcp-http",
@@ -28,18 +30,6 @@ TRANSPORTS: dict[str, UpstreamKind] = {
     "websocket": "websocket",
 }
 ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
-LEAST_IDLE_S, MOST_IDLE_S = 1.0, 24 * 3600.0
-MAX_CREDENTIAL_BYTES = 64 * 1024
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OWN_HEADERS = frozenset(
-    {
-        "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
-        "content-type", "accept", "last-event-id", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +42,6 @@ class Bounds:
     limits: UpstreamLimits = UpstreamLimits()  # noqa: RUF009  (frozen)
 
 
-def upstream_id_problem(text: str) -> str | None:
-    """Why `text` cannot be the id of an upstream, or None."""
-    if not ID_GRAMMAR.fullmatch(text):
-        return (
-            f"'{text}' is not an upstream id: use a-z, 0-9, '-' and '_', at most 63, beginning with a letter or digit"
-        )
-    if "__" in text:
-        return f"'{text}' is not an upstream id: '__' separates the upstream from the tool in prefixed names"
-    return None
-
-
 def read_upstream(upstream_id: str, entry: Section, bounds: Bounds) -> UpstreamSpec:
     """The upstream that a section describes; problems go to its document, with a harmless value in their place."""
     url, command, builtin = _url(entry), _command(entry), _builtin(entry)
@@ -73,9 +52,9 @@ def read_upstream(upstream_id: str, entry: Section, bounds: Bounds) -> UpstreamS
         id=upstream_id,
         kind=kind,
         url=url,
-        headers=_secrets(entry, "headers", _header_problem),
+        headers=_secrets(entry, "headers", header_problem),
         command=(builtin,) if builtin else command,
-        env=_secrets(entry, "env", _variable_problem),
+        env=_secrets(entry, "env", variable_problem),
         cwd=_path(entry, "cwd"),
         enabled=entry.parsed("enabled", switch, default=True),
         timeout_s=entry.parsed("timeout", lambda text: timeout(text, bounds.longest_s), bounds.timeout_s),
@@ -114,19 +93,6 @@ def _check_one_place(entry: Section) -> None:
 def _url(entry: Section) -> str | None:
     node = entry.take("url")
     return entry.document.parsed(node, entry.path("url"), checked_url) if node else None
-
-
-def checked_url(text: str) -> str:
-    """An http, https, ws or wss URL without user, password or fragment. Raises ValueError."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname or re.search(r"[\x00-\x20\x7f]", text):
-        raise ValueError(f"'{text}' is not a URL such as https://example.com/mcp")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a URL must not contain a user or password; put credentials into headers")
-    if parts.fragment:
-        raise ValueError("a URL must not contain a fragment ('#')")
-    _ = parts.port  # raises ValueError when it is not a number that a port can be
-    return text
 
 
 def _command(entry: Section) -> tuple[str, ...]:
@@ -204,19 +170,9 @@ def _check_fits(entry: Section, spec: UpstreamSpec) -> None:
         if name in entry and spec.kind != "mcp-stdio":
             entry.complain(name, "only means something together with command")
     if spec.url is not None:
-        _check_address(entry, spec.url, spec.allow_networks)
-
-
-def _check_address(entry: Section, url: str, allow_networks: tuple[str, ...]) -> None:
-    """Complain about a URL that would never be connected to: not in the grammar of what leaves, or at an address that
-    needs consent and has none."""
-    try:
-        check_literal(parse_url(url), policy_for_operator_url(url, allow_networks))
-    except EgressDenied as denied:
-        kind = denied.context.get("kind", "a special address")
-        entry.complain("url", f"leads to {kind}, which is refused unless `allow_networks` names that very address")
-    except InvalidUrl as invalid:
-        entry.complain("url", invalid.message)
+        wrong = address_problem(spec.url, spec.allow_networks)
+        if wrong:
+            entry.complain("url", wrong)
 
 
 def _path(entry: Section, name: str) -> str | None:
@@ -267,21 +223,3 @@ def read_credential(text: str, document: Document) -> str:
         raise ValueError(f"the credential file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"the credential file {path} is not text in UTF-8") from None
-
-
-def _header_problem(name: str, value: str) -> str | None:
-    if not _HEADER_NAME.fullmatch(name):
-        return "is not a header name"
-    if name.lower() in _OWN_HEADERS or name.lower().startswith("mcp-param-"):
-        return "this header is set by the gateway itself"
-    if not _HEADER_VALUE.fullmatch(value):
-        return "the value contains a character that a header cannot carry (such as a line break)"
-    return None
-
-
-def _variable_problem(name: str, value: str) -> str | None:
-    if not _ENV_NAME.fullmatch(name):
-        return "is not the name of an environment variable"
-    if refused_names([name]):
-        return "this variable may not be declared: it changes which program runs or what is loaded into it"
-    return "the value contains a NUL character" if "\x00" in value else None
