@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference that are made from the code: settings, errors, command line.
+"""Writes what is made from the code: the reference of settings, errors and command line, and `.env.example`.
 
 `python docs/generate.py` writes them; a test fails while they differ from what this would write.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ from toolyard.protocol.errors import ProtocolError, RelayedError
 from toolyard.protocol.revisions import LEGACY, MODERN
 from toolyard.settings import SETTINGS, Setting
 
-REFERENCE = Path(__file__).resolve().parent / "reference"
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference"
 SOURCE = Path(toolyard.__file__).resolve().parent
 MADE = "<!-- Made by docs/generate.py from the code. Change the code, then run it again. -->\n"
-CHECKED_SECTIONS = frozenset({"limits", "sessions", "tasks", "defaults"})
+CHECKED_SECTIONS = frozenset({"limits", "sessions", "tasks", "defaults", "app", "control", "database"})
 
 SETTINGS_HEAD = """# Settings
 
@@ -38,11 +40,22 @@ in `toolyard.yaml` under its key, then its default holds. In the file a key is a
 `port` under `gateway`. The options `--host`, `--port`, `--public-url`, `--log-format` and `--workers` of `toolyard up`
 win over all of these.
 
+Every setting can come from the environment alone, without a file: one that has no variable with a name of its own has
+`TOOLYARD_<SECTION>_<NAME>`, as `TOOLYARD_LIMITS_BODY` for `limits.body`. A variable that is empty counts as not set. All
+of them with their defaults: [`.env.example`](../../.env.example). `ENVIRONMENT`, `DEBUG`, `DATABASE_URL` and the like,
+which other programs read too, are the last to be looked at; a `DEBUG` that is neither true nor false is passed over.
+
 Settings are read when the gateway starts. A change of them in the file is reported in the log and holds after a
 restart; upstreams, servers and keys are taken up while it runs.
 
 Durations are written `500ms`, `30s`, `2m`, `1h` or as plain seconds; sizes `64KiB`, `4MiB` or as plain bytes; lists as
-YAML lists in the file and separated by commas in a variable.
+YAML lists in the file and separated by commas in a variable; switches `true` or `false`; a command as a YAML list of
+words, or in one line with quotes where a word has blanks. A secret may be in a file of its own, `file:PATH`.
+"""
+
+ENV_HEAD = """# Made by docs/generate.py from the code. Every setting with its default; uncomment what you change.
+# A copy serves as the environment of a container or a service (`docker run --env-file .env`, `EnvironmentFile=`), or of a
+# shell: set -a; . ./.env; set +a
 """
 
 ERRORS_HEAD = """# Errors
@@ -90,6 +103,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "toolyard.supervisor",
             "toolyard.sources",
             "toolyard.contract",
+            "toolyard.configuration",
             "toolyard.gateway.feed",
             "toolyard.gateway.routes",
             "toolyard.kit",
@@ -110,7 +124,23 @@ def pages() -> dict[Path, str]:
         REFERENCE / "settings.md": settings_page(),
         REFERENCE / "errors.md": errors_page(),
         REFERENCE / "command-line.md": command_page(),
+        ROOT / ".env.example": env_example(),
     }
+
+
+def env_example() -> str:
+    """All settings as variables of an environment, each in a comment."""
+    parts = [ENV_HEAD]
+    for section in dict.fromkeys(setting.section for setting in SETTINGS):
+        parts.append(f"\n# --- {section} ---\n")
+        parts += [_env_entry(one) for one in SETTINGS if one.section == section]
+    return "".join(parts)
+
+
+def _env_entry(setting: Setting) -> str:
+    others = f" Also: {', '.join(setting.env[1:])}." if setting.env[1:] else ""
+    told = textwrap.wrap(f"{setting.meaning}{others}", 116, initial_indent="# ", subsequent_indent="# ")
+    return "\n".join(["", *told, f"#{setting.env[0]}={setting.default}", ""])
 
 
 def settings_page() -> str:
@@ -127,7 +157,7 @@ def _setting_row(setting: Setting, source: str) -> tuple[str, ...]:
     variables = ", ".join(f"`{name}`" for name in setting.env)
     meaning = setting.meaning
     if setting.section in CHECKED_SECTIONS and not re.search(rf"\b{setting.section}\.{setting.field}\b", source):
-        meaning += " **Read and checked, but without effect yet: a fixed bound holds.**"
+        meaning += " **Read and checked, but without effect yet.**"
     return f"`{setting.key}`", f"`{setting.default}`" if setting.default else "", variables, meaning
 
 

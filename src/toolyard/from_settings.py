@@ -66,7 +66,7 @@ def configure_logs(settings: Settings, log_format: str | None, log_name: str) ->
     logs = settings.logging
     configure(
         LogSettings(
-            level=logs.level,
+            level="debug" if settings.app.debug else logs.level,
             format=log_format or logs.format,
             directory=logs.dir or settings.gateway.data_dir / "logs",
             max_bytes=logs.max_file_bytes,

@@ -1,40 +1,22 @@
 """All settings of the gateway itself: one table, and frozen sections made of it.
 
 A setting is looked for in the environment (its variables in order, the first that is set wins), then in the file under
-its key, then its default holds. `SETTINGS` is the only list; the reference in the documentation is made from it.
+its key, then its default holds. `SETTINGS` is the only list; the reference in the documentation and `.env.example` are
+made from it. One that names no variable has `TOOLYARD_<SECTION>_<NAME>`, so that each can come from the environment.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
-from urllib.parse import urlsplit
+from typing import Any, get_type_hints
 
-from toolyard.kit.quantities import seconds, size_bytes, switch, whole_number
+from toolyard.kit.database_url import DatabaseUrl
+from toolyard.kit.quantities import switch
 from toolyard.kit.secret import Secret
-
-Kind = Literal[
-    "text",
-    "url",
-    "path",
-    "port",
-    "workers",
-    "count",
-    "bytes",
-    "seconds",
-    "level",
-    "log format",
-    "list",
-    "networks",
-    "secret",
-    "switch",
-]
-MIN_TOKEN_CHARACTERS = 16
-MAX_WORKERS = 64
+from toolyard.setting_kinds import Kind, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +30,10 @@ class Setting:
     meaning: str
     env: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.env:
+            object.__setattr__(self, "env", (f"TOOLYARD_{self.key.upper().replace('.', '_')}",))
+
     @property
     def section(self) -> str:
         return self.key.partition(".")[0]
@@ -60,6 +46,12 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
+    Setting("app.name", "text", "Toolyard", "What this installation is called.", ("TOOLYARD_NAME",)),
+    Setting("app.version", "text", "", "Its version, as its operators count; empty: the program's own."),
+    Setting("app.environment", "text", "production", "What it is for: production, staging, development and so on.",
+            ("TOOLYARD_ENVIRONMENT", "ENVIRONMENT")),
+    Setting("app.debug", "switch", "false", "Whether everything is logged, as with `logging.level: debug`.",
+            ("TOOLYARD_DEBUG", "DEBUG")),
     Setting("gateway.host", "text", "127.0.0.1", "Address to listen on.", ("TOOLYARD_HOST", "HOST")),
     Setting("gateway.port", "port", "8000", "Port to listen on; 0 takes a free one.", ("TOOLYARD_PORT", "PORT")),
     Setting("gateway.public_url", "url", "", "URL under which clients reach the gateway, if a proxy stands before it.",
@@ -88,6 +80,27 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("control.enabled", "switch", "false",
             "Whether `toolyard up` runs the control plane beside the gateway; `toolyard gateway` never does.",
             ("TOOLYARD_CONTROL",)),
+    Setting("control.registration", "switch", "false", "Whether people may make accounts for themselves."),
+    Setting("control.access_token", "seconds", "10m", "How long an access token holds."),
+    Setting("control.login_idle", "seconds", "30m", "Idle time after which a login ends."),
+    Setting("control.login_max", "seconds", "12h", "Longest time that a login lasts."),
+    Setting("control.reveal_keys", "switch", "false",
+            "Whether an API key can be shown again after it was made; it is then kept, sealed."),
+    Setting("control.vault_key", "keys", "",
+            "Key that seals the secrets in the database: 64 hexadecimal digits, as `${NAME}` or `file:PATH`; older "
+            "ones after it, separated by commas. Empty: `vault.key` in the data directory.",
+            ("TOOLYARD_VAULT_KEY",)),
+    Setting("control.vault_key_command", "command", "",
+            "Program that writes this key to its standard output; no shell reads it.",
+            ("TOOLYARD_VAULT_KEY_COMMAND",)),
+    Setting("database.url", "database", "",
+            "sqlite:///PATH (relative to the file) or postgresql://USER:PASSWORD@HOST/NAME, also as `${NAME}` or "
+            "`file:PATH`. Empty: `toolyard.db` in the data directory.",
+            ("TOOLYARD_DATABASE_URL", "DATABASE_URL")),
+    Setting("database.pool_size", "count", "10", "Connections that each process keeps open."),
+    Setting("database.echo", "switch", "false", "Whether every statement is logged."),
+    Setting("database.replica_url", "database", "",
+            "The same database elsewhere, kept equal by the database itself; heavy reads go there."),
     Setting("logging.level", "level", "info", "Least severe log entries to write: debug, info, warning or error.",
             ("TOOLYARD_LOG_LEVEL", "LOG_LEVEL")),
     Setting("logging.format", "log format", "auto", "console, json, or auto (console on a terminal).",
@@ -137,6 +150,16 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class AppSettings:
+    """What this installation is called and for."""
+
+    name: str
+    version: str
+    environment: str
+    debug: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """Where the gateway listens and whom it believes."""
 
@@ -156,9 +179,26 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
-    """Whether there is a control plane."""
+    """Whether there is a control plane, who may enter it, and with what it seals secrets."""
 
     enabled: bool
+    registration: bool
+    access_token_s: float
+    login_idle_s: float
+    login_max_s: float
+    reveal_keys: bool
+    vault_key: Secret | None
+    vault_key_command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where the control plane keeps its rows."""
+
+    url: DatabaseUrl
+    pool_size: int
+    echo: bool
+    replica_url: DatabaseUrl | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +273,10 @@ class LimitSettings:
 class Settings:
     """All sections. Each part of the program receives only its own."""
 
+    app: AppSettings
     gateway: GatewaySettings
     control: ControlSettings
+    database: DatabaseSettings
     logging: LoggingSettings
     sessions: SessionSettings
     tasks: TaskSettings
@@ -250,13 +292,16 @@ def make_settings(written: Written, complain: Complain, *, base: Path) -> Settin
     """Settings from texts: `written(setting)` is what the environment or the file says, None for the default. A text
     that cannot be read goes to `complain` with the reason, and the default holds. Paths are relative to `base`."""
     values = {setting.key: _value(setting, written(setting), complain, base) for setting in SETTINGS}
+    _settle_databases(values, complain)
     sections = {name: _section(cls, name, values) for name, cls in get_type_hints(Settings).items()}
     return Settings(**sections)
 
 
 def from_environment(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """(variable, text) of the first of the setting's variables that is set and not empty."""
-    return next(((name, environ[name]) for name in setting.env if environ.get(name)), None)
+    """(variable, text) of the first of the setting's variables that is set and not empty. A switch such as DEBUG that
+    other programs read too may mean something else to them, and is passed over then."""
+    found = ((name, environ[name]) for name in setting.env if environ.get(name))
+    return next((one for one in found if not _is_for_others(setting, *one)), None)
 
 
 def default_settings(base: Path) -> Settings:
@@ -272,83 +317,36 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _settle_databases(values: dict[str, Any], complain: Complain) -> None:
+    """The default lies in the data directory. A kind that is not supported matters to the control plane only: a
+    DATABASE_URL in the environment may be meant for others."""
+    kept = DatabaseUrl.of_file(values["gateway.data_dir"] / "toolyard.db")
+    values["database.url"] = values["database.url"] or kept
+    for setting in SETTINGS:
+        url = values[setting.key] if setting.kind == "database" else None
+        if url is not None and not url.supported and values["control.enabled"]:
+            complain(setting, f"'{url.kind}' is not supported; take postgresql or sqlite")
+
+
+def _is_for_others(setting: Setting, name: str, text: str) -> bool:
+    if setting.kind != "switch" or name.startswith("TOOLYARD_"):
+        return False
+    try:
+        switch(text)
+    except ValueError:
+        return True
+    return False
+
+
 def _value(setting: Setting, text: str | None, complain: Complain, base: Path) -> Any:
     if text is not None:
         try:
-            return _parse(setting.kind, text, base)
+            return parse(setting.kind, text, base)
         except ValueError as error:
             complain(setting, str(error))
-    return _parse(setting.kind, setting.default, base)
+    return parse(setting.kind, setting.default, base)
 
 
 def _section(cls: type[Any], name: str, values: Mapping[str, Any]) -> Any:
     mine = {setting.field: values[setting.key] for setting in SETTINGS if setting.section == name}
     return cls(**{field.name: mine[field.name] for field in fields(cls)})
-
-
-def _parse(kind: Kind, text: str, base: Path) -> Any:
-    if kind == "path":
-        return (base / Path(text).expanduser()).absolute() if text else None
-    return _PARSERS[kind](text)
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        lowered = text.strip().lower()
-        if lowered not in allowed:
-            raise ValueError(f"'{text}' is not one of {', '.join(allowed)}")
-        return lowered
-
-    return parse
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _networks(text: str) -> tuple[str, ...]:
-    return tuple(str(ipaddress.ip_network(part, strict=False)) for part in _list(text))
-
-
-def _url(text: str) -> str | None:
-    if not text:
-        return None
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"'{text}' is not a URL such as https://tools.example.com")
-    return text.rstrip("/")
-
-
-def _token(text: str) -> Secret | None:
-    """A bearer token. The message never repeats it."""
-    if not text:
-        return None
-    if len(text) < MIN_TOKEN_CHARACTERS:
-        raise ValueError(f"must have at least {MIN_TOKEN_CHARACTERS} characters")
-    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text):
-        raise ValueError("contains a character that a bearer token cannot have; allowed: A-Z a-z 0-9 - . _ ~ + / =")
-    return Secret(text)
-
-
-def _positive_seconds(text: str) -> float:
-    value = seconds(text)
-    if value <= 0:
-        raise ValueError(f"'{text}' must be more than nothing")
-    return value
-
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "text": str.strip,
-    "url": _url,
-    "port": lambda text: whole_number(text, 0, 65535),
-    "workers": lambda text: whole_number(text, 1, MAX_WORKERS),
-    "count": lambda text: whole_number(text, 1, 10_000_000),
-    "bytes": size_bytes,
-    "seconds": _positive_seconds,
-    "level": _one_of("debug", "info", "warning", "error"),
-    "log format": _one_of("auto", "console", "json"),
-    "list": _list,
-    "networks": _networks,
-    "secret": _token,
-    "switch": switch,
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,13 +13,13 @@ import pytest
 from tests.docs.pages import REFERENCE, ROOT
 from toolyard.contract.snapshot import Snapshot
 from toolyard.gateway.assembly import Gateway
-from toolyard.gateway.feed.file import load_text
+from toolyard.gateway.feed.file import load_settings, load_text
 from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.metrics import Metrics
 from toolyard.gateway.operations import operations_routes
 from toolyard.kit.clock import SystemClock
-from toolyard.settings import SETTINGS
+from toolyard.settings import SETTINGS, default_settings
 
 
 def _generate() -> ModuleType:
@@ -43,6 +44,15 @@ def test_every_setting_is_in_the_reference() -> None:
     page = _page("settings.md")
     assert [one.key for one in SETTINGS if f"`{one.key}`" not in page] == []
     assert [name for one in SETTINGS for name in one.env if f"`{name}`" not in page] == []
+
+
+def test_the_example_of_an_environment_sets_every_setting_to_its_default(tmp_path: Path) -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    entries = [line.removeprefix("#").partition("=") for line in lines if re.match(r"#[A-Z_]+=", line)]
+    environ = {name: value for name, _, value in entries}
+    assert list(environ) == [one.env[0] for one in SETTINGS]
+    assert load_settings(tmp_path / "none", environ) == default_settings(tmp_path)
+    assert [line for line in lines if line and not line.startswith("#")] == []
 
 
 def test_every_error_code_is_in_the_reference() -> None:

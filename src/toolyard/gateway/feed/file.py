@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from toolyard.gateway.feed.document import Document, Section
 from toolyard.gateway.feed.servers import read_server
 from toolyard.gateway.feed.upstreams import Bounds, read_credential, read_upstream
 from toolyard.gateway.feed.yaml_marks import MAX_FILE_BYTES, ConfigRejected, Marked, Problem, read_marked
+from toolyard.setting_kinds import CONFIDENTIAL
 from toolyard.settings import SETTINGS, Complain, Setting, Settings, from_environment, is_loopback, make_settings
 from toolyard.sources.clients import id_of
 
@@ -86,6 +88,17 @@ def settings_of(path: Path, environ: Mapping[str, str]) -> Settings:
     return _settings(document.section(read_marked(read_text(path), str(path), []) or Marked({}, 1), ""), document)
 
 
+def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings alone; where there is no file, those of the environment. Raises ConfigRejected."""
+    problems: list[Problem] = []
+    document = Document(path, environ, problems)
+    marked = read_marked(read_text(path), str(path), problems) if path.exists() else None
+    settings = _settings(document.section(marked or Marked({}, 1), ""), document)
+    if problems:
+        raise ConfigRejected(sorted(problems, key=lambda problem: problem.line))
+    return settings
+
+
 def read_text(path: Path) -> str:
     """The file's text, at most 4 MiB of UTF-8. Raises ConfigRejected."""
     try:
@@ -103,10 +116,13 @@ def read_text(path: Path) -> str:
 
 
 def _settings(root: Section, document: Document) -> Settings:
-    """Settings from the environment, the file's sections, and the defaults. `server:` is another name of `gateway:`."""
+    """Settings from the environment, the file's sections, and the defaults. `server:` is another name of `gateway:`,
+    `mcp:` of `defaults:`."""
     sections = {name: root.section(name) for name in dict.fromkeys(setting.section for setting in SETTINGS)}
     if "gateway" not in root:
         sections["gateway"] = root.section("server")
+    if "defaults" not in root:
+        sections["defaults"] = root.section("mcp")
     tls = sections["gateway"].section("tls")
     places: dict[str, tuple[str, int]] = {}
 
@@ -116,7 +132,7 @@ def _settings(root: Section, document: Document) -> Settings:
         if variable:
             places[setting.key] = (f"environment variable {variable[0]}", 0)
         text = variable[1] if variable else from_file
-        return _secret_text(setting, text, complain, document) if setting.kind == "secret" and text else text
+        return _secret_text(setting, text, complain, document) if setting.kind in CONFIDENTIAL and text else text
 
     def complain(setting: Setting, reason: str) -> None:
         file, line = places[setting.key]
@@ -134,6 +150,8 @@ def _written_in_file(setting: Setting, section: Section, places: dict[str, tuple
     if node is None:
         return None
     places[setting.key] = (section.document.file, node.line)
+    if setting.kind == "command" and isinstance(node.value, tuple):
+        return shlex.join(section.document.texts(node, setting.key))
     if setting.kind in {"list", "networks"}:
         return ",".join(section.document.texts(node, setting.key))
     return section.document.text(node, setting.key)
