@@ -27,6 +27,8 @@ OPERATE = f"{G}/test_operate.py"
 LIMITS = f"{G}/test_session_limits.py"
 UPSTREAM_CLI = "tests/unit/cli/test_upstream_edit.py"
 WITH_A_GATEWAY = "tests/unit/cli/test_with_a_gateway.py"
+SETTINGS = "tests/unit/feed/test_settings.py"
+CONFIGURATION = "tests/unit/feed/test_configuration.py"
 CONFORMANCE = "tests/conformance/test_conformance.py"
 
 
@@ -113,6 +115,13 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S3-20", "${NAME:default} interpolation in YAML", "tests/unit/kit/test_interpolate.py::test_a_reference_becomes_its_value_or_its_default"),
     met("S3-21", "Environment overrides file values", "tests/unit/feed/test_file.py::test_the_environment_overrides_the_file_and_the_first_variable_wins"),
     met("S3-23", "HOST, PORT", "tests/unit/feed/test_file.py::test_the_environment_overrides_the_file_and_the_first_variable_wins"),
+    met("S3-25", "LOG_LEVEL, LOG_DIR", "tests/unit/test_from_settings.py::test_the_level_and_the_directory_of_logs_come_from_their_variables"),
+    met("S3-26", "MCP_TIMEOUT=30", "tests/unit/feed/test_file.py::test_timeouts_and_connections_not_written_come_from_the_founding_variables", f"{SETTINGS}::test_the_defaults_are_what_the_founding_documents_and_the_limits_say"),
+    met("S3-27", "MCP_MAX_CONNECTIONS=100", "tests/unit/feed/test_file.py::test_timeouts_and_connections_not_written_come_from_the_founding_variables", f"{SETTINGS}::test_the_defaults_are_what_the_founding_documents_and_the_limits_say"),
+    met("S3-31", "logging.level / dir", "tests/unit/test_from_settings.py::test_the_level_and_the_directory_of_logs_come_from_their_variables", f"{SETTINGS}::test_the_founding_documents_names_of_sections_are_understood"),
+    met("S3-32", "mcp.timeout / max_connections", f"{SETTINGS}::test_the_founding_documents_names_of_sections_are_understood"),
+    met("S3-55", "Unified configuration manager: get(\"database.url\") dotted keys", f"{CONFIGURATION}::test_a_setting_is_found_by_its_dotted_name", f"{CONFIGURATION}::test_every_setting_has_its_name"),
+    met("S3-56", "set_env_override(name, value)", f"{CONFIGURATION}::test_a_variable_can_be_overridden_and_given_back", f"{CONFIGURATION}::test_an_override_that_is_not_valid_changes_nothing_and_names_the_variable"),
     # Operations
     met("S0-84", "Health-check endpoint", f"{PROCESS}::test_sigterm_lets_running_calls_end_and_then_the_process_ends_with_zero"),
     met("S0-85", "Performance metrics", f"{G}/test_operations.py::test_calls_are_counted_with_their_outcome_and_time"),

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from toolyard.cli.main import execute
+from toolyard.settings import SETTINGS
 
 
 class CommandLine:
@@ -24,8 +25,9 @@ class CommandLine:
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """An empty home directory and an empty current directory beside it; returns the latter's parent."""
+    read_too = {name for setting in SETTINGS for name in setting.env}
     for name in list(os.environ):
-        if name.startswith(("TOOLYARD_", "MCP_")) or name in {"HOST", "PORT", "LOG_LEVEL", "LOG_DIR"}:
+        if name.startswith("TOOLYARD_") or name in read_too:
             monkeypatch.delenv(name)
     (tmp_path / "home").mkdir()
     (tmp_path / "here").mkdir()
