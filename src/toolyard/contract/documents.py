@@ -140,14 +140,6 @@ def assemble(
     )
 
 
-def platform_document(manifest: Manifest, documents: Mapping[str, Json]) -> Json:
-    """What the manifest says of the platform as a whole, all of it; empty if it says nothing. Raises DocumentBroken."""
-    for kind, name, digest in manifest.entries:
-        if kind == "platform":
-            return _found(documents, kind, name, digest)
-    return {}
-
-
 def _found(documents: Mapping[str, Json], kind: str, name: str, digest: str) -> Json:
     document = documents.get(digest)
     if not isinstance(document, dict):

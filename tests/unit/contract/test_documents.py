@@ -20,7 +20,6 @@ from toolyard.contract.documents import (
     digest_of,
     encode,
     encode_upstream,
-    platform_document,
 )
 from toolyard.contract.snapshot import KeyRecord, ServerSpec, Snapshot, UpstreamSpec
 from toolyard.kit.secret import Secret
@@ -175,12 +174,6 @@ def test_kinds_of_tomorrow_are_ignored() -> None:
 def test_the_digest_of_a_manifest_is_that_of_its_documents() -> None:
     one = Manifest(1, (("upstream", "a", "1"), ("server", "b", "2")))
     assert one.digest() == Manifest(9, one.entries[::-1]).digest() != Manifest(1, one.entries[:1]).digest()
-
-
-def test_the_document_of_the_platform_keeps_what_the_snapshot_does_not_have() -> None:
-    manifest = Manifest(1, (("platform", "", "1"),))
-    assert platform_document(manifest, {"1": {"wrapped_keys": {"a": "b"}}}) == {"wrapped_keys": {"a": "b"}}
-    assert platform_document(Manifest(1, ()), {}) == {}
 
 
 def test_every_field_but_the_names_has_a_default() -> None:
