@@ -82,6 +82,9 @@ class Bounds:
 class Gateway:
     """One data plane. `start` once, then `offer` newer snapshots; `aclose` at the end."""
 
+    on_observed: Callable[[Observation], None] = staticmethod(lambda _observation: None)
+    """Told of definitions that are other ones than before."""
+
     def __init__(
         self,
         snapshot: Snapshot,
@@ -267,6 +270,13 @@ class Gateway:
     def observed(self, observation: Observation) -> None:
         """Put in force what an upstream offers now, and remember it."""
         known = self.holder.observation(observation.upstream_id)
-        if known is None or known.digest() != observation.digest():
+        fresh = known is None or known.digest() != observation.digest()
+        if fresh:
             self.journal.keep_observation(observation)
         self.holder.observe(observation)
+        if fresh:
+            self.on_observed(observation)
+
+    def take_used_keys(self) -> set[str]:
+        """The ids of the keys that were used since this was asked last."""
+        return self._authenticate.take_used_keys()

@@ -109,6 +109,26 @@ def test_a_snapshot_arrives_as_it_was_sent(snapshot: Snapshot) -> None:
     assert replace(arrived, digest="") == snapshot
 
 
+@given(snapshots(), snapshots())
+@settings(max_examples=30, deadline=None)
+def test_what_has_not_changed_is_taken_over_and_the_snapshot_is_the_same(one: Snapshot, other: Snapshot) -> None:
+    def seal(_place: str, secret: Secret) -> str:
+        return secret.reveal()
+
+    def unseal(_place: str, text: str) -> Secret:
+        return Secret(text)
+
+    first, then = encode(one, seal), encode(replace(other, upstreams=one.upstreams), seal)
+    documents = {**first.documents, **then.documents}
+    before = assemble(first.manifest, documents, unseal)
+    after = assemble(then.manifest, documents, unseal, before=(first.manifest, before))
+    assert after == assemble(then.manifest, documents, unseal)
+    assert all(after.upstreams[i] is before.upstreams[i] for i in after.upstreams)
+    platform = first.manifest.entries[-1][2]
+    few = {platform: first.documents[platform]}
+    assert assemble(first.manifest, few, unseal, before=(first.manifest, before)) == before
+
+
 def received_manifest(manifest: Manifest) -> Manifest:
     return msgspec.convert(received(msgspec.to_builtins(manifest)), Manifest)
 

@@ -92,6 +92,8 @@ class ControlFeed:
         self._waiting: Received | None = None
         """The last one that came, while it is not in force."""
         self._keeping: Received | None = None
+        self._made: tuple[Manifest, Snapshot] | None = None
+        """What was made of the last one that came into force."""
         self._news = asyncio.Event()
         self._to_keep = asyncio.Event()
         self._away = False
@@ -193,9 +195,11 @@ class ControlFeed:
         manifest = received.manifest
         try:
             without = self._settings.without_owners
-            snapshot = await asyncio.to_thread(received.snapshot, self._unseal, without)
+            snapshot = await asyncio.to_thread(received.snapshot, self._unseal, without, self._made)
             await self._take(snapshot)
-        except PlatformError as error:
+            self._made = (manifest, snapshot)
+        except (PlatformError, OSError) as raised:
+            error = raised if isinstance(raised, PlatformError) else FeedBroken(str(raised))
             log.error("control_rejected", revision=manifest.revision, reason=error.message, in_force="unchanged")
             self._listener.applied(manifest, error)
         except Exception as error:

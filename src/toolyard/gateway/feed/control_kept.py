@@ -27,9 +27,11 @@ class Received:
     manifest: Manifest
     documents: Mapping[str, Json]
 
-    def snapshot(self, unseal: Unseal, without_owners: frozenset[str]) -> Snapshot:
-        """What it describes. Raises DocumentBroken."""
-        return assemble(self.manifest, self.documents, unseal, without_owners=without_owners)
+    def snapshot(
+        self, unseal: Unseal, without_owners: frozenset[str], before: tuple[Manifest, Snapshot] | None = None
+    ) -> Snapshot:
+        """What it describes; what has not changed since `before` is taken over. Raises DocumentBroken."""
+        return assemble(self.manifest, self.documents, unseal, without_owners=without_owners, before=before)
 
 
 def save_received(data_dir: Path, received: Received) -> None:

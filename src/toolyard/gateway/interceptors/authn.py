@@ -58,6 +58,7 @@ class Authenticator:
         self._wrong: dict[str, Bucket] = {}
         self._verified: dict[bytes, tuple[KeyRecord, Principal]] = {}
         self._digest_key = secrets.token_bytes(32)
+        self._used: set[str | None] = set()
 
     def __call__(self, head: Head) -> Principal:
         """The caller. Raises Unauthenticated, ServerUnknown, RateLimited (after many wrong keys from one network)."""
@@ -68,6 +69,7 @@ class Authenticator:
             and (noted.until == math.inf or self._clock.wall() < noted.until)
         ):
             admitted: Principal = noted.principal
+            self._used.add(admitted.key_id)
             return admitted
         principal = OPERATOR if head.operator else self._from_credential(head)
         server = snapshot.servers.get(head.server_code)
@@ -76,7 +78,13 @@ class Authenticator:
                 self._on_refusal(head, "foreign_server")
             raise ServerUnknown
         head.notes.admission = _Admission(snapshot, principal, _valid_until(snapshot, principal))
+        self._used.add(principal.key_id)
         return principal
+
+    def take_used_keys(self) -> set[str]:
+        """The ids of the keys that were used since this was asked last."""
+        used, self._used = self._used, set()
+        return {key_id for key_id in used if key_id is not None}
 
     def is_valid(self, principal: Principal) -> bool:
         """Whether a principal that was let in would be let in now."""
