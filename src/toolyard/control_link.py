@@ -44,6 +44,7 @@ class ControlLink:
         self.both = Both(loaded, self._last_good())
         self.relay = Relay(socket, scheme=_scheme(settings), body_bytes=settings.limits.upload_bytes)
         self.outbox = Outbox(socket, name)
+        self.reports: Reports | None = None
 
     def attach(self, gateway: Gateway, server: GatewayServer) -> None:
         """Have the server end what is relayed when it drains, and the metrics show what waits."""
@@ -57,7 +58,7 @@ class ControlLink:
     ) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the gateway until it ends: the feed, and the reports."""
         self.both.prepare, self.both.put_in_force = gateway.prepare, put_in_force
-        reports = Reports(gateway, self.outbox, clock, self._settings.gateway)
+        self.reports = reports = Reports(gateway, self.outbox, clock, self._settings.gateway)
         feed = ControlFeed(
             self._settings,
             take=self.both.take_control,

@@ -203,13 +203,13 @@ class Supervisor:
         self._port = port
         self._log_format = log_format
         self._children: dict[int, Child] = {}
-        self._control = process.control_child()
         self._stopping = False
         self._tasks = TaskOwner("supervisor")
 
     async def run(self, on_started: OnStarted) -> int:
         """Start the workers, keep them until told to stop, take them down. Raises WorkerStartFailed."""
         signals = Stopping()
+        control = self._process.control_child()
         settings = self._process.loaded.settings.gateway
         load_seal_key(settings.data_dir)
         Journal(settings.data_dir / JOURNAL_NAME).close()
@@ -222,16 +222,16 @@ class Supervisor:
             write_facts(started)
             log.info("listening", url=started.url, workers=self._count)
             on_started(started)
-            if self._control is not None:
-                self._control.start()
+            if control is not None:
+                control.start()
             await signals.first.wait()
             await self._drain(signals.second)
         finally:
             self._stopping = True
             await self._end()
             await self._tasks.aclose()
-            if self._control is not None:
-                await self._control.aclose()
+            if control is not None:
+                await control.aclose()
             forget_stopped(settings.data_dir)
             remove_own_facts(settings.data_dir / FACTS_NAME)
         return 0

@@ -23,6 +23,11 @@ class _Commands(LazyGroup):
             "Run the gateway. Without a configuration file, makes one with a demonstration to try at once.",
         ),
         Row(
+            "gateway",
+            "toolyard.cli.run:gateway",
+            "Run the gateway from a configuration file alone: no control plane beside it, and no database.",
+        ),
+        Row(
             "add",
             "toolyard.cli.edit:add",
             "Add an upstream to the configuration: a URL, a command, or all servers of a client's file.",

@@ -13,8 +13,8 @@ from toolyard.cli.main import app
 from toolyard.cli.output import Format, show
 
 COMMANDS = (
-    "up add import connect servers upstreams tools call resources prompts upstream key status doctor stdio config "
-    "version"
+    "up gateway add import connect servers upstreams tools call resources prompts upstream key status doctor stdio "
+    "config version"
 )
 
 
