@@ -39,7 +39,8 @@ class ControlLink:
         socket = data_dir / SOCKET_NAME
         name = f"{identity.key_for('name of this gateway').hex()[:12]}/{index}"
         self._settings = FeedSettings(socket, name, data_dir if identity.gives_names else None)
-        self._unseal = Seals(lambda: read_vault_keys(VaultKeySource(data_dir)))
+        keys = VaultKeySource(data_dir, settings.control.vault_key, settings.control.vault_key_command)
+        self._unseal = Seals(lambda: read_vault_keys(keys))
         self._received = load_received(data_dir)
         self.both = Both(loaded, self._last_good())
         self.relay = Relay(socket, scheme=_scheme(settings), body_bytes=settings.limits.upload_bytes)
