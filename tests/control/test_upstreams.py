@@ -20,6 +20,8 @@ from toolyard.control.upstreams.credential_routes import credentials_slice
 from toolyard.control.upstreams.routes import upstreams_slice
 from toolyard.control.upstreams.rules import Bounds
 from toolyard.control.upstreams.specs import upstream_specs
+from toolyard.control.upstreams.states import record_health
+from toolyard.control.upstreams.tries import end_old_tries, try_succeeded
 from toolyard.kit.key_encryption import KeyEncryptionKey, KeyRing
 
 PATH = "/api/v1/upstreams"
@@ -28,6 +30,7 @@ DEVELOPER = Caller(
 )
 OPERATOR = Caller("us_op", "user", "default", frozenset({"upstreams.read", "upstreams.write"}), name="op")
 ACME = Caller("us_acme", "user", "or_acme", DEVELOPER.permissions, name="acme")
+PLATFORM = Caller("system", "system", "", platform=True)
 TOKEN = "SEKRET-token-of-github-9876"
 
 
@@ -45,8 +48,12 @@ class Rig:
         assert made.status_code == 201, made.text
         return made.json()
 
+    async def told(self, *records: dict[str, Any], gateway: str = "gw1") -> None:
+        async with self.api.works.write(PLATFORM) as work:
+            await record_health(work, [{"kind": "health", **one} for one in records], gateway)
+
     async def specs(self) -> dict[str, UpstreamSpec]:
-        async with self.api.works.read(Caller("publisher", "system", "", platform=True)) as work:
+        async with self.api.works.read(PLATFORM) as work:
             return {one.spec.id: one.spec for one in await upstream_specs(work, self.vault)}
 
 
@@ -425,5 +432,86 @@ def test_what_a_disabled_organization_has_is_not_published(tried: Tried) -> None
             assert row is not None
             row.enabled = False
         assert await rig.specs() == {}
+
+    tried(test)
+
+
+def test_state_and_last_error_are_what_gateways_told_last(tried: Tried) -> None:
+    async def test(rig: Rig) -> None:
+        path = f"/{(await rig.make())['id']}"
+        failing = {"upstream": "docs", "state": "failing", "code": "upstream_unreachable", "message": "no answer"}
+        await rig.told(failing, {"upstream": "acme.docs", "state": "ready"}, {"upstream": "unknown", "state": "ready"})
+        shown = (await rig.ask("GET", path)).json()
+        assert (shown["state"], shown["last_error"], shown["last_error_code"]) == (
+            "failing", "no answer", "upstream_unreachable",
+        )  # fmt: skip
+        rig.api.clock.advance(10)
+        await rig.told({"upstream": "docs", "state": "ready", "since": 1_000_000.0}, gateway="gw2")
+        shown = (await rig.ask("GET", path)).json()
+        assert (shown["state"], shown["last_error"], len(shown["gateways"])) == ("ready", None, 2)
+        assert shown["since"] == "1970-01-12T13:46:40Z"
+        rig.api.clock.advance(200)
+        assert (await rig.ask("GET", path)).json()["state"] == "unknown"
+
+    tried(test)
+
+
+def test_records_that_make_no_sense_are_passed_over(tried: Tried) -> None:
+    async def test(rig: Rig) -> None:
+        path = f"/{(await rig.make())['id']}"
+        await rig.told({"upstream": 7}, {}, {"upstream": "docs", "state": None, "since": "x", "message": ["a"]})
+        await rig.told({"upstream": "docs", "state": "ready", "since": 1e300, "message": "a\x00b"})
+        assert (await rig.ask("GET", path)).json()["state"] == "ready"
+
+    tried(test)
+
+
+def test_an_upstream_is_tried_before_it_is_saved_and_its_secret_is_gone_with_the_answer(tried: Tried) -> None:
+    async def test(rig: Rig) -> None:
+        given = {"name": "docs", "url": "https://docs.example/mcp", "headers": {"Authorization": TOKEN}}
+        asked = await rig.ask("POST", "/test", json=given)
+        assert (asked.status_code, asked.json()["state"]) == (202, "pending")
+        try_id = asked.json()["id"]
+        (spec,) = (await rig.specs()).values()
+        assert (spec.id, spec.organization) == (f"try:{try_id}", f"try:{try_id}")
+        assert [value.reveal() for _, value in spec.headers] == [TOKEN]
+        async with rig.api.works.write(PLATFORM) as work:
+            await try_succeeded(work, spec.id, {"tools": ["search"]})
+        result = (await rig.ask("GET", f"/tests/{try_id}")).json()
+        assert (result["state"], result["found"]) == ("ready", {"tools": ["search"]})
+        assert await rig.specs() == {}
+        assert (await rig.ask("GET", f"/tests/{try_id}", who="us_acme")).status_code == 404
+        assert (await rig.ask("GET")).json()["items"] == []
+
+    tried(test)
+
+
+def test_a_try_fails_with_the_reason_or_expires(tried: Tried) -> None:
+    async def test(rig: Rig) -> None:
+        given = {"name": "docs", "url": "https://docs.example/mcp"}
+        failing, late = [(await rig.ask("POST", "/test", json=given)).json()["id"] for _ in range(2)]
+        await rig.told({"upstream": f"try:{failing}", "state": "failing", "code": "c", "message": "no such host"})
+        result = (await rig.ask("GET", f"/tests/{failing}")).json()
+        assert (result["state"], result["error"]) == ("failing", "no such host")
+        rig.api.clock.advance(31)
+        assert await rig.specs() == {}
+        assert (await rig.ask("GET", f"/tests/{late}")).json()["state"] == "expired"
+        async with rig.api.works.write(PLATFORM) as work:
+            assert await end_old_tries(work) == 1
+        assert (await rig.ask("GET", f"/tests/{late}")).json()["state"] == "expired"
+        rig.api.clock.advance(4000)
+        async with rig.api.works.write(PLATFORM) as work:
+            assert await end_old_tries(work) == 0
+        assert (await rig.ask("GET", f"/tests/{late}")).status_code == 404
+
+    tried(test)
+
+
+def test_programs_and_inside_addresses_are_not_tried(tried: Tried) -> None:
+    async def test(rig: Rig) -> None:
+        program = await rig.ask("POST", "/test", who="us_admin", json={"name": "x", "command": ["python3"]})
+        assert (program.status_code, program.json()["code"]) == (422, "not_tried_this_way")
+        inside = await rig.ask("POST", "/test", json={"name": "x", "url": "http://127.0.0.1:1/"})
+        assert inside.json()["code"] == "network_forbidden"
 
     tried(test)

@@ -17,6 +17,7 @@ from toolyard.control.base.pages import Listed, PageQuery
 from toolyard.control.base.vault import Vault
 from toolyard.control.base.work import Work
 from toolyard.control.identity.model import OrganizationRow
+from toolyard.control.upstreams import tries
 from toolyard.control.upstreams.model import UpstreamRow
 from toolyard.control.upstreams.rules import Bounds
 from toolyard.control.upstreams.schema import (
@@ -24,10 +25,12 @@ from toolyard.control.upstreams.schema import (
     CheckResult,
     Given,
     NewUpstream,
+    TryResult,
     Upstream,
 )
 from toolyard.control.upstreams.service import Checked, Registry
-from toolyard.control.upstreams.store import States, Upstreams
+from toolyard.control.upstreams.states import STALE
+from toolyard.control.upstreams.store import States, Tries, Upstreams
 
 
 class UpstreamQuery(PageQuery):
@@ -59,6 +62,7 @@ def upstreams_slice(vault: Vault, bounds: Bounds) -> Slice:
     _writing(one, vault, bounds)
     _bulk(one, vault, bounds)
     _steering(one, vault, bounds)
+    _trying(one, vault, bounds)
     return one
 
 
@@ -182,6 +186,21 @@ def _steering(one: Slice, vault: Vault, bounds: Bounds) -> None:
         return (await shown(work, [row]))[0]
 
 
+def _trying(one: Slice, vault: Vault, bounds: Bounds) -> None:
+    @one.post("/upstreams/test", action="upstreams.write", status_code=202, operation_id="upstreams_test")
+    async def test(work: WorkParam, given: NewUpstream) -> TryResult:
+        """Have gateways try an upstream before it is saved: ask for the result by the id in the answer.
+
+        Only upstreams that are reached by URL are tried."""
+        spec = await Registry(work, vault, bounds).to_try(columns(given))
+        return TryResult.of(await tries.ask(work, vault, spec), work.now)
+
+    @one.get("/upstreams/tests/{try_id}", action="upstreams.read", operation_id="upstreams_test_result")
+    async def result(work: WorkParam, try_id: str) -> TryResult:
+        """Show what came of a try."""
+        return TryResult.of(await Tries(work).get(try_id), work.now)
+
+
 def columns(given: NewUpstream) -> dict[str, object]:
     """A new upstream as columns, with the kind that was guessed."""
     return {**given.columns(), "kind": given.kind}
@@ -193,7 +212,7 @@ async def shown(work: Work, rows: Sequence[UpstreamRow], checked: Checked | None
     slug = organization.slug if organization else work.organization_id
     states = await States(work).of([row.id for row in rows])
     findings = checked.findings if checked else ()
-    return [Upstream.of(row, slug, states[row.id], findings) for row in rows]
+    return [Upstream.of(row, slug, states[row.id], work.now - STALE, findings) for row in rows]
 
 
 async def _answer(work: Work, checked: Checked, response: Response) -> Upstream:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from toolyard.contract.snapshot import Isolation, UpstreamKind, UpstreamLimits
-from toolyard.control.upstreams.model import UpstreamRow, UpstreamStateRow
+from toolyard.control.upstreams.model import TryRow, UpstreamRow, UpstreamStateRow
 from toolyard.control.upstreams.rules import Finding, is_approved
 from toolyard.control.upstreams.specs import gateway_id
 from toolyard.kit.secret import Secret
@@ -17,7 +17,8 @@ from toolyard.kit.secret import Secret
 _USUAL = UpstreamLimits()
 Text = Annotated[str, Field(max_length=65_536)]
 Values = dict[Annotated[str, Field(min_length=1, max_length=200)], Text]
-State = Literal["unapproved", "disabled", "stopped", "pending", "ready", "failing"]
+State = Literal["unapproved", "disabled", "stopped", "pending", "ready", "failing", "unknown"]
+TryState = Literal["pending", "ready", "failing", "expired"]
 
 
 class Given(BaseModel):
@@ -190,7 +191,7 @@ class Upstream(BaseModel):
     approved_by: str | None
     approved_at: dt.datetime | None
     restart_generation: int
-    state: State
+    state: State = Field(description="`unknown`: no gateway has told of it for some minutes.")
     since: dt.datetime | None = Field(description="Since when it is in this state, as gateways tell.")
     last_error: str | None
     last_error_code: str | None
@@ -207,10 +208,15 @@ class Upstream(BaseModel):
 
     @classmethod
     def of(
-        cls, row: UpstreamRow, slug: str, states: Iterable[UpstreamStateRow] = (), findings: Iterable[Finding] = ()
+        cls,
+        row: UpstreamRow,
+        slug: str,
+        states: Iterable[UpstreamStateRow],
+        fresh: dt.datetime,
+        findings: Iterable[Finding],
     ) -> Upstream:
         told = sorted(states, key=lambda one: one.told_at, reverse=True)
-        state, shown = _state(row, told)
+        state, shown = _state(row, told, fresh)
         failed = next((one for one in told if one.error), None) if state != "ready" else None
         plain = {name: getattr(row, name) for name in _PLAIN}
         return cls(
@@ -251,15 +257,39 @@ def _column(name: str, value: Any) -> dict[str, Any]:
     return {name: value}
 
 
-def _state(row: UpstreamRow, told: list[UpstreamStateRow]) -> tuple[State, UpstreamStateRow | None]:
+def _state(row: UpstreamRow, told: list[UpstreamStateRow], fresh: dt.datetime) -> tuple[State, UpstreamStateRow | None]:
     if not is_approved(row):
         return "unapproved", None
     if not row.enabled:
         return "disabled", None
     if not row.started:
         return "stopped", None
-    for state in ("ready", "failing"):
+    states: tuple[State, State] = ("ready", "failing")
+    for state in states:
         for one in told:
-            if one.state == state:
+            if one.state == state and one.told_at >= fresh:
                 return state, one
-    return "pending", None
+    return ("unknown" if told and told[0].told_at < fresh else "pending"), None
+
+
+class TryResult(BaseModel):
+    """What came of a try."""
+
+    id: str
+    state: TryState = Field(description="`expired`: no gateway has answered in time.")
+    error: str | None
+    error_code: str | None
+    found: dict[str, Any] = Field(description="What the upstream says of itself, and the names of what it offers.")
+    expires_at: dt.datetime
+
+    @classmethod
+    def of(cls, row: TryRow, now: dt.datetime) -> TryResult:
+        late = row.state == "pending" and row.expires_at <= now
+        return cls(
+            id=row.id,
+            state="expired" if late else cast(TryState, row.state),
+            error=row.error,
+            error_code=row.error_code,
+            found=row.found,
+            expires_at=row.expires_at,
+        )

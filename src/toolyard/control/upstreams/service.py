@@ -12,14 +12,16 @@ from typing import Any, Final
 
 from sqlalchemy import func, select
 
+from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.control.base.errors import Conflict, Forbidden, Invalid, ReadOnlyHere
 from toolyard.control.base.etags import check_match
 from toolyard.control.base.problems import FieldProblem
 from toolyard.control.base.tables import new_id
 from toolyard.control.base.vault import Vault
 from toolyard.control.base.work import Work
+from toolyard.control.identity.model import DEFAULT_ORGANIZATION
 from toolyard.control.upstreams import credentials
-from toolyard.control.upstreams.errors import ExecForbidden, NetworkForbidden, NothingToApprove
+from toolyard.control.upstreams.errors import ExecForbidden, NetworkForbidden, NothingToApprove, NotTriedThisWay
 from toolyard.control.upstreams.events import (
     UpstreamApproved,
     UpstreamChanged,
@@ -32,6 +34,7 @@ from toolyard.control.upstreams.events import (
 from toolyard.control.upstreams.model import UpstreamRow
 from toolyard.control.upstreams.references import is_template, names_in, own_name, reference
 from toolyard.control.upstreams.rules import (
+    BY_URL,
     PROGRAM_FIELDS,
     STDIO,
     Bounds,
@@ -45,6 +48,7 @@ from toolyard.control.upstreams.rules import (
     origin,
     program_digest,
 )
+from toolyard.control.upstreams.specs import spec_of
 from toolyard.control.upstreams.store import Credentials, Upstreams
 from toolyard.kit.secret import Secret
 
@@ -76,6 +80,10 @@ class _Given:
             if values is not None:
                 given.columns[name] = {key: given._kept(upstream_id, name, key, values[key]) for key in values}
         return given
+
+    def named(self, upstream_id: str) -> dict[str, Secret]:
+        """The secrets by the names of the credentials that are to keep them."""
+        return {own_name(upstream_id, name, key): secret for (name, key), secret in self.secrets.items()}
 
     def _kept(self, upstream_id: str, name: str, key: str, value: Secret) -> str:
         text = value.reveal()
@@ -111,6 +119,17 @@ class Registry:
         row, given = self._drafted(columns)
         self._check_allowed(row, given, before=None)
         return await self._look(row, given)
+
+    async def to_try(self, columns: Mapping[str, Any]) -> UpstreamSpec:
+        """What gateways are to try of an upstream that is not saved. Raises what `register` does, and
+        NotTriedThisWay."""
+        row, given = self._drafted(columns)
+        if row.kind not in BY_URL:
+            raise NotTriedThisWay
+        await self._examine(row, given, before=None)
+        stored = await Credentials(self._work).named(credentials_of(row))
+        values = await credentials.opened(self._work, self._vault, stored.values())
+        return spec_of(row, DEFAULT_ORGANIZATION, {**values, **given.named(row.id)}, {})
 
     async def look(self, upstream_id: str) -> list[Finding]:
         """What there is to say about an upstream as it is. Raises NotFound."""
@@ -216,7 +235,7 @@ class Registry:
 
     async def _missing(self, row: UpstreamRow, given: _Given) -> list[Finding]:
         """Credentials that are not there, or belong to another upstream, or cannot go where they are wanted."""
-        fresh = {own_name(row.id, name, key): secret for (name, key), secret in given.secrets.items()}
+        fresh = given.named(row.id)
         rows = await Credentials(self._work).named(set(credentials_of(row)) - fresh.keys())
         usable = [one for one in rows.values() if one.upstream_id in (None, row.id)]
         known = {*fresh, *(one.name for one in usable)}

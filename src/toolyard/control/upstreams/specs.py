@@ -16,6 +16,7 @@ from toolyard.control.upstreams.model import CredentialRow, UpstreamRow
 from toolyard.control.upstreams.references import filled
 from toolyard.control.upstreams.rules import credentials_of, is_approved
 from toolyard.control.upstreams.store import all_credentials, all_upstreams
+from toolyard.control.upstreams.tries import try_specs
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
 from toolyard.kit.secret import Secret
@@ -23,6 +24,7 @@ from toolyard.kit.secret import Secret
 log = get_logger(__name__)
 Problem = Callable[[str, str], str | None]
 Rules = Mapping[str, Mapping[str, ToolRule]]
+DATABASE: Final = "database"
 NO_RULES: Final[Rules] = {}
 
 
@@ -51,7 +53,7 @@ async def upstream_specs(
 ) -> list[Described]:
     """All upstreams of all organizations that gateways are to know, with their secrets; `rules` of tools by the ids of
     upstreams' rows. Programs that nobody approved are left out. One whose credentials do not open is left out and
-    logged: it must not keep the others from being published."""
+    logged: it must not keep the others from being published. What is to be tried is among them."""
     credentials: dict[str, dict[str, CredentialRow]] = {}
     for row in await all_credentials(work):
         credentials.setdefault(row.organization_id, {})[row.name] = row
@@ -67,6 +69,8 @@ async def upstream_specs(
             log.error("upstream_not_published", upstream=gateway_id(slug, upstream.name), reason=str(error))
             continue
         found.append(Described(upstream.id, spec, upstream.owner))
+    if only is None:
+        found += [Described(spec.id, spec, DATABASE) for spec in await try_specs(work, vault)]
     return found
 
 

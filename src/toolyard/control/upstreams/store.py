@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterable
 from typing import ClassVar
 
@@ -41,10 +42,6 @@ class States(Store[UpstreamStateRow]):
             found[row.upstream_id].append(row)
         return found
 
-    async def told_by(self, upstream_id: str, gateway: str) -> UpstreamStateRow | None:
-        """What one gateway told."""
-        return await self.find(UpstreamStateRow.upstream_id == upstream_id, UpstreamStateRow.gateway == gateway)
-
 
 class Credentials(Store[CredentialRow]):
     row = CredentialRow
@@ -83,14 +80,27 @@ async def all_credentials(work: Work) -> list[CredentialRow]:
     return list(await work.session.scalars(select(CredentialRow)))
 
 
-async def upstream_called(work: Work, slug: str, name: str) -> UpstreamRow | None:
-    """An upstream of any organization; for work on behalf of the platform."""
+async def upstreams_called(work: Work, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], UpstreamRow]:
+    """Upstreams of any organization by its slug and their name; for work on behalf of the platform."""
+    if not wanted:
+        return {}
     found = (
-        select(UpstreamRow)
+        select(UpstreamRow, OrganizationRow.slug)
         .join(OrganizationRow, OrganizationRow.id == UpstreamRow.organization_id)
-        .where(OrganizationRow.slug == slug, UpstreamRow.name == name)
+        .where(UpstreamRow.name.in_({name for _, name in wanted}))
+        .where(OrganizationRow.slug.in_({slug for slug, _ in wanted}))
     )
-    return (await work.session.execute(found)).scalar_one_or_none()
+    return {(slug, row.name): row for row, slug in await work.session.execute(found) if (slug, row.name) in wanted}
+
+
+async def states_told_by(work: Work, gateway: str, upstream_ids: Collection[str]) -> list[UpstreamStateRow]:
+    """What one gateway told of upstreams of any organization; for work on behalf of the platform."""
+    if not upstream_ids:
+        return []
+    found = select(UpstreamStateRow).where(
+        UpstreamStateRow.gateway == gateway[:200], UpstreamStateRow.upstream_id.in_(list(upstream_ids))
+    )
+    return list(await work.session.scalars(found))
 
 
 async def all_tries(work: Work) -> list[TryRow]:
@@ -101,3 +111,8 @@ async def all_tries(work: Work) -> list[TryRow]:
 async def try_of_anybody(work: Work, try_id: str) -> TryRow | None:
     """A try of any organization; for work on behalf of the platform."""
     return await work.session.get(TryRow, try_id)
+
+
+async def old_tries(work: Work, before: dt.datetime) -> list[TryRow]:
+    """Tries of all organizations that were asked for before a time; for work on behalf of the platform."""
+    return list(await work.session.scalars(select(TryRow).where(TryRow.expires_at < before)))
