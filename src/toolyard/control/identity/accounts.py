@@ -1,0 +1,56 @@
+"""All accounts, as platform administrators see them. All of this is work of all organizations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolyard.control.base.database import EVERYBODY
+from toolyard.control.base.tables import new_id
+from toolyard.control.base.work import Work
+from toolyard.control.identity import people
+from toolyard.control.identity.errors import LastPlatformAdmin
+from toolyard.control.identity.events import PlatformAdminChanged, UserCreated, UserRemoved
+from toolyard.control.identity.model import UserRow
+from toolyard.control.identity.revocation import void_tokens
+from toolyard.control.identity.store import Users
+
+
+async def create(work: Work, user: UserRow) -> UserRow:
+    """A new account. Raises UsernameTaken, EmailTaken."""
+    user.id = new_id("us")
+    await Users(work).add(user)
+    work.announce(UserCreated(user.id, user.username, "platform"), organization_id=EVERYBODY)
+    if user.platform_admin:
+        work.announce(PlatformAdminChanged(user.id, platform_admin=True), organization_id=EVERYBODY)
+    return user
+
+
+async def change(work: Work, user: UserRow, given: Mapping[str, Any]) -> UserRow:
+    """What is given is different. Raises EmailTaken, LastPlatformAdmin."""
+    was_admin, is_admin = user.platform_admin, given.get("platform_admin", user.platform_admin)
+    if was_admin and not (is_admin and given.get("enabled", user.enabled)):
+        await check_not_last(work, user)
+    await people.change_account(work, user, given)
+    if was_admin != is_admin:
+        user.platform_admin = is_admin
+        await void_tokens(work, user.id)
+        work.announce(PlatformAdminChanged(user.id, platform_admin=is_admin), organization_id=EVERYBODY)
+    return user
+
+
+async def remove(work: Work, user: UserRow) -> None:
+    """An account is gone, with all its places. Raises LastPlatformAdmin."""
+    if user.platform_admin:
+        await check_not_last(work, user)
+    await people.shut_out(work, user, "removed")
+    work.announce(UserRemoved(user.id, user.username), organization_id=EVERYBODY)
+    await work.session.delete(user)
+    await work.session.flush()
+
+
+async def check_not_last(work: Work, user: UserRow) -> None:
+    """Raises LastPlatformAdmin if there is no other platform administrator who could log in."""
+    admins = await Users(work).platform_admins(locked=True)
+    if not any(one.id != user.id for one in admins):
+        raise LastPlatformAdmin
