@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.gateway.express_rig import Front, in_front
 from tests.gateway.rig import Rig, a_key, bearer, demo, modern_request, play, rpc, snapshot
 from toolyard.contract.snapshot import KeyRecord, Override, RateLimit, ServerSpec, Snapshot
+from toolyard.gateway.call import Principal
 from toolyard.gateway.journal import Journal
 from toolyard.kit.clock import ManualClock
+from toolyard.policy.authorize import Allow
 
 KEY, RECORD = a_key("default")
 WHOLE, WHOLE_RECORD = a_key("default")
@@ -203,6 +206,36 @@ def test_calls_by_a_plan_end_with_what_their_key_may_do(taken: dict[str, Any]) -
     in_front(scene)
 
 
+def test_a_session_whose_key_may_do_more_or_less_is_told_to_list_again() -> None:
+    async def scene(rig: Rig) -> None:
+        session = await rig.initialize(headers=bearer(KEY))
+        headers = {"accept": "text/event-stream", "mcp-session-id": session, **bearer(KEY)}
+        stream = await rig.open("GET", "/mcp", headers)
+        rig.gateway.offer(of(tools=("echo",), revision=2))
+        assert (await stream.message())["method"] == "notifications/tools/list_changed"
+        listed = (await rig.legacy(rpc("tools/list"), session, headers=bearer(KEY))).result["tools"]
+        assert [tool["name"] for tool in listed] == ["echo"]
+        stream.close()
+
+    play(scene, of())
+
+
+def test_a_server_declares_what_the_key_may_use() -> None:
+    async def scene(rig: Rig) -> None:
+        declared = (await rig.modern("server/discover", headers=bearer(KEY))).result["capabilities"]
+        assert set(declared) == {"tools", "experimental"}
+        whole = (await rig.modern("server/discover", headers=bearer(WHOLE))).result["capabilities"]
+        assert set(whole) >= {"tools", "resources", "prompts", "completions", "experimental"}
+        params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        opened = await rig.legacy(rpc("initialize", params), headers=bearer(KEY))
+        assert set(opened.result["capabilities"]) == {"tools", "experimental"}
+        rig.gateway.offer(of(scopes=("resources:read",), revision=2))
+        declared = (await rig.modern("server/discover", headers=bearer(KEY))).result["capabilities"]
+        assert declared["resources"] == {"listChanged": True}
+
+    play(scene, of(scopes=("tools:list",)))
+
+
 def test_calls_of_a_limited_key_go_by_a_plan_and_are_counted() -> None:
     async def scene(front: Front) -> None:
         before = front.gateway.holder.current.snapshot
@@ -215,3 +248,22 @@ def test_calls_of_a_limited_key_go_by_a_plan_and_are_counted() -> None:
         assert front.trips
 
     in_front(scene)
+
+
+def test_a_caller_arrives_whole_at_another_process_of_the_gateway() -> None:
+    grant = Allow(frozenset({"tools:list", "tasks"}), ("a/*",))
+    caller = Principal(
+        "key:k",
+        "key",
+        "lab",
+        "k",
+        "acme",
+        grant,
+        RateLimit(6, 1),
+        ("10.0.0.0/8",),
+        ("member",),
+        "gold",
+        ("tools.call",),
+    )
+    sent = msgspec.msgpack.decode(msgspec.msgpack.encode(msgspec.to_builtins(caller)))
+    assert msgspec.convert(sent, Principal) == caller

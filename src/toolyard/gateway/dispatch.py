@@ -37,6 +37,7 @@ from toolyard.gateway.watching import Watching
 from toolyard.kit.clock import LoopTime
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
+from toolyard.policy.authorize import EVERYTHING, Allow
 from toolyard.protocol.convert import error_from_upstream
 from toolyard.protocol.errors import RelayedError
 from toolyard.protocol.tasks import TASK, TASK_METHODS, declares_tasks, tasks_not_declared
@@ -49,6 +50,13 @@ FIRST_LOOK_S = 5.0
 LIST_METHODS = frozenset({"tools/list", "resources/list", "resources/templates/list", "prompts/list"})
 WATCH_METHODS = frozenset({"resources/subscribe", "resources/unsubscribe"})
 STALE_KEY = "toolyard/staleUpstreams"
+_METHODS_OF = {
+    "tools": ("tools/list", "tools/call"),
+    "resources": ("resources/read",),
+    "prompts": ("prompts/get",),
+    "completions": ("completion/complete",),
+}
+"""What each capability is good for."""
 
 
 class Dispatch:
@@ -351,6 +359,17 @@ def server_info(spec: ServerSpec) -> Json:
     return info
 
 
-def capabilities_of(server: ServerCatalog) -> Json:
-    """What a server declares: its upstreams' capabilities merged, and which Toolyard this is."""
-    return {**server.capabilities, "experimental": {SERVER_NAME: {"version": __version__}}}
+def capabilities_of(server: ServerCatalog, granted: Allow = EVERYTHING) -> Json:
+    """What a server declares to a caller: its upstreams' capabilities merged, as far as the caller may use them, and
+    which Toolyard this is."""
+    offered = server.capabilities
+    if granted.scopes:
+        offered = {name: value for name, value in offered.items() if _is_of_use(name, granted)}
+        if "subscribe" in offered.get("resources", ()) and not granted.permits("resources/subscribe"):
+            offered["resources"] = {k: v for k, v in offered["resources"].items() if k != "subscribe"}
+    return {**offered, "experimental": {SERVER_NAME: {"version": __version__}}}
+
+
+def _is_of_use(capability: str, granted: Allow) -> bool:
+    methods = _METHODS_OF.get(capability)
+    return methods is None or any(granted.permits(method) for method in methods)

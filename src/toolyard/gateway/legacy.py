@@ -80,7 +80,7 @@ class LegacyRequests:
         self._hub.add(session)
         result = initialize_result(
             revision=revision,
-            capabilities=capabilities_of(server),
+            capabilities=capabilities_of(server, principal.grant),
             server_info=server_info(server.spec),
             instructions=server.instructions,
         )

@@ -92,7 +92,7 @@ class ModernRequests:
         server = self._dispatch.server(head.server_code)
         call = self._call(server, head, principal, request, sink)
         if request.method == "server/discover":
-            result = self._discover(server)
+            result = self._discover(server, principal)
         elif request.method == "subscriptions/listen":
             call.allowed = judge(call, server)
             result = await listen(call, request.id, self._hub, self._dispatch)
@@ -279,10 +279,10 @@ class ModernRequests:
     def _binding(self, call: Call) -> bytes:
         return binding_of(call.principal.id, call.server, call.method, call.params)
 
-    def _discover(self, server: ServerCatalog) -> Json:
+    def _discover(self, server: ServerCatalog, principal: Principal) -> Json:
         result = discover_result(
             supported_versions=list(SUPPORTED),
-            capabilities=capabilities_of(server),
+            capabilities=capabilities_of(server, principal.grant),
             server_info=server_info(server.spec),
             instructions=server.instructions,
         )

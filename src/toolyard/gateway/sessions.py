@@ -338,9 +338,11 @@ class Sessions:
             self.end(session)
 
     def renew(self, renewed: Callable[[Principal], Principal]) -> None:
-        """Have every session's caller do what it may do now."""
+        """Have every session's caller do what it may do now; whose rights have changed is told to list tools again."""
         for session in self._sessions.values():
-            session.principal = renewed(session.principal)
+            before, session.principal = session.principal, renewed(session.principal)
+            if before.grant != session.principal.grant:
+                session.lists_changed(frozenset({"tools"}))
 
     def end_idle(self) -> None:
         """End sessions nobody used for too long."""
