@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from tests.control.api import Api, serving
+from toolyard.contract.snapshot import Override, RateLimit, ServerSpec
 from toolyard.control.base.caller import Caller, the_system
 from toolyard.control.base.facts import Fact
 from toolyard.control.base.tables import new_id
@@ -17,9 +20,12 @@ from toolyard.control.identity.model import OrganizationRow
 from toolyard.control.servers.events import ServerChanged, ServerCreated, ServerRemoved
 from toolyard.control.servers.model import ServerRow
 from toolyard.control.servers.routes import servers_slice
+from toolyard.control.servers.specs import Described, server_specs
+from toolyard.control.settings.service import RunTimeSettings
 from toolyard.policy.permissions import BUILT_IN
 
 PATH = "/api/v1/servers"
+SETTINGS = RunTimeSettings()
 URL_ = "https://tools.example.com"
 OTHER = Caller("us_other", "user", "or_other", BUILT_IN["organization_admin"])
 MEMBER = Caller("us_member", "user", "default", BUILT_IN["member"])
@@ -209,6 +215,96 @@ def test_servers_are_found_by_text_and_code_and_ordered(url: URL) -> None:
         assert await codes(q="ang") == ["c"]
         assert await codes(code="b") == ["b"]
         assert (await api.ask("GET", PATH, params={"colour": "red"})).status_code == 422
+
+    tried(url, test)
+
+
+def test_there_is_something_to_copy_for_every_client(url: URL) -> None:
+    async def test(api: Api) -> None:
+        server = await made(api)
+        found = (await api.ask("GET", f"{PATH}/{server['id']}/connection", params={"name": "tools"})).json()
+        assert found["header"] == "Authorization: Bearer YOUR-KEY"
+        assert found["addresses"] == {
+            "streamable_http": f"{URL_}/mcp/lab",
+            "sse": f"{URL_}/sse/lab",
+            "websocket": "wss://tools.example.com/ws/mcp/lab",
+            "stdio": ["toolyard", "stdio", "--server", "lab"],
+        }
+        texts = {one["client"]: one["text"] for one in found["clients"]}
+        headers = {"Authorization": "Bearer YOUR-KEY"}
+        assert json.loads(texts["cursor"]) == {"mcpServers": {"tools": {"url": f"{URL_}/mcp/lab", "headers": headers}}}
+        vscode = {"type": "http", "url": f"{URL_}/mcp/lab", "headers": headers}
+        assert json.loads(texts["vscode"]) == {"servers": {"tools": vscode}}
+        assert json.loads(texts["claude-desktop"])["mcpServers"]["tools"] == {
+            "command": "toolyard",
+            "args": ["stdio", "--server", "lab"],
+            "env": {"TOOLYARD_URL": URL_, "TOOLYARD_KEY": "YOUR-KEY"},
+        }
+        lines = {one["client"]: shlex.split(one["line"]) for one in found["commands"]}
+        assert lines["claude-code"] == [
+            "claude", "mcp", "add", "--transport", "http", "tools", f"{URL_}/mcp/lab",
+            "--header", "Authorization: Bearer YOUR-KEY",
+        ]  # fmt: skip
+        assert json.loads(lines["vscode"][2]) == {"name": "tools", **vscode}
+        assert (await api.ask("GET", f"{PATH}/{server['id']}/connection", who="us_other")).status_code == 404
+
+    tried(url, test)
+
+
+async def specs(api: Api) -> dict[str, Described]:
+    async with api.works.read(the_system("")) as work:
+        return {one.spec.code: one for one in await server_specs(work)}
+
+
+def test_gateways_know_all_that_was_said_of_a_server(url: URL) -> None:
+    async def test(api: Api) -> None:
+        overrides = {"docs/search": {"name": "find", "timeout_s": 5}}
+        await made(
+            api, title="Lab", tools=["docs/*", "!docs/delete"], chosen=["web/a[1]*"], prompts=[], resources=["docs/*"],
+            overrides=overrides, per_key={"per_minute": 60, "burst": 5}, names="plain", roles=["developer"],
+        )  # fmt: skip
+        assert (await specs(api))["lab"] == Described(
+            ServerSpec(
+                code="lab",
+                title="Lab",
+                tools=("docs/*", "!docs/delete", "web/a[[]1][*]"),
+                names="plain",
+                organization="default",
+                overrides={"docs/search": Override(name="find", timeout_s=5)},
+                prompts=(),
+                resources=("docs/*",),
+                roles=("developer",),
+                per_key=RateLimit(60, 5),
+            ),
+            "database",
+        )
+
+    tried(url, test)
+
+
+def test_a_tool_that_is_switched_off_is_off_at_every_server_of_the_organization(url: URL) -> None:
+    async def test(api: Api) -> None:
+        await made(api, "a", tools=["*"], overrides={"docs/search": {"title": "Find"}})
+        await api.ask("POST", PATH, who="us_other", json={"code": "b", "tools": ["*"]})
+        async with api.works.write(the_system("default")) as work:
+            await SETTINGS.put(work, "organization", {"tool.docs/search": False})
+            await SETTINGS.put(work, "platform", {"tool.docs/all": False})
+        found = await specs(api)
+        assert found["a"].spec.overrides == {
+            "docs/all": Override(enabled=False),
+            "docs/search": Override(title="Find", enabled=False),
+        }
+        assert found["b"].spec.overrides == {"docs/all": Override(enabled=False)}
+
+    tried(url, test)
+
+
+def test_the_servers_of_a_disabled_organization_are_off(url: URL) -> None:
+    async def test(api: Api) -> None:
+        await made(api)
+        async with api.works.write(the_system("")) as work:
+            (await work.session.get_one(OrganizationRow, "default")).enabled = False
+        assert (await specs(api))["lab"].spec.enabled is False
 
     tried(url, test)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Response
+from pydantic import Field
 
 from toolyard.control.base.bulk import BulkResult, each
 from toolyard.control.base.declared import Slice
@@ -12,10 +13,12 @@ from toolyard.control.base.etags import IfMatch, tagged
 from toolyard.control.base.gate import WorkParam
 from toolyard.control.base.pages import Listed
 from toolyard.control.servers import service
+from toolyard.control.servers.connection import ServerConnection, connection_of
 from toolyard.control.servers.schema import BulkDone, BulkServers, NewServer, Server, ServerChange, ServersQuery
 from toolyard.control.servers.store import ServerStore
 
 READ, WRITE = "servers.read", "servers.write"
+EntryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$", description="What clients shall call the server.")]
 
 
 def servers_slice(public_url: str) -> Slice:
@@ -60,6 +63,12 @@ def servers_slice(public_url: str) -> Slice:
         row = await service.find(work, server_id)
         tagged(response, row)
         return Server.of(row, public_url)
+
+    @one.get("/servers/{server_id}/connection", action=READ, operation_id="servers_connection")
+    async def connection(work: WorkParam, server_id: str, name: Annotated[EntryName, Query()] = "") -> ServerConnection:
+        """Get a server's addresses, and what to copy into each client."""
+        row = await service.find(work, server_id)
+        return connection_of(row, public_url, name or row.code)
 
     @one.patch("/servers/{server_id}", action=WRITE, operation_id="servers_update")
     async def change(
