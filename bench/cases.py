@@ -101,7 +101,7 @@ ALL = (
     replace(TRACED, who=(NGINX, HAPROXY, TOOLYARD)),
     LEGACY,
     WORKERS,
-    Case("echo-many", "echo, many clients", "calls", back.PLAIN, "echo", (*LIMITS, TOOLYARD, *UNTUNED), (64, 256),
+    Case("echo-many", "echo, many clients", "crowd", back.PLAIN, "echo", (*LIMITS, TOOLYARD, *UNTUNED), (64, 256),
          may_refuse=True, note=REFUSALS),
     replace(STDIO, who=(TOOLYARD, *BRIDGES, *MODES, LITELLM, MCP_HUB), levels=CORE_LEVELS),
     Case("progress", "tools/call with 100 notifications of progress before the answer", "large", back.PLAIN,

@@ -82,6 +82,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     otherwise("S2-5", "Own MCP service architecture on FastAPI, following the open standard", NO_FRAMEWORK, f"{CONFORMANCE}::test_the_gateway_passes_every_set_whatever_its_upstream_speaks"),
     otherwise("S1-10", "FastMCP adapter (protocol adapter layer)", OWN_PROTOCOL, f"{LEGACY}::test_every_older_revision_is_negotiated_and_served"),
     # Sessions and identity of servers
+    met("S2-151", "Server disabled is said as such", f"{ACCESS}::test_a_disabled_server_and_a_disabled_tool_say_so_to_who_may_know"),
+    met("S2-152", "Tool not in the server is said as such", f"{G}/test_grants.py::test_a_server_says_exactly_why_a_tool_cannot_be_called_to_its_own_keys_alone"),
+    met("S2-153", "Tool disabled is said as such", f"{G}/test_grants.py::test_a_server_says_exactly_why_a_tool_cannot_be_called_to_its_own_keys_alone"),
+    met("S3-36", "POST /api/v1/tools/call", f"{G}/test_execution.py::test_a_tool_is_called_by_somebody_who_is_logged_in"),
+    met("S3-39", "POST /api/v1/mcp/proxy", f"{G}/test_execution.py::test_a_request_of_mcp_is_passed_on_by_the_proxy"),
     met("S2-198", "Session manager: sessions and per-session queues", f"{LEGACY}::test_where_there_is_no_place_the_session_that_is_unused_longest_goes", f"{G}/test_workers_sessions.py::test_a_session_is_reached_through_every_worker", f"{LEGACY}::test_sessions_are_bounded_for_each_principal_and_end_when_idle", f"{LEGACY}::test_a_call_outlives_its_connection_and_the_answer_is_fetched_with_the_last_event_id"),
     met("S2-199", "Server capabilities: tools with listChanged", f"{MODERN}::test_discover_names_the_revisions_the_capabilities_and_the_server"),
     met("S2-200", "Capabilities: experimental entry with version", f"{MODERN}::test_discover_names_the_revisions_the_capabilities_and_the_server"),

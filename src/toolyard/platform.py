@@ -18,6 +18,9 @@ from typing import Any
 
 from toolyard.contract.definitions import Era
 from toolyard.contract.snapshot import Snapshot, UpstreamSpec
+from toolyard.control_child import MODULE as CONTROL_MODULE
+from toolyard.control_child import ControlChild, ControlOrders
+from toolyard.control_link import ControlLink
 from toolyard.from_settings import bounds_of, configure_logs, metrics_for, tls_of, wire_limits_of
 from toolyard.gateway.assembly import Gateway, MakeUpstream
 from toolyard.gateway.call import Upstream, UpstreamEvents
@@ -104,12 +107,20 @@ def run(
     port: int | None = None,
     public_url: str | None = None,
     log_format: str | None = None,
+    control: bool = True,
     on_started: OnStarted = lambda _started: None,
 ) -> int:
-    """Run a gateway in the foreground until SIGTERM or SIGINT; the exit code. Raises ConfigRejected."""
-    environ = {**os.environ, **({"TOOLYARD_PUBLIC_URL": public_url} if public_url else {})}
+    """Run a gateway in the foreground until SIGTERM or SIGINT; the exit code. `control`: with a control plane, if the
+    settings want one. Raises ConfigRejected."""
+    environ = environment(public_url, control=control)
     process = Process.prepare(config, environ, host=host, port=port, log_format=log_format)
     return run_loop(process.serve(on_started))
+
+
+def environment(public_url: str | None, *, control: bool) -> dict[str, str]:
+    """This process's environment, with what the command line says."""
+    said = {"TOOLYARD_PUBLIC_URL": public_url or "", "TOOLYARD_CONTROL": "" if control else "off"}
+    return {**os.environ, **{name: value for name, value in said.items() if value}}
 
 
 def run_stdio(config: Path, server: str = "default") -> int:
@@ -128,6 +139,10 @@ class Process:
     host: str | None
     port: int | None
     environ: Mapping[str, str]
+    log_format: str | None = None
+    control_module: str = CONTROL_MODULE
+    link: ControlLink | None = None
+    """The way to the control plane, where there is one, once the gateway is made."""
 
     @classmethod
     def prepare(
@@ -154,7 +169,7 @@ class Process:
         configure_logs(loaded.settings, log_format, log_name)
         if rejected is not None:
             log.error("config_rejected_at_start", problems=str(rejected), serving="the last good configuration")
-        return cls(config, loaded, keys, host, port, environ)
+        return cls(config, loaded, keys, host, port, environ, log_format)
 
     async def serve(self, on_started: OnStarted) -> int:
         """Listen and serve until told to stop."""
@@ -164,22 +179,27 @@ class Process:
         server = self.make_server(gateway)
         server.on_drain.append(gateway.hub.end_streams)
         tasks = TaskOwner("platform")
+        control = self.control_child()
         try:
             bound = await server.start(self.host or settings.host, self.wanted_port(), tls_of(self.loaded.settings))
             gateway.start()
             await server.start_unix(settings.data_dir / SOCKET_NAME)
             started = Started(self.url(bound), bound, self.loaded, settings.data_dir)
             write_facts(started)
-            tasks.start(self.feed(gateway.offer, gateway.prepare).run())
-            tasks.start(sweep(gateway))
+            for work in (*self.feeds(gateway, gateway.offer), sweep(gateway)):
+                tasks.start(work)
             log.info("listening", url=started.url, servers=sorted(self.loaded.snapshot.servers))
             on_started(started)
+            if control is not None:
+                control.start()
             await stopping.first.wait()
             await self.drain(server, stopping.second)
         finally:
             await tasks.aclose()
             await gateway.aclose()
             await server.stop_now()
+            if control is not None:
+                await control.aclose()
             journal.close()
             remove_own_facts(settings.data_dir / FACTS_NAME)
         return 0
@@ -211,13 +231,15 @@ class Process:
         *,
         around: Callable[[MakeUpstream], MakeUpstream] = lambda make: make,
         pid: int | None = None,
+        index: int = 0,
     ) -> tuple[Gateway, Journal]:
         """The data plane and its journal. `around` may make some upstreams differently; `pid` is the process to ask to
-        stop, if that is not this one."""
+        stop, if that is not this one, and `index` which of several this is."""
         settings = self.loaded.settings
+        self.link = ControlLink(self.loaded, identity, index) if settings.control.enabled else None
         journal = Journal(settings.gateway.data_dir / JOURNAL_NAME)
         gateway = Gateway(
-            self.loaded.snapshot,
+            self.link.both.current if self.link is not None else self.loaded.snapshot,
             make_upstream=around(partial(make_upstream, processes=Processes(settings.limits.processes))),
             journal=journal,
             clock=SystemClock(),
@@ -239,7 +261,7 @@ class Process:
             metrics_token=settings.gateway.metrics_token,
         )
         server = GatewayServer(
-            RouteTable([*gateway.routes(), *operations]),
+            RouteTable([*gateway.routes(), *operations, *(self.link.relay.routes() if self.link is not None else ())]),
             limits=wire_limits_of(settings),
             edge=EdgeSettings(
                 public_url=settings.gateway.public_url,
@@ -249,6 +271,8 @@ class Process:
             ),
             refused=gateway.metrics.wire_refused,
         )
+        if self.link is not None:
+            self.link.attach(gateway, server)
         gateway.overload.on_closed.append(server.admission.set_closed)
         gateway.metrics.watch_overload(lambda: gateway.overload.level)
         gateway.metrics.watch("waiting", lambda: server.admission.waiting)
@@ -262,11 +286,27 @@ class Process:
         holder.append(server)
         return server
 
-    def feed(self, put_in_force: Callable[[Snapshot], None], prepare: Callable[[Snapshot], None]) -> FileFeed:
-        """What watches the configuration and the keys for a data plane. `prepare` is called in another thread."""
+    def control_child(self) -> ControlChild | None:
+        """The control plane's process, where there is to be one."""
+        if not self.loaded.settings.control.enabled:
+            return None
+        data_dir = self.loaded.settings.gateway.data_dir
+        return ControlChild(ControlOrders(self.config, data_dir, self.environ, self.log_format, self.control_module))
+
+    def feeds(self, gateway: Gateway, put_in_force: Callable[[Snapshot], None]) -> list[Coroutine[Any, Any, None]]:
+        """What watches the configuration, the keys and the control plane for a data plane, until it ends."""
+        link = self.link
+        if link is None:
+            file = self.file_feed(lambda one: put_in_force(one.snapshot), lambda one: gateway.prepare(one.snapshot))
+            return [file.run()]
+        file = self.file_feed(link.both.offer_file, link.both.prepare_file)
+        return [file.run(), *link.work(gateway, put_in_force, SystemClock())]
+
+    def file_feed(self, put_in_force: Callable[[Loaded], None], prepare: Callable[[Loaded], None]) -> FileFeed:
+        """What watches the configuration and the keys. `prepare` is called in another thread."""
 
         def offer(loaded: Loaded) -> None:
-            put_in_force(loaded.snapshot)
+            put_in_force(loaded)
             if loaded.settings != self.loaded.settings:
                 log.warning(
                     "settings_changed", in_force="after a restart; upstreams, servers and keys are in force now"
@@ -281,7 +321,7 @@ class Process:
             watched,
             offer=offer,
             reject=reject,
-            prepare=lambda loaded: prepare(loaded.snapshot),
+            prepare=prepare,
             current=self.loaded,
         )
 

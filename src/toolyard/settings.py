@@ -120,6 +120,7 @@ SETTINGS: tuple[Setting, ...] = (
             ("MCP_TIMEOUT",)),
     Setting("defaults.max_connections", "count", "100", "Connections to one upstream.", ("MCP_MAX_CONNECTIONS",)),
     Setting("limits.body", "bytes", "4MiB", "Largest request body."),
+    Setting("limits.upload", "bytes", "64MiB", "Largest body of a request to the control plane."),
     Setting("limits.header_total", "bytes", "32KiB", "Largest sum of a request's headers."),
     Setting("limits.header_field", "bytes", "8KiB", "Largest single header."),
     Setting("limits.header_count", "count", "100", "Most headers in a request."),
@@ -244,6 +245,7 @@ class LimitSettings:
     """Limits on the wire and in the gateway."""
 
     body_bytes: int
+    upload_bytes: int
     header_total_bytes: int
     header_field_bytes: int
     header_count: int

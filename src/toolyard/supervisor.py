@@ -35,6 +35,7 @@ from toolyard.platform import (
     Process,
     Started,
     Stopping,
+    environment,
     remove_own_facts,
     run_loop,
     write_facts,
@@ -70,11 +71,13 @@ def run(
     port: int | None = None,
     public_url: str | None = None,
     log_format: str | None = None,
+    control: bool = True,
     on_started: OnStarted = lambda _started: None,
 ) -> int:
-    """Run a gateway of several workers in the foreground until SIGTERM or SIGINT; the exit code. Raises ConfigRejected,
-    WorkersUnsupported, WorkerStartFailed, ssl.SSLError, and OSError for an address that cannot be listened on."""
-    environ = {**os.environ, **({"TOOLYARD_PUBLIC_URL": public_url} if public_url else {})}
+    """Run a gateway of several workers in the foreground until SIGTERM or SIGINT; the exit code. `control`: with a
+    control plane, if the settings want one. Raises ConfigRejected, WorkersUnsupported, WorkerStartFailed, ssl.SSLError,
+    and OSError for an address that cannot be listened on."""
+    environ = environment(public_url, control=control)
     process = Process.prepare(config, environ, host=host, port=port, log_format=log_format, log_name="supervisor")
     tls_of(process.loaded.settings)
     held = reserve(process.host or process.loaded.settings.gateway.host, process.wanted_port())
@@ -206,6 +209,7 @@ class Supervisor:
     async def run(self, on_started: OnStarted) -> int:
         """Start the workers, keep them until told to stop, take them down. Raises WorkerStartFailed."""
         signals = Stopping()
+        control = self._process.control_child()
         settings = self._process.loaded.settings.gateway
         load_seal_key(settings.data_dir)
         Journal(settings.data_dir / JOURNAL_NAME).close()
@@ -218,12 +222,16 @@ class Supervisor:
             write_facts(started)
             log.info("listening", url=started.url, workers=self._count)
             on_started(started)
+            if control is not None:
+                control.start()
             await signals.first.wait()
             await self._drain(signals.second)
         finally:
             self._stopping = True
             await self._end()
             await self._tasks.aclose()
+            if control is not None:
+                await control.aclose()
             forget_stopped(settings.data_dir)
             remove_own_facts(settings.data_dir / FACTS_NAME)
         return 0

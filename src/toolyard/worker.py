@@ -94,7 +94,7 @@ async def serve(process: Process, orders: Orders, control: socket.socket) -> int
     settings = process.loaded.settings.gateway
     identity = process.identity(me.owner, gives_names=me.index == 0)
     crew = Crew(me, identity, data_dir=settings.data_dir)
-    gateway, journal = process.make_gateway(identity, around=crew.making, pid=orders.supervisor)
+    gateway, journal = process.make_gateway(identity, around=crew.making, pid=orders.supervisor, index=me.index)
     crew.join(gateway)
     server = process.make_server(gateway)
     server.on_drain.append(gateway.hub.end_streams)
@@ -105,8 +105,8 @@ async def serve(process: Process, orders: Orders, control: socket.socket) -> int
         await crew.start()
         if me.index == 0:
             await server.start_unix(settings.data_dir / SOCKET_NAME)
-        tasks.start(process.feed(crew.sharing.offer, gateway.prepare).run())
-        tasks.start(sweep(gateway))
+        for work in (*process.feeds(gateway, crew.sharing.offer), sweep(gateway)):
+            tasks.start(work)
         log.info("worker_listening", worker=me.owner, port=orders.port)
         control.send(READY)
         await told.drain.wait()

@@ -36,9 +36,7 @@ class Rig:
         self.connections = 0
         received = load_received(directory)
         told = FeedSettings(self.control.socket, "gw", directory, **settings)
-        self.feed = ControlFeed(
-            told, take=self.take, open_seals=lambda _platform: unsealed, listener=self, received=received
-        )
+        self.feed = ControlFeed(told, take=self.take, unseal=unsealed, listener=self, received=received)
 
     async def take(self, snapshot: Snapshot) -> None:
         self.taken.append(snapshot)
@@ -205,7 +203,7 @@ def test_what_came_last_is_kept_sealed_and_for_this_user_alone(tmp_path: Path) -
     assert kept is not None
     assert "sealed:Bearer 1" in (tmp_path / FILE).read_text()
     assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
-    assert kept.snapshot(lambda _platform: unsealed, frozenset()).upstreams == {"docs": DOCS}
+    assert kept.snapshot(unsealed, frozenset()).upstreams == {"docs": DOCS}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ class _Commands(LazyGroup):
             "Run the gateway. Without a configuration file, makes one with a demonstration to try at once.",
         ),
         Row(
+            "gateway",
+            "toolyard.cli.run:gateway",
+            "Run the gateway from a configuration file alone: no control plane beside it, and no database.",
+        ),
+        Row(
             "add",
             "toolyard.cli.edit:add",
             "Add an upstream to the configuration: a URL, a command, or all servers of a client's file.",
@@ -61,6 +66,7 @@ class _Commands(LazyGroup):
             "Serve one client on standard input and output, for clients that know nothing else.",
         ),
         Row("config"),
+        Row("db"),
         Row("version", "toolyard.cli.run:version", "Print the version."),
     )
 
@@ -135,6 +141,43 @@ class _ConfigCommands(LazyGroup):
     )
 
 
+class _DatabaseCommands(LazyGroup):
+    rows = (
+        Row(
+            "upgrade",
+            "toolyard.cli.database:upgrade",
+            "Bring the database up to this version. A copy of an SQLite file is kept beside it.",
+        ),
+        Row(
+            "downgrade",
+            "toolyard.cli.database:downgrade",
+            "Take the database back to an earlier migration. A copy of an SQLite file is kept beside it.",
+        ),
+        Row("current", "toolyard.cli.database:current", "Print which migration the database is at."),
+        Row("history", "toolyard.cli.database:history", "List all migrations, the oldest first."),
+        Row(
+            "backup",
+            "toolyard.cli.database:backup",
+            "Copy the whole database into a file, with its checksum beside it; also while it is in use.",
+        ),
+        Row(
+            "restore",
+            "toolyard.cli.database:restore",
+            "Put a backup in the place of the database. What was there is kept beside it (SQLite).",
+        ),
+        Row(
+            "check",
+            "toolyard.cli.database:check",
+            "Say whether the database is whole and has the tables that this version expects.",
+        ),
+        Row(
+            "reset",
+            "toolyard.cli.database:reset",
+            "Empty the database and make its tables anew, for development. A copy of an SQLite file is kept beside it.",
+        ),
+    )
+
+
 app = typer.Typer(
     name="toolyard",
     cls=_Commands,
@@ -150,6 +193,7 @@ app.add_typer(
 )
 app.add_typer(typer.Typer(cls=_KeyCommands, help="API keys for virtual servers.", no_args_is_help=True), name="key")
 app.add_typer(typer.Typer(cls=_ConfigCommands, help="The configuration file.", no_args_is_help=True), name="config")
+app.add_typer(typer.Typer(cls=_DatabaseCommands, help="The control plane's database.", no_args_is_help=True), name="db")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Commands that run something: up, stdio, version."""
+"""Commands that run something: up, gateway, stdio, version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -28,33 +28,40 @@ if TYPE_CHECKING:
     from toolyard.platform import Started
 
 
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Address to listen on (default: 127.0.0.1).", show_default=False)
+]
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--port", min=0, max=65535, help="Port to listen on; 0 takes a free one (default: 8000).", show_default=False
+    ),
+]
+PublicUrlOption = Annotated[
+    str | None,
+    typer.Option("--public-url", help="URL under which clients reach the gateway through a proxy.", show_default=False),
+]
+LogFormatOption = Annotated[str | None, typer.Option("--log-format", help="console, json or auto.", show_default=False)]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, max=64, help="Processes that serve the port together (default: 1).", show_default=False
+    ),
+]
+
+
 def up(
     config: ConfigOption = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).", show_default=False)
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=65535, help="Port to listen on; 0 takes a free one (default: 8000).", show_default=False
-        ),
-    ] = None,
-    public_url: Annotated[
-        str | None,
-        typer.Option(help="URL under which clients reach the gateway through a proxy.", show_default=False),
-    ] = None,
-    log_format: Annotated[str | None, typer.Option(help="console, json or auto.", show_default=False)] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, max=64, help="Processes that serve the port together (default: 1).", show_default=False),
-    ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    public_url: PublicUrlOption = None,
+    log_format: LogFormatOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Run the gateway. Without a configuration file, makes one with a demonstration to try at once."""
     from toolyard.cli.place import Place, find_place, need_directory
-    from toolyard.cli.welcome import first_key
 
-    if log_format not in {None, "console", "json", "auto"}:
-        raise typer.BadParameter(f"'{log_format}' is not one of console, json, auto", param_hint="--log-format")
+    _check_format(log_format)
     place = find_place(config) or Place(Path.cwd() / "toolyard.yaml")
     need_directory(place.config)
     if not place.config.exists():
@@ -62,19 +69,39 @@ def up(
 
         write_first_config(place.config)
         say(f"Wrote {place.config}")
+    how = {"host": host, "port": port, "public_url": public_url, "log_format": log_format}
+    _run(place, config, workers, how)
+
+
+def gateway(
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    public_url: PublicUrlOption = None,
+    log_format: LogFormatOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Run the gateway from a configuration file alone: no control plane beside it, and no database."""
+    from toolyard.cli.place import need_place
+
+    _check_format(log_format)
+    alone = {"host": host, "port": port, "public_url": public_url, "log_format": log_format, "control": False}
+    _run(need_place(config), config, workers, alone)
+
+
+def _run(place: Place, config: Path | None, workers: int | None, how: dict[str, Any]) -> NoReturn:
+    """Run it until it is told to stop, and end with its exit code."""
+    from toolyard.cli.welcome import first_key
+
     _check_free(place)
-    with first_key(place) as key, _listening(place, host, port):
+    with first_key(place) as key, _listening(place, how["host"], how["port"]):
         run = _runner(workers or place.settings.gateway.workers)
-        raise typer.Exit(
-            run(
-                place.config,
-                host=host,
-                port=port,
-                public_url=public_url,
-                log_format=log_format,
-                on_started=_welcome(place, key, config),
-            )
-        )
+        raise typer.Exit(run(place.config, **how, on_started=_welcome(place, key, config)))
+
+
+def _check_format(log_format: str | None) -> None:
+    if log_format not in {None, "console", "json", "auto"}:
+        raise typer.BadParameter(f"'{log_format}' is not one of console, json, auto", param_hint="--log-format")
 
 
 def _runner(workers: int) -> Callable[..., int]:

@@ -105,15 +105,24 @@ def encode(snapshot: Snapshot, seal: Seal) -> Encoded:
 
 
 def assemble(
-    manifest: Manifest, documents: Mapping[str, Json], unseal: Unseal, *, without_owners: Collection[str] = ()
+    manifest: Manifest,
+    documents: Mapping[str, Json],
+    unseal: Unseal,
+    *,
+    without_owners: Collection[str] = (),
+    before: tuple[Manifest, Snapshot] | None = None,
 ) -> Snapshot:
     """The snapshot that a manifest describes. Upstreams and servers of `without_owners` are left out: this gateway
-    knows them from elsewhere. Raises DocumentBroken, naming the document."""
+    knows them from elsewhere. What has not changed since `before` is taken over as it is, the very same objects. Raises
+    DocumentBroken, naming the document."""
+    unchanged = _Unchanged(*before) if before is not None else None
     upstreams: dict[str, UpstreamSpec] = {}
     servers: dict[str, ServerSpec] = {}
     keys: dict[str, KeyRecord] = {}
     platform: dict[str, Any] = {}
     for kind, name, digest in manifest.entries:
+        if unchanged is not None and unchanged.take((kind, name, digest), upstreams, servers, keys):
+            continue
         document = _found(documents, kind, name, digest)
         if document.get(OWNER) in without_owners:
             continue
@@ -140,12 +149,36 @@ def assemble(
     )
 
 
-def platform_document(manifest: Manifest, documents: Mapping[str, Json]) -> Json:
-    """What the manifest says of the platform as a whole, all of it; empty if it says nothing. Raises DocumentBroken."""
-    for kind, name, digest in manifest.entries:
-        if kind == "platform":
-            return _found(documents, kind, name, digest)
-    return {}
+class _Unchanged:
+    """What a snapshot has of documents that have not changed."""
+
+    def __init__(self, manifest: Manifest, snapshot: Snapshot) -> None:
+        self._entries = frozenset(manifest.entries)
+        self._snapshot = snapshot
+        self._keys: dict[str, dict[str, KeyRecord]] = {}
+        for record in snapshot.keys.values():
+            self._keys.setdefault(record.server, {})[record.id] = record
+
+    def take(
+        self,
+        entry: Entry,
+        upstreams: dict[str, UpstreamSpec],
+        servers: dict[str, ServerSpec],
+        keys: dict[str, KeyRecord],
+    ) -> bool:
+        """Take over what one document says; False if it is to be read."""
+        kind, name, _ = entry
+        if entry not in self._entries:
+            return False
+        if kind == "upstream" and name in self._snapshot.upstreams:
+            upstreams[name] = self._snapshot.upstreams[name]
+        elif kind == "server" and name in self._snapshot.servers:
+            servers[name] = self._snapshot.servers[name]
+        elif kind == "keys":
+            keys.update(self._keys.get(name, {}))
+        else:
+            return False
+        return True
 
 
 def _found(documents: Mapping[str, Json], kind: str, name: str, digest: str) -> Json:

@@ -54,7 +54,8 @@ class UpstreamSpec:
     """One upstream as configured. `kind` "mcp-http" probes the era; "native" names a built-in in `command[0]`.
     `isolation` says who shares a session of a legacy upstream, and `idle_s` how long one lives that nobody uses.
     `tags` are those of all its tools; `own_tags`: patterns also go by the tags that it gives itself. `namespace` is
-    what keeps its names apart from other upstreams' of its organization; without one its id does."""
+    what keeps its names apart from other upstreams' of its organization; without one its id does. With each
+    `restart_generation` it is opened anew."""
 
     id: str
     kind: UpstreamKind
@@ -79,6 +80,7 @@ class UpstreamSpec:
     own_tags: bool = False
     organization: str = DEFAULT_ORGANIZATION
     namespace: str | None = None
+    restart_generation: int = 0
 
     @property
     def prefix(self) -> str:

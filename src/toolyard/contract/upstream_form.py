@@ -11,6 +11,7 @@ from toolyard.net.errors import EgressDenied, InvalidUrl
 from toolyard.net.guard import check_literal, policy_for_operator_url
 from toolyard.net.url import parse_url
 
+BUILTINS: Final = ("demo",)
 ID_GRAMMAR: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 LEAST_IDLE_S: Final = 1.0
 MOST_IDLE_S: Final = 24 * 3600.0

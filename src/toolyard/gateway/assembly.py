@@ -17,6 +17,7 @@ from toolyard.contract.snapshot import Snapshot, UpstreamSpec
 from toolyard.gateway.call import Answer, Call, Head, Upstream, UpstreamEvents
 from toolyard.gateway.catalog import CatalogHolder
 from toolyard.gateway.dispatch import Dispatch
+from toolyard.gateway.downstream.execution import Execution
 from toolyard.gateway.downstream.http import StreamableHttp
 from toolyard.gateway.downstream.routes import client_routes
 from toolyard.gateway.downstream.sse import HttpSse
@@ -28,6 +29,7 @@ from toolyard.gateway.identity import Identity
 from toolyard.gateway.interceptors.authn import Authenticator
 from toolyard.gateway.interceptors.authz import Authorize
 from toolyard.gateway.interceptors.in_flight import InFlight, InFlightLimits
+from toolyard.gateway.interceptors.logins import LoginAuthenticator
 from toolyard.gateway.interceptors.patience import Patience
 from toolyard.gateway.interceptors.rate_limit import RateLimit
 from toolyard.gateway.interceptors.record import Record
@@ -82,6 +84,9 @@ class Bounds:
 class Gateway:
     """One data plane. `start` once, then `offer` newer snapshots; `aclose` at the end."""
 
+    on_observed: Callable[[Observation], None] = staticmethod(lambda _observation: None)
+    """Told of definitions that are other ones than before."""
+
     def __init__(
         self,
         snapshot: Snapshot,
@@ -102,8 +107,7 @@ class Gateway:
         self.metrics.watch_lag(self.lag.worst_s)
         self.overload = overload = Overload(bounds.overload)
         self.lag.on_look = overload.looked
-        observations, names = journal.observations(), journal.names()
-        self.holder = CatalogHolder(snapshot, observations, names, assigns=identity.gives_names)
+        self.holder = CatalogHolder(snapshot, journal.observations(), journal.names(), assigns=identity.gives_names)
         self.hub = Hub(self._catalog, bounds.streams)
         self.pool = Pool(
             lambda spec, era: make_upstream(spec, self.hub, clock, era),
@@ -176,13 +180,21 @@ class Gateway:
         )
         self.http = StreamableHttp(self.exchange, self.sessions)
         self.sse = HttpSse(self.exchange)
+        self.execution = Execution(
+            LoginAuthenticator(self._catalog, authenticate, clock),
+            dispatch,
+            pipeline,
+            lambda code: self._catalog().snapshot.servers.get(code),
+            self.refusals.error,
+            timeout_s=bounds.timeout_s,
+        )
         self.operating = Operating(self._catalog, self.pool, self.holder.observation)
         self.operator = OperatorRoutes(self._catalog, self.pool, self.sessions, record, facts)
 
     def routes(self) -> tuple[Route, ...]:
         """All routes of clients and operators."""
         clients = client_routes(self.exchange, self.http, self.sse, self.admit, self.admit_stream)
-        return (*clients, *self.operator.routes(), *self.operating.routes())
+        return (*clients, *self.execution.routes(), *self.operator.routes(), *self.operating.routes())
 
     def admit(self, head: Head) -> Answer | None:
         """Judge a head before its body is read: the refusal, or None with the principal noted on the head."""
@@ -267,6 +279,13 @@ class Gateway:
     def observed(self, observation: Observation) -> None:
         """Put in force what an upstream offers now, and remember it."""
         known = self.holder.observation(observation.upstream_id)
-        if known is None or known.digest() != observation.digest():
+        fresh = known is None or known.digest() != observation.digest()
+        if fresh:
             self.journal.keep_observation(observation)
         self.holder.observe(observation)
+        if fresh:
+            self.on_observed(observation)
+
+    def take_used_keys(self) -> set[str]:
+        """The ids of the keys that were used since this was asked last."""
+        return self._authenticate.take_used_keys()

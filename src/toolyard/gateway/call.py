@@ -26,7 +26,7 @@ Transport = Literal["http", "sse", "websocket", "stdio"]
 class Principal:
     """Who is calling. `id` is stable and says nothing secret: `key:<id>`, `open:<server>`, `user:<id>`, `operator`,
     `gateway`. `grant` is what a key may do at most, `limit` its own rate, `networks` where it may come from; `roles`
-    and `tier` are a person's."""
+    and `tier` are a person's, as is `may`: the permissions that count here."""
 
     id: str
     kind: Kind
@@ -38,6 +38,7 @@ class Principal:
     networks: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     tier: str = ""
+    may: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -82,14 +82,14 @@ class NotAllowed(PlatformError):
 
 
 class ScopeMissing(PlatformError):
-    """This API key does not have the scope that this method needs."""
+    """The API key does not have the scope that this method needs."""
 
     code = "scope_missing"
     status = 403
 
 
 class ToolNotGranted(PlatformError):
-    """This API key may not call this tool."""
+    """The API key may not call this tool."""
 
     code = "tool_not_granted"
     status = 403

@@ -220,6 +220,10 @@ class Pool:
         """How each upstream was found that has been looked at."""
         return [e.look() for e in self._entries.values() if e.state != "pending"]
 
+    def states(self) -> list[Look]:
+        """How each upstream is known to do, those that were not looked at yet and those that were stopped too."""
+        return [e.look() for e in (*self._entries.values(), *self._stopped.values())]
+
     async def tried(self, upstream_ids: Iterable[str], limit_s: float) -> None:
         """Wait until each of these upstreams has been tried once, at most `limit_s` seconds."""
         waits = [

@@ -31,19 +31,19 @@ class RouteUndeclared(PlatformError):
 class Route:
     """One path with the methods it takes.
 
-    `auth`: `key` (API key), `none`, `operator` (Unix socket only; elsewhere it does not exist), or `control` (judged by
-    the control plane). `csrf`: `no-cookies` (identity is a header no browser adds by itself) or `origin` (the Origin
-    check alone). `limit`: `call`, `stream` (ended at drain) or `probe`. `handler` is `(head, body, sink)`, or
-    `(head, socket)` with `websocket`. `admit` sees the head before the body is read; an Answer refuses. `json_only`
-    refuses POST bodies that are not UTF-8 JSON. With `relays` the handler is `(head, BodyStream, RelaySink)` and begins
-    before the body is here, which may have `body_bytes`. A last segment `{name*}` takes all that is left of the path,
-    nothing too; every other route goes first.
+    `auth`: `key` (API key), `login` (access token, or API key), `none`, `operator` (Unix socket only; elsewhere it does
+    not exist), or `control` (judged by the control plane). `csrf`: `no-cookies` (identity is a header no browser adds
+    by itself) or `origin` (the Origin check alone). `limit`: `call`, `stream` (ended at drain) or `probe`. `handler` is
+    `(head, body, sink)`, or `(head, socket)` with `websocket`. `admit` sees the head before the body is read; an Answer
+    refuses. `json_only` refuses POST bodies that are not UTF-8 JSON. With `relays` the handler is `(head, BodyStream,
+    RelaySink)` and begins before the body is here, which may have `body_bytes`. A last segment `{name*}` takes all that
+    is left of the path, nothing too; every other route goes first.
     """
 
     pattern: str
     methods: tuple[str, ...]
     handler: Callable[..., Any]
-    auth: Literal["key", "none", "operator", "control"] | None = None
+    auth: Literal["key", "login", "none", "operator", "control"] | None = None
     action: str | None = None
     csrf: Literal["no-cookies", "origin"] | None = None
     limit: Literal["call", "stream", "probe"] | None = None

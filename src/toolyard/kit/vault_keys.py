@@ -43,16 +43,15 @@ def load_vault_keys(source: VaultKeySource, *, check: str | None) -> KeyRing:
     """The vault keys. `check` is the database's check value, None while it has no sealed secret: only then a key may be
     made. Raises KeyEncryptionKeyMissing, KeyEncryptionKeyWrong, VaultKeyUnusable, SealBroken, SecretFileExposed,
     SecretFileUnusable, OSError; it blocks while the command runs."""
-    if source.given is not None:
-        ring = _ring(source.given.reveal(), "the vault key in the settings")
-    elif source.command:
-        ring = _ring(_output(source.command), f"what the command '{source.command[0]}' writes")
-    else:
-        path = source.data_dir / VAULT_KEY_FILE
-        ring = _ring(_content(path, may_make=check is None), str(path))
+    ring = _read(source, may_make=check is None)
     if check is not None:
         ring.verify(check)
     return ring
+
+
+def read_vault_keys(source: VaultKeySource) -> KeyRing:
+    """As `load_vault_keys`, for whoever has no check value and makes no key: a gateway."""
+    return _read(source, may_make=False)
 
 
 def add_vault_key(data_dir: Path) -> None:
@@ -64,6 +63,15 @@ def add_vault_key(data_dir: Path) -> None:
         if content is None:
             raise KeyEncryptionKeyMissing(f"{path} is missing")
         write_atomically(path, _new_line() + content, point="vault_key")
+
+
+def _read(source: VaultKeySource, *, may_make: bool) -> KeyRing:
+    if source.given is not None:
+        return _ring(source.given.reveal(), "the vault key in the settings")
+    if source.command:
+        return _ring(_output(source.command), f"what the command '{source.command[0]}' writes")
+    path = source.data_dir / VAULT_KEY_FILE
+    return _ring(_content(path, may_make=may_make), str(path))
 
 
 def _content(path: Path, *, may_make: bool) -> str:

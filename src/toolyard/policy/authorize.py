@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Protocol
 
 from toolyard.contract.bindings import Binding
 from toolyard.contract.snapshot import ServerSpec
+from toolyard.policy.tokens import PLATFORM_ADMIN
 
 Kind = Literal["key", "open", "user", "operator", "gateway"]
 Action = Literal["use", "operate"]
@@ -34,6 +35,10 @@ SCOPES: Final[dict[str, str]] = {
     "tasks/result": "tasks",
 }
 """Which scope a method needs. What is not here (handshake, ping, log level) shows and does nothing of a server's."""
+
+
+CALL_TOOLS: Final = "tools.call"
+"""The permission (`permissions.py`) without which a login is no use at a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,13 @@ class Deny:
     """No, and why; the reason is for the log and for callers who are known, never for strangers."""
 
     reason: Literal[
-        "foreign_server", "operators_only", "role_missing", "tier_missing", "scope_missing", "tool_not_granted"
+        "foreign_server",
+        "operators_only",
+        "permission_missing",
+        "role_missing",
+        "tier_missing",
+        "scope_missing",
+        "tool_not_granted",
     ]
 
 
@@ -81,6 +92,8 @@ class Actor(Protocol):
     def roles(self) -> tuple[str, ...]: ...
     @property
     def tier(self) -> str: ...
+    @property
+    def may(self) -> tuple[str, ...]: ...
 
 
 def authorize(
@@ -89,8 +102,8 @@ def authorize(
     """Whether `principal` may use a virtual server (with a `method`, with a `tool` of it), or operate the gateway.
 
     The operator and the gateway itself may do everything. A key, and the principal of an open server, may use exactly
-    the server they belong to, as far as they were granted; people the servers of their organization that their roles
-    and tier are asked for at."""
+    the server they belong to, as far as they were granted; people the servers of their organization, if they may call
+    tools at all, where their roles and tier are good enough."""
     kind = principal.kind
     if kind == "operator" or kind == "gateway":
         return EVERYTHING
@@ -113,6 +126,10 @@ def authorize(
 
 
 def _refused_person(principal: Actor, server: ServerSpec) -> Deny | None:
+    if CALL_TOOLS not in principal.may:
+        return Deny("permission_missing")
+    if PLATFORM_ADMIN in principal.roles:
+        return None
     if server.roles and set(server.roles).isdisjoint(principal.roles):
         return Deny("role_missing")
     if server.tiers and principal.tier not in server.tiers:

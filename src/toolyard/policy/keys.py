@@ -78,8 +78,13 @@ def issue(
 
 
 def rotate(record: KeyRecord, pepper: Pepper, *, now: float, grace_s: float) -> tuple[str, KeyRecord, KeyRecord]:
-    """(new key, its record, the old record, which is accepted for `grace_s` seconds more)."""
-    plain, fresh = issue(record.server, record.name, pepper, now=now, expires_at=record.expires_at)
+    """(new key, its record, the old record, which is accepted for `grace_s` seconds more). The new key may do what the
+    old one may."""
+    plain, made = issue(record.server, record.name, pepper, now=now)
+    fresh = replace(
+        record, id=made.id, digest=made.digest, pepper_version=made.pepper_version, last4=made.last4,
+        created_at=now, disabled=False, retires_at=None,
+    )  # fmt: skip
     retires_at = now + grace_s if record.retires_at is None else min(record.retires_at, now + grace_s)
     return plain, fresh, replace(record, retires_at=retires_at)
 

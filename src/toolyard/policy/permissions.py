@@ -40,6 +40,7 @@ PLATFORM: Final[Mapping[str, str]] = MappingProxyType({
     "platform.settings": "Change the settings and switches of the whole platform.",
     "platform.operate": "Back up, see the status of gateways and jobs, take gateways in.",
     "server.exec": "Register upstreams that run a program on the gateway's machine.",
+    "server.network": "Register upstreams on loopback and private networks, where only the gateway can go.",
 })  # fmt: skip
 ALL: Final = frozenset(ORGANIZATION) | frozenset(PLATFORM)
 

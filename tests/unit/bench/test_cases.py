@@ -37,5 +37,10 @@ def test_what_cannot_be_is_said_with_its_reason() -> None:
     assert by_name["stdio"].cannot(named("nginx")) == "proxies HTTP only"
 
 
+def test_what_leaves_many_calls_unfinished_stands_apart_from_what_is_measured_afterwards() -> None:
+    (crowd,) = [group for group in groups(ALL) if any(case.name == "echo-many" for case in group)]
+    assert [case.name for case in crowd] == ["echo-many"]
+
+
 def test_groups_keep_the_order_of_the_cases() -> None:
     assert [group[0].group for group in groups(CORE)] == ["calls", "large", "lists", "many"]

@@ -13,14 +13,14 @@ from toolyard.cli.main import app
 from toolyard.cli.output import Format, show
 
 COMMANDS = (
-    "up add import connect servers upstreams tools call resources prompts upstream key status doctor stdio config "
-    "version"
+    "up gateway add import connect servers upstreams tools call resources prompts upstream key status doctor stdio "
+    "config db version"
 )
 
 
 def groups():
     root = typer.main.get_command(app)
-    return [root, root.commands["upstream"], root.commands["key"], root.commands["config"]]
+    return [root, root.commands["upstream"], root.commands["key"], root.commands["config"], root.commands["db"]]
 
 
 @pytest.mark.parametrize("group", groups(), ids=lambda group: group.name)

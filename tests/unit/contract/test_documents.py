@@ -20,7 +20,6 @@ from toolyard.contract.documents import (
     digest_of,
     encode,
     encode_upstream,
-    platform_document,
 )
 from toolyard.contract.snapshot import KeyRecord, ServerSpec, Snapshot, UpstreamSpec
 from toolyard.kit.secret import Secret
@@ -110,6 +109,26 @@ def test_a_snapshot_arrives_as_it_was_sent(snapshot: Snapshot) -> None:
     assert replace(arrived, digest="") == snapshot
 
 
+@given(snapshots(), snapshots())
+@settings(max_examples=30, deadline=None)
+def test_what_has_not_changed_is_taken_over_and_the_snapshot_is_the_same(one: Snapshot, other: Snapshot) -> None:
+    def seal(_place: str, secret: Secret) -> str:
+        return secret.reveal()
+
+    def unseal(_place: str, text: str) -> Secret:
+        return Secret(text)
+
+    first, then = encode(one, seal), encode(replace(other, upstreams=one.upstreams), seal)
+    documents = {**first.documents, **then.documents}
+    before = assemble(first.manifest, documents, unseal)
+    after = assemble(then.manifest, documents, unseal, before=(first.manifest, before))
+    assert after == assemble(then.manifest, documents, unseal)
+    assert all(after.upstreams[i] is before.upstreams[i] for i in after.upstreams)
+    platform = first.manifest.entries[-1][2]
+    few = {platform: first.documents[platform]}
+    assert assemble(first.manifest, few, unseal, before=(first.manifest, before)) == before
+
+
 def received_manifest(manifest: Manifest) -> Manifest:
     return msgspec.convert(received(msgspec.to_builtins(manifest)), Manifest)
 
@@ -175,12 +194,6 @@ def test_kinds_of_tomorrow_are_ignored() -> None:
 def test_the_digest_of_a_manifest_is_that_of_its_documents() -> None:
     one = Manifest(1, (("upstream", "a", "1"), ("server", "b", "2")))
     assert one.digest() == Manifest(9, one.entries[::-1]).digest() != Manifest(1, one.entries[:1]).digest()
-
-
-def test_the_document_of_the_platform_keeps_what_the_snapshot_does_not_have() -> None:
-    manifest = Manifest(1, (("platform", "", "1"),))
-    assert platform_document(manifest, {"1": {"wrapped_keys": {"a": "b"}}}) == {"wrapped_keys": {"a": "b"}}
-    assert platform_document(Manifest(1, ()), {}) == {}
 
 
 def test_every_field_but_the_names_has_a_default() -> None:

@@ -12,7 +12,8 @@ KEY = Principal("key:k", "key", "alpha", "k")
 OPEN = Principal("open:lab", "open", "lab")
 OPERATOR = Principal("operator", "operator")
 GATEWAY = Principal("gateway", "gateway")
-ANN = Principal("user:ann", "user", roles=("member",), tier="basic")
+CALLS = ("tools.call",)
+ANN = Principal("user:ann", "user", roles=("member",), tier="basic", may=CALLS)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,8 @@ ANN = Principal("user:ann", "user", roles=("member",), tier="basic")
         (GATEWAY, "use", "alpha", EVERYTHING),
         (ANN, "use", "alpha", EVERYTHING),
         (ANN, "operate", None, Deny("operators_only")),
-        (Principal("user:eve", "user", organization="acme"), "use", "alpha", Deny("foreign_server")),
+        (Principal("user:eve", "user", organization="acme", may=CALLS), "use", "alpha", Deny("foreign_server")),
+        (Principal("user:eve", "user"), "use", "alpha", Deny("permission_missing")),
     ],
 )
 def test_a_key_uses_its_own_server_people_those_of_their_organization_and_an_operator_may_do_all(
@@ -54,6 +56,8 @@ def test_a_key_uses_its_own_server_people_those_of_their_organization_and_an_ope
 def test_people_need_one_of_the_roles_and_one_of_the_tiers_that_a_server_asks_for(asked, decision):
     assert authorize(ANN, "use", ServerSpec("alpha", **asked)) == decision
     assert authorize(KEY, "use", ServerSpec("alpha", **asked)) == EVERYTHING
+    admin = Principal("user:root", "user", roles=("platform_admin",), may=CALLS)
+    assert authorize(admin, "use", ServerSpec("alpha", **asked)) == EVERYTHING
 
 
 @pytest.mark.parametrize("method", sorted(SCOPES))

@@ -101,6 +101,13 @@ def test_a_rotated_key_is_accepted_during_its_grace_and_not_after():
     assert verify(PLAIN, records, {1: PEPPER.value}, NOW + 60) == Refused("retired", RECORD.id)
 
 
+def test_the_key_in_the_place_of_another_may_do_what_that_one_may_and_no_more():
+    limits = {"scopes": ("tools:list",), "tools": ("docs/*",), "networks": ("10.0.0.0/8",), "organization": "acme"}
+    _, fresh, _ = rotate(dataclasses.replace(RECORD, **limits, expires_at=NOW + 9), PEPPER, now=NOW, grace_s=60)
+    assert {name: getattr(fresh, name) for name in limits} == limits
+    assert (fresh.expires_at, fresh.retires_at, fresh.name) == (NOW + 9, None, "ci")
+
+
 def test_rotating_again_never_makes_the_grace_longer():
     _, _, old = rotate(RECORD, PEPPER, now=NOW, grace_s=60)
     _, _, older = rotate(old, PEPPER, now=NOW + 30, grace_s=600)

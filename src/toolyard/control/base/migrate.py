@@ -110,6 +110,13 @@ def check_known(url: URL) -> None:
         raise DatabaseTooNew
 
 
+def check_current(url: URL) -> None:
+    """Raises DatabaseTooNew, DatabaseOutdated for a database that is not at the newest migration."""
+    check_known(url)
+    if current(url) != head():
+        raise DatabaseOutdated
+
+
 def differences(url: URL) -> list[str]:
     """How the tables of a database differ from what this program expects; empty if they do not."""
     load_all()

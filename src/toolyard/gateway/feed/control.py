@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Final, Protocol
 import msgspec
 
 from toolyard.contract.definitions import Json
-from toolyard.contract.documents import Entry, Manifest, digest_of
+from toolyard.contract.documents import Entry, Manifest, Unseal, digest_of
 from toolyard.contract.snapshot import Snapshot
-from toolyard.gateway.feed.control_kept import OpenSeals, Received, save_received
+from toolyard.gateway.feed.control_kept import Received, save_received
 from toolyard.kit.backoff import Backoff
 from toolyard.kit.errors import PlatformError
 from toolyard.kit.logs import get_logger
@@ -78,13 +78,13 @@ class ControlFeed:
         settings: FeedSettings,
         *,
         take: Callable[[Snapshot], Awaitable[None]],
-        open_seals: OpenSeals,
+        unseal: Unseal,
         listener: FeedListener,
         received: Received | None = None,
     ) -> None:
         self._settings = settings
         self._take = take
-        self._open_seals = open_seals
+        self._unseal = unseal
         self._listener = listener
         self._received = received or Received(Manifest(0, ()), {})
         self._arrived: dict[str, Json] = {}
@@ -92,6 +92,8 @@ class ControlFeed:
         self._waiting: Received | None = None
         """The last one that came, while it is not in force."""
         self._keeping: Received | None = None
+        self._made: tuple[Manifest, Snapshot] | None = None
+        """What was made of the last one that came into force."""
         self._news = asyncio.Event()
         self._to_keep = asyncio.Event()
         self._away = False
@@ -193,9 +195,11 @@ class ControlFeed:
         manifest = received.manifest
         try:
             without = self._settings.without_owners
-            snapshot = await asyncio.to_thread(received.snapshot, self._open_seals, without)
+            snapshot = await asyncio.to_thread(received.snapshot, self._unseal, without, self._made)
             await self._take(snapshot)
-        except PlatformError as error:
+            self._made = (manifest, snapshot)
+        except (PlatformError, OSError) as raised:
+            error = raised if isinstance(raised, PlatformError) else FeedBroken(str(raised))
             log.error("control_rejected", revision=manifest.revision, reason=error.message, in_force="unchanged")
             self._listener.applied(manifest, error)
         except Exception as error:

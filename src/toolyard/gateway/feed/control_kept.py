@@ -5,7 +5,7 @@ Secrets in it are still sealed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from toolyard.contract.definitions import Json
-from toolyard.contract.documents import Manifest, Unseal, assemble, digest_of, platform_document
+from toolyard.contract.documents import Manifest, Unseal, assemble, digest_of
 from toolyard.contract.snapshot import Snapshot
 from toolyard.kit.files import write_atomically
 
 FILE: Final = "control.json"
-OpenSeals = Callable[[Json], Unseal]
-"""Given what is said of the platform as a whole, with its wrapped keys, what opens sealed secrets. Raises
-PlatformError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +27,11 @@ class Received:
     manifest: Manifest
     documents: Mapping[str, Json]
 
-    def snapshot(self, open_seals: OpenSeals, without_owners: frozenset[str]) -> Snapshot:
-        """What it describes. Raises PlatformError."""
-        unseal = open_seals(platform_document(self.manifest, self.documents))
-        return assemble(self.manifest, self.documents, unseal, without_owners=without_owners)
+    def snapshot(
+        self, unseal: Unseal, without_owners: frozenset[str], before: tuple[Manifest, Snapshot] | None = None
+    ) -> Snapshot:
+        """What it describes; what has not changed since `before` is taken over. Raises DocumentBroken."""
+        return assemble(self.manifest, self.documents, unseal, without_owners=without_owners, before=before)
 
 
 def save_received(data_dir: Path, received: Received) -> None:

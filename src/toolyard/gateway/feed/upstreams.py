@@ -9,6 +9,7 @@ from typing import get_args
 
 from toolyard.contract.snapshot import Isolation, TaskRule, UpstreamKind, UpstreamLimits, UpstreamSpec
 from toolyard.contract.upstream_form import (
+    BUILTINS,
     LEAST_IDLE_S,
     MAX_CREDENTIAL_BYTES,
     MOST_IDLE_S,
@@ -22,7 +23,6 @@ from toolyard.gateway.feed.tool_rules import check_task_times, tags, task_rule, 
 from toolyard.kit.quantities import seconds, switch, whole_number
 from toolyard.kit.secret import Secret
 
-BUILTINS = ("demo",)
 TRANSPORTS: dict[str, UpstreamKind] = {
     "auto": "mcp-http",
     "http": "mcp-http",

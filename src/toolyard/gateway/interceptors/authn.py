@@ -58,6 +58,7 @@ class Authenticator:
         self._wrong: dict[str, Bucket] = {}
         self._verified: dict[bytes, tuple[KeyRecord, Principal]] = {}
         self._digest_key = secrets.token_bytes(32)
+        self._used: set[str | None] = set()
 
     def __call__(self, head: Head) -> Principal:
         """The caller. Raises Unauthenticated, ServerUnknown, RateLimited (after many wrong keys from one network)."""
@@ -68,6 +69,7 @@ class Authenticator:
             and (noted.until == math.inf or self._clock.wall() < noted.until)
         ):
             admitted: Principal = noted.principal
+            self._used.add(admitted.key_id)
             return admitted
         principal = OPERATOR if head.operator else self._from_credential(head)
         server = snapshot.servers.get(head.server_code)
@@ -76,7 +78,13 @@ class Authenticator:
                 self._on_refusal(head, "foreign_server")
             raise ServerUnknown
         head.notes.admission = _Admission(snapshot, principal, _valid_until(snapshot, principal))
+        self._used.add(principal.key_id)
         return principal
+
+    def take_used_keys(self) -> set[str]:
+        """The ids of the keys that were used since this was asked last."""
+        used, self._used = self._used, set()
+        return {key_id for key_id in used if key_id is not None}
 
     def is_valid(self, principal: Principal) -> bool:
         """Whether a principal that was let in would be let in now."""
@@ -84,6 +92,8 @@ class Authenticator:
         if principal.kind == "open":
             server = snapshot.servers.get(principal.server or "")
             return server is not None and server.access == "open"
+        if principal.kind == "user":
+            return principal.id.partition(":")[2] not in snapshot.revoked
         if principal.kind != "key":
             return True
         record = snapshot.keys.get(principal.key_id or "")
@@ -102,17 +112,19 @@ class Authenticator:
 
     def _from_credential(self, head: Head) -> Principal:
         snapshot = self._catalog().snapshot
-        text = head.headers.get("authorization")
-        if text is None:
+        credential = bearer(head)
+        if credential is None:
             server = snapshot.servers.get(head.server_code)
             if server is not None and server.access == "open":
                 return Principal(f"open:{server.code}", "open", server.code, organization=server.organization)
             raise Unauthenticated
-        scheme, _, credential = text.partition(" ")
-        if scheme.lower() != "bearer" or "authorization" in head.repeated or len(credential) > MAX_CREDENTIAL_CHARS:
-            raise Unauthenticated
+        return self.of_key(head, credential)
+
+    def of_key(self, head: Head, credential: str) -> Principal:
+        """The principal of an API key, whichever server it belongs to. Raises Unauthenticated, RateLimited."""
+        snapshot = self._catalog().snapshot
         if not credential.isascii():
-            raise self._refused(head, "malformed")
+            raise self.refused(head, "malformed")
         now = self._clock.wall()
         digest = hashlib.blake2b(credential.encode("ascii"), digest_size=16, key=self._digest_key).digest()
         known = self._verified.get(digest)
@@ -123,9 +135,9 @@ class Authenticator:
         found = verify(credential, snapshot.keys, self._peppers(), now)
         if isinstance(found, Refused):
             self._verified.pop(digest, None)
-            raise self._refused(head, found.reason)
+            raise self.refused(head, found.reason)
         if not _may_come(found, head):
-            raise self._refused(head, "foreign_network")
+            raise self.refused(head, "foreign_network")
         return self._remember(digest, found)
 
     def _remember(self, digest: bytes, record: KeyRecord) -> Principal:
@@ -137,8 +149,9 @@ class Authenticator:
         self._verified[digest] = (record, principal)
         return principal
 
-    def _refused(self, head: Head, reason: str) -> Unauthenticated | RateLimited:
-        """Count a wrong key against its network, so that guessing is slow and everybody else's calls go on."""
+    def refused(self, head: Head, reason: str) -> Unauthenticated | RateLimited:
+        """What a wrong credential is answered with. It is counted against its network, so that guessing is slow and
+        everybody else's calls go on."""
         self._on_refusal(head, reason)
         prefix = _prefix(head.client)
         now = self._clock.monotonic()
@@ -149,6 +162,17 @@ class Authenticator:
             bucket = self._wrong[prefix] = Bucket(WRONG_KEYS.burst, now)
         wait_s = bucket.take(WRONG_KEYS, now)
         return RateLimited(wait_s) if wait_s > 0 else Unauthenticated()
+
+
+def bearer(head: Head) -> str | None:
+    """The credential that a head shows; None if it shows none. Raises Unauthenticated for one that is no bearer's."""
+    text = head.headers.get("authorization")
+    if text is None:
+        return None
+    scheme, _, credential = text.partition(" ")
+    if scheme.lower() != "bearer" or "authorization" in head.repeated or len(credential) > MAX_CREDENTIAL_CHARS:
+        raise Unauthenticated
+    return credential
 
 
 def _principal(record: KeyRecord) -> Principal:
