@@ -20,7 +20,7 @@ import select
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class OpenLoop:
         order = [c for c, one in zip(self.callers, plan["callers"], strict=True) for _ in range(one["weight"])]
         random.Random(1).shuffle(order)
         self.order = order
+        self.one_each = plan.get("pipelining", True) and all(one.most == 1 for one in self.callers)
         self.epoll = select.epoll()
         self.by_fd: dict[int, Connection] = {}
         self.buckets: dict[tuple[str, bytes], list[int]] = {}
@@ -84,11 +85,13 @@ class OpenLoop:
         self.pipelining = plan.get("pipelining", True)
         self.late_s = 0.0
         self.began = 0.0
+        self.refusal = b"HTTP/1.1 "
+        """The refusal that came last: most are the same, byte for byte, and need not be looked at one by one."""
 
     def run(self) -> dict[str, Any]:
         """Send for the planned time, then wait a little for what is still to come."""
         rate, end_s, tick_s = self.plan["rate"], self.plan["seconds"], self.plan.get("tick_ms", 2) / 1000
-        total, size = int(rate * end_s), len(self.order)
+        total = int(rate * end_s)
         self.began = began = time.perf_counter()
         next_tick = began
         while self.offered < total:
@@ -96,15 +99,7 @@ class OpenLoop:
             if now >= next_tick:
                 next_tick += tick_s
                 wanted = min(total, int((now - began) * rate))
-                touched: list[Connection] = []
-                for number in range(self.offered, wanted):
-                    connection = self._connection(self.order[number % size])
-                    if connection is None:
-                        self.not_sent += 1
-                        continue
-                    if connection.to_send == 0:
-                        touched.append(connection)
-                    connection.to_send += 1
+                touched = self._arrive(self.offered, wanted)
                 due = began + self.offered / rate  # of the first of them, so that no time is made to look shorter
                 self.offered = wanted
                 for connection in touched:
@@ -116,6 +111,30 @@ class OpenLoop:
         while time.perf_counter() < stop and any(c.due for c in self.by_fd.values()):
             self._receive(0.05)
         return self._told(time.perf_counter())
+
+    def _arrive(self, first: int, end: int) -> list[Connection]:
+        """Give the arrivals of these numbers to connections; on which of them there is something to send."""
+        size, touched = len(self.order), []
+        if self.one_each:  # the common case, in which counting is all there is to do
+            turns, first = divmod(first, size)
+            listed = (self.order * ((end - turns * size) // size + 1))[first : end - turns * size]
+            for caller, count in Counter(listed).items():
+                connection = self._connection(caller)
+                if connection is None:
+                    self.not_sent += count
+                else:
+                    connection.to_send = count
+                    touched.append(connection)
+            return touched
+        for number in range(first, end):
+            connection = self._connection(self.order[number % size])
+            if connection is None:
+                self.not_sent += 1
+                continue
+            if connection.to_send == 0:
+                touched.append(connection)
+            connection.to_send += 1
+        return touched
 
     def _connection(self, caller: Caller) -> Connection | None:
         if caller.most == 1 and caller.connections and self.pipelining:
@@ -204,6 +223,12 @@ class OpenLoop:
         if connection.tail:
             data = connection.tail + data
         connection.tail = b""
+        many = len(data) // len(self.refusal)
+        if data == self.refusal * many:
+            self._note(connection, b"503", many, time.perf_counter())
+            if not connection.due:
+                connection.caller.idle.append(connection)
+            return
         statuses = _STATUS.findall(data)
         if not data.endswith(_ENDS):
             statuses.pop()
@@ -216,9 +241,16 @@ class OpenLoop:
             self._note(connection, status, len(list(run)), now)
         shed = statuses.count(b"503") + statuses.count(b"429")
         if shed:
+            self._remember(data, shed)
             self.no_retry_after += shed - data.count(b"\r\nretry-after: ")
         if not due:
             connection.caller.idle.append(connection)
+
+    def _remember(self, data: bytes, count: int) -> None:
+        """Keep what a refusal looks like, if these are so many of the same."""
+        first = data[: len(data) // count]
+        if first.startswith(b"HTTP/1.1 503 ") and b"\r\nretry-after: " in first and first * count == data:
+            self.refusal = first
 
     def _note(self, connection: Connection, status: bytes, count: int, now: float) -> None:
         """So many answers of one status came now."""

@@ -274,6 +274,7 @@ class Process:
         if self.link is not None:
             self.link.attach(gateway, server)
         gateway.overload.on_closed.append(server.admission.set_closed)
+        gateway.in_flight.on_full = server.admission.no_more
         gateway.metrics.watch_overload(lambda: gateway.overload.level)
         gateway.metrics.watch("waiting", lambda: server.admission.waiting)
         gateway.metrics.watch("connections", lambda: server.connection_count)

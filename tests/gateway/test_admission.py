@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -189,6 +191,79 @@ def test_running_counts_back_to_nothing_whether_calls_end_or_their_clients_do() 
     asyncio.run(scene())
 
 
+def test_pipelined_requests_are_served_in_turn_until_they_have_waited_and_then_refused_in_one_piece() -> None:
+    async def scene() -> None:
+        limits = AdmissionLimits(few=0, per_turn=1, wait_s=0.03, behind_s=0.03, burst_s=0.0, turn_s=1.0)
+        async with serving(admission=limits) as rig, await rig.client() as client:
+            await client.send(post(b"1") * 3)
+            assert [(await client.reply()).status for _ in range(3)] == [200] * 3
+            rig.pass_time(1.0)
+            slow_turns = itertools.count()
+            rig.server.admission._now = lambda: next(slow_turns) * 0.02
+            await client.send(post(b"2") * 60)
+            got = [(await client.reply()).status for _ in range(60)]
+            served = got.count(200)
+            assert 0 < served < 60
+            assert got == [200] * served + [503] * (60 - served)
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_goes_away_while_its_connection_is_not_read_is_noticed_once_all_is_calm() -> None:
+    ended = asyncio.Event()
+
+    async def endless(head: Head, body: bytes, sink: HttpSink) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def scene() -> None:
+        async with serving(route("/slow", endless), pipelined_bytes=10) as rig, await rig.client() as client:
+            await client.send(post(path=b"/slow"))
+            await until(lambda: rig.server.admission.running == 1)
+            rig.server.admission.crowded = True
+            await client.send(b"POST /")
+            connection = next(iter(rig.server._service.connections))
+            await until(lambda: connection._reading_paused)
+            client.close()
+            rig.server.tick()
+            assert connection._reading_paused
+            rig.server.admission.crowded = False
+            rig.server.tick()
+            await within(ended.wait())
+
+    asyncio.run(scene())
+
+
+def test_requests_taken_unread_are_exactly_those_with_known_heads_that_are_whole() -> None:
+    """Compared with reading them one by one, over many mixtures."""
+    chance = random.Random(7)
+    heads = {b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % n: n * 3 for n in range(4)}
+    unknown = b"GET /other HTTP/1.1\r\nhost: x\r\n\r\n"
+    admission = Admission(AdmissionLimits(), ManualClock(0.0).monotonic, lambda _count: None)
+    for head, length in heads.items():
+        admission.learn(head, length)
+    for _ in range(500):
+        data = b""
+        for _ in range(chance.randrange(12)):
+            head = chance.choice([*heads, *heads, *heads, unknown])
+            one = head + chance.choice([b"G", b"\r\n\r\n", b"{}"]) * 9
+            data += one[: len(head) + heads.get(head, 0)] * chance.choice([1, 1, 2, 7, 30])
+        data = data[: chance.randrange(len(data) + 1)]
+        taken, at, unknown_next = 0, 0, False
+        while at < len(data):
+            end = data.find(b"\r\n\r\n", at) + 4
+            length = heads.get(data[at:end], -1)
+            if length < 0 or end + length > len(data):
+                unknown_next = length < 0
+                break
+            taken, at = taken + 1, end + length
+        buffer = bytearray(data)
+        assert admission.take_known(buffer) == (taken, unknown_next)
+        assert buffer == data[at:]
+
+
 @dataclass(eq=False)
 class Comer:
     """A connection that only notes what becomes of it."""
@@ -197,6 +272,8 @@ class Comer:
     note: Callable[[str], None]
     held: list[bool] = field(default_factory=list)
     """True and False as reading was held and went on."""
+    since: float | None = None
+    """Since when what has come waits, if it did not only come now."""
 
     def hold(self) -> None:
         self.held.append(True)
@@ -204,8 +281,8 @@ class Comer:
     def read_on(self) -> None:
         self.held.append(False)
 
-    def was_held(self) -> bool:
-        return False
+    def waits_since(self, time: float) -> float:
+        return time if self.since is None else self.since
 
     def begin(self) -> None:
         self.note(self.caller)
@@ -306,6 +383,62 @@ def test_nobody_is_refused_because_the_process_stood_still() -> None:
         assert noted == []
         clock.advance(60.0)
         await within(until(lambda: noted == ["first refused"]))
+
+    asyncio.run(scene())
+
+
+def test_what_waits_behind_a_begun_request_is_refused_sooner_and_in_a_burst_a_little_later() -> None:
+    clock, noted = ManualClock(0.0), list[str]()
+
+    async def scene() -> None:
+        limits = AdmissionLimits(few=0, per_turn=0, wait_s=1.0, behind_s=0.5, burst_s=3.0, turn_s=9.0)
+        admission = Admission(limits, clock.monotonic, lambda _count: None)
+
+        async def pass_time(seconds: float) -> None:
+            clock.advance(seconds)
+            await asyncio.sleep(0.01)
+
+        crowd, behind = Comer("crowd", noted.append), Comer("behind", noted.append, since=0.0)
+        assert not admission.admits(crowd)
+        await pass_time(0.9)
+        assert not admission.admits(behind)
+        assert admission.waiting == 2
+        admission.forget(behind)
+        await pass_time(0.2)
+        assert not admission.admits(behind)
+        await within(until(lambda: noted == ["behind refused"]))
+        await pass_time(2.5)
+        await within(until(lambda: "crowd refused" in noted))
+        assert not admission.admits(crowd)
+        behind.since = admission.time - 0.6
+        assert not admission.admits(behind)
+        await within(until(lambda: noted[2:] == ["behind refused"]))
+        admission.forget(crowd)
+
+    asyncio.run(scene())
+
+
+def test_once_a_call_finds_no_place_the_others_wait_for_the_next_turn() -> None:
+    begun, turns = list[str](), list[int]()
+
+    async def scene() -> None:
+        limits = AdmissionLimits(few=0, per_turn=4, wait_s=1.0)
+        admission = Admission(limits, ManualClock(0.0).monotonic, lambda _count: None)
+
+        def begin(name: str) -> None:
+            begun.append(name)
+            if name == "full":
+                admission.no_more()
+
+        names = ["a", "b", "c", "d", "full", "e", "f", "full", "g"]
+        for number, name in enumerate(names):
+            admission.admits(Comer(str(number), lambda _caller, name=name: begin(name)))  # type: ignore[misc]
+        while admission.waiting:
+            before = len(begun)
+            await asyncio.sleep(0)
+            turns.append(len(begun) - before)
+        assert begun == names[4:]
+        assert turns == [1, 3, 1]
 
     asyncio.run(scene())
 

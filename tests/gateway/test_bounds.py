@@ -79,6 +79,27 @@ def test_an_upstream_takes_its_limit_and_no_more_and_the_others_do_not_notice() 
     play(scene, two_upstreams(), make=gate.make, bounds=bounds)
 
 
+def test_the_door_is_told_of_calls_that_find_no_place_and_of_no_others() -> None:
+    gate, told = Gate(), list[int]()
+    bounds = Bounds(in_flight=InFlightLimits(process=100, server=100, upstream=3, wait_s=0.05))
+
+    async def scene(rig: Rig) -> None:
+        rig.gateway.in_flight.on_full = lambda: told.append(gate.running)
+        call = {"name": "slow__wait", "arguments": {}}
+        waiting = [asyncio.create_task(rig.modern("tools/call", call)) for _ in range(3)]
+        await until(lambda: gate.running == 3)
+        assert told == []
+        assert (await rig.modern("tools/call", call)).status == 503
+        assert set(told) == {3}
+        told.clear()
+        assert (await rig.modern("tools/call", {"name": "fast__quick", "arguments": {}})).status == 200
+        assert told == []
+        gate.go.set()
+        await asyncio.gather(*waiting)
+
+    play(scene, two_upstreams(), make=gate.make, bounds=bounds)
+
+
 def test_one_key_takes_its_limit_and_no_more_and_leaves_places_to_another_key() -> None:
     gate = Gate()
     bounds = Bounds(in_flight=InFlightLimits(process=100, server=4, upstream=100, principal=3, wait_s=0.05))

@@ -141,7 +141,7 @@ class Gateway:
         self._dispatch = dispatch = Dispatch(self._catalog, self.pool, lists, self._watching, self.parking, self.tasks)
         self.record = record = Record(self.metrics)
         self.rate_limit = RateLimit(self._catalog, clock)
-        in_flight = InFlight(bounds.in_flight)
+        self.in_flight = in_flight = InFlight(bounds.in_flight)
         overload.on_closed.append(in_flight.set_closed)
         pipeline = Pipeline(
             [

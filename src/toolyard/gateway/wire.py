@@ -138,7 +138,8 @@ class WireProtocol(asyncio.Protocol):
         self._socket: WebSocket | None = None
         self._task: asyncio.Task[None] | None = None
         self._principal: Principal | None = None
-        self._held_until = -math.inf
+        self._waits_since: float | None = None
+        self._old_until = math.inf
         self._underway: Underway | None = None
         self._heads = KnownHeads(service.limits.body_bytes)
 
@@ -178,6 +179,8 @@ class WireProtocol(asyncio.Protocol):
                 self._advance()
         elif self._state is _State.BUSY:
             self._buffer += data
+            if self._waits_since is None:
+                self._waits_since = self._service.admission.time
             if len(self._buffer) > self._limits.pipelined_bytes or self._service.admission.crowded:
                 self.hold()
         elif self._state is _State.STREAM:
@@ -235,6 +238,8 @@ class WireProtocol(asyncio.Protocol):
                 self._read_body()
         except WireRefusal as refusal:
             self._refuse(refusal)
+        if self._reading_paused and self._state is not _State.BUSY:
+            self._go_on_after_hold()
 
     def _take_known(self, data: bytes) -> bool:
         """Begin a request that came whole and in one piece, if its head is known (`known_heads`)."""
@@ -448,6 +453,7 @@ class WireProtocol(asyncio.Protocol):
         self._state = _State.LINGER
         self._buffer.clear()
         self._deadline = self._service.now() + self._limits.linger_s
+        self.read_on()
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
@@ -485,10 +491,12 @@ class WireProtocol(asyncio.Protocol):
             return
         self._state = _State.HEAD
         self._deadline = self._service.now() + self._limits.idle_s
-        if self._reading_paused:
-            self._go_on_after_hold()
         if self._buffer:  # not now: requests answered at once would pile up on the stack
             asyncio.get_running_loop().call_soon(self._advance)
+        elif self._reading_paused:
+            self._go_on_after_hold()
+        else:
+            self._waits_since = None
 
     # --- called by admission (see admission.Comer)
 
@@ -508,19 +516,20 @@ class WireProtocol(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
 
-    def was_held(self) -> bool:
-        """Whether what has come now waited behind a request that was begun or refused; True once."""
-        held, self._held_until = self._service.now() < self._held_until, -math.inf
-        return held
+    def waits_since(self, time: float) -> float:
+        """Since when what is here has waited, behind a request that was begun or refused; `time` if it only came."""
+        if self._waits_since is None or self._service.now() >= self._old_until:
+            self._waits_since = time
+        self._old_until = math.inf
+        return self._waits_since
 
     def begin(self) -> None:
         """Serve the request that waited for its turn."""
-        if self._reading_paused:
-            self._go_on_after_hold()
         self._read()
 
     def _go_on_after_hold(self) -> None:
-        self._held_until = self._service.now() + self._limits.admission.wait_s
+        """What comes next has waited, unless it comes later than that: then nothing was there."""
+        self._old_until = self._service.now() + self._limits.admission.wait_s
         self.read_on()
 
     def refuse(self) -> int:
@@ -530,6 +539,7 @@ class WireProtocol(asyncio.Protocol):
         if self._out.backed_up:
             self._transport.abort()
             return 0
+        self._waits_since = None
         count, unknown = (0, True) if self.closing else self._service.admission.take_known(self._buffer)
         if count:
             self._out.write(_overloaded_answer(int(time.time())) * count)
@@ -566,7 +576,7 @@ class WireProtocol(asyncio.Protocol):
                 self._service.admission.learn(raw, reception.request.length or 0)
             self._answer_now(error_answer(Overloaded(), Overloaded.headers), reception.headers)
             if buffer:
-                self._held_until = self._service.now() + self._limits.admission.wait_s
+                self._waits_since = -math.inf  # with the one that was refused
             return 1
         return 0
 
@@ -609,6 +619,7 @@ class WireProtocol(asyncio.Protocol):
                 self._heads.clear()
                 self._reader.forget()
             return
+        self._read_while_calm()
         if self._out.tick(now) >= self._limits.write_stall_s:
             self._transport.abort()
         elif now >= self._deadline:
@@ -623,6 +634,11 @@ class WireProtocol(asyncio.Protocol):
             self._socket.tick(now)
         elif self._sink is not None and now - self._out.quiet_since >= self._limits.keepalive_s:
             self._sink.comment()
+
+    def _read_while_calm(self) -> None:
+        """Reading was held for the crowd's sake. Without it, a client that goes away is to be noticed."""
+        if not self._service.admission.crowded and len(self._buffer) <= self._limits.pipelined_bytes:
+            self.read_on()
 
     def _expire(self) -> None:
         if self._state is _State.CLOSED or self._transport.is_closing():

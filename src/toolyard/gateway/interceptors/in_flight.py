@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from toolyard.gateway.call import Call
@@ -120,6 +120,10 @@ class Places:
             leave_all(self.entered)
 
 
+def _nobody_asks() -> None:
+    """There is no door before these bounds."""
+
+
 class InFlight:
     """Bounds the calls in flight: for each upstream, of each principal, on each virtual server, in the process. The
     narrowest is entered first, so that calls waiting for a slow upstream hold nothing that others need. At an open
@@ -131,6 +135,8 @@ class InFlight:
     def __init__(self, limits: InFlightLimits) -> None:
         self.closed = False
         """No call begins."""
+        self.on_full: Callable[[], None] = _nobody_asks
+        """Told whenever a call finds no place."""
         self._limits = limits
         self._process = Bulkhead(limits.process, limits.wait_s)
         self._servers: dict[str, Bulkhead] = {}
@@ -148,6 +154,7 @@ class InFlight:
             raise TooManyCalls
         bulkheads = self.ways(call, call.target.upstream_id)
         if not enter_all(bulkheads):
+            self.on_full()
             return False
         call.places = Places(bulkheads)
         return True
