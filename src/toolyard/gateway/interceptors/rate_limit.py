@@ -59,7 +59,7 @@ class RateLimit(Judge):
 
     def enter(self, call: Call) -> bool:
         spec = call.serving.spec if call.serving is not None else self._catalog().snapshot.servers[call.server]
-        if not is_limited(call, spec):
+        if spec.per_key is None and spec.per_server is None and call.principal.limit is None:
             return True
         calls = _calls(call, spec)
         if self.shared is not None:
@@ -119,7 +119,7 @@ class RateLimit(Judge):
 
 
 def is_limited(call: Call, spec: ServerSpec) -> bool:
-    """Whether anything limits the caller's rate."""
+    """Whether anything limits the caller's rate: what `RateLimit.enter` asks first."""
     return spec.per_key is not None or spec.per_server is not None or call.principal.limit is not None
 
 
