@@ -165,7 +165,9 @@ def _resolve(revision: str) -> str | None:
 def connected(url: URL) -> Iterator[Connection]:
     """A connection that blocks, committed when the block ends."""
     engine = create_engine(sync_url(url))
-    if url.get_backend_name() == "sqlite":
+    file = sqlite_file(url)
+    if file is not None:
+        file.touch(mode=0o600)
         _begin_itself(engine)
     try:
         with engine.connect() as connection:
