@@ -17,6 +17,7 @@ LINES = f"{G}/test_conversations.py"
 ACCESS = f"{G}/test_access.py"
 PROCESS = f"{G}/test_process.py"
 BOUNDS = f"{G}/test_bounds.py"
+RELAY = f"{G}/test_relay.py"
 HTTP_CLIENT = "tests/unit/net/test_http_client.py"
 STDIO_UP = f"{G}/upstream/test_mcp_stdio.py"
 HTTP_UP = f"{G}/upstream/test_http_modern.py"
@@ -72,6 +73,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S2-29", "One process, same port, unified monitoring and logs", f"{PROCESS}::test_sigterm_lets_running_calls_end_and_then_the_process_ends_with_zero"),
     met("S2-7", "HTTP/JSON-RPC as main transport", f"{MODERN}::test_a_tool_is_listed_and_called"),
     met("S2-8", "SSE long connections compatible", f"{LINES}::test_an_sse_stream_takes_messages_only_of_the_principal_that_opened_it"),
+    met("S0-14", "Proxy service: request forwarding", f"{MODERN}::test_a_tool_is_listed_and_called", f"{RELAY}::test_a_request_and_its_answer_arrive_as_they_were_made", f"{RELAY}::test_a_large_body_flows_through_and_is_held_nowhere"),
+    met("S0-15", "Proxy service: response handling", f"{MODERN}::test_progress_arrives_on_the_stream_with_the_callers_own_token", f"{RELAY}::test_events_arrive_as_they_are_sent_and_end_whole_when_the_gateway_drains", f"{RELAY}::test_a_large_answer_waits_for_a_slow_reader"),
+    met("S0-16", "Proxy service: error handling", f"{HTTP_UP}::test_errors_of_the_upstream_are_relayed_with_code_message_and_data", f"{RELAY}::test_a_control_plane_that_is_away_is_a_503_to_try_again", f"{RELAY}::test_an_answer_that_breaks_off_does_not_look_whole"),
     met("S0-28", "MCP tool calls and streaming responses", f"{MODERN}::test_progress_arrives_on_the_stream_with_the_callers_own_token"),
     met("S0-72", "Standard MCP protocol", f"{CONFORMANCE}::test_the_gateway_passes_every_set_whatever_its_upstream_speaks"),
     met("S0-96", "WebSocket support", f"{LINES}::test_a_websocket_key_travels_in_the_subprotocol_list_or_the_header_and_never_in_the_query"),

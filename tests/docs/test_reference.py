@@ -18,6 +18,7 @@ from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.metrics import Metrics
 from toolyard.gateway.operations import operations_routes
+from toolyard.gateway.relay import Relay
 from toolyard.kit.clock import SystemClock
 from toolyard.settings import SETTINGS, default_settings
 
@@ -85,7 +86,8 @@ def test_every_path_is_in_the_reference() -> None:
         clock=SystemClock(),
         peppers=dict,
     )
-    routes = [*gateway.routes(), *operations_routes(lambda: True, gateway.metrics)]
+    relay = Relay(Path("control.sock"), scheme="http", body_bytes=1)
+    routes = [*gateway.routes(), *operations_routes(lambda: True, gateway.metrics), *relay.routes()]
     assert len(routes) > 10
     assert {route.pattern for route in routes if f"`{route.pattern}`" not in page} == set()
 

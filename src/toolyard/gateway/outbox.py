@@ -22,6 +22,7 @@ log = get_logger(__name__)
 
 PATH: Final = "/internal/v1/records"
 MAX_WAITING: Final = 10_000
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 MAX_BATCH: Final = 500
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 BATCH_S: Final = 0.25
@@ -42,6 +43,7 @@ class Outbox:
         self._gateway = gateway
         self._batch_s = batch_s
         self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._news = asyncio.Event()
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self.dropped = 0
@@ -51,14 +53,16 @@ class Outbox:
 
     def put(self, record: Record) -> None:
         """Send a record soon. It is encoded now, so it may change afterwards."""
-        if len(self._waiting) >= MAX_WAITING:
-            self.dropped += 1
-            return
         try:
-            self._waiting.append(msgspec.json.encode(record))
+            encoded = msgspec.json.encode(record)
         except (UnicodeEncodeError, msgspec.MsgspecError):
             self.dropped += 1
             return
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + len(encoded) > MAX_WAITING_BYTES:
+            self.dropped += 1
+            return
+        self._waiting.append(encoded)
+        self._waiting_bytes += len(encoded)
         self._news.set()
 
     async def run(self) -> None:
@@ -88,7 +92,7 @@ class Outbox:
             return
         self._backoff.reset()
         for _ in batch:
-            self._waiting.popleft()
+            self._waiting_bytes -= len(self._waiting.popleft())
         if not 200 <= status < 300:
             self.dropped += len(batch)
             log.error("records_refused", status=status, count=len(batch))

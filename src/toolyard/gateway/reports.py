@@ -19,7 +19,7 @@ from toolyard.gateway.pool_entry import Look
 from toolyard.kit.clock import Clock
 from toolyard.kit.errors import PlatformError
 
-LOOK_S: Final = 0.25
+LOOK_S: Final = 0.5
 HEALTH_EVERY_S: Final = 30.0
 KEYS_EVERY_S: Final = 5.0
 
