@@ -25,8 +25,7 @@ ROOM_OF = {"haproxy": 9_900}
 
 def idle_clients(stands: Stands, counts: Sequence[int] = COUNTS) -> list[dict[str, Any]]:
     """KiB for each of so many clients of all that stand before the plain upstream, or why there is no figure."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    room = open_descriptors()
     found = []
     for stand in stands.found.values():
         if stand.standing is None or stand.backing is not PLAIN or stand.contestant.name.endswith("-memoised"):
@@ -35,7 +34,7 @@ def idle_clients(stands: Stands, counts: Sequence[int] = COUNTS) -> list[dict[st
         for count in counts:
             try:
                 weights[str(count)] = _weighed(
-                    stand.standing, count, min(hard, ROOM_OF.get(stand.contestant.name, hard))
+                    stand.standing, count, min(room, ROOM_OF.get(stand.contestant.name, room))
                 )
             except TROUBLE as error:
                 weights[str(count)] = plain_reason(error, stands.ground.work)
@@ -44,6 +43,13 @@ def idle_clients(stands: Stands, counts: Sequence[int] = COUNTS) -> list[dict[st
         found.append({"contestant": stand.contestant.name, "kib_each": weights})
         print(f"idle clients   {stand.contestant.name:30} {weights}", flush=True)
     return found
+
+
+def open_descriptors() -> int:
+    """Let this process, and what it starts from now on, have as many descriptors as the machine allows; how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def _weighed(standing: Standing, count: int, room: int) -> float | str:

@@ -19,7 +19,7 @@ from bench.cases import Case
 from bench.contestants.all import EVERYBODY_ONCE, named
 from bench.contestants.toolyard import beside_python, help_seconds
 from bench.guards import guards
-from bench.idle_clients import idle_clients
+from bench.idle_clients import idle_clients, open_descriptors
 from bench.installing import PINS, NotInstalled, installed, node
 from bench.list_cost import list_cost
 from bench.machine import ROOT, Cores, ToolsMissing, commit, describe
@@ -112,6 +112,7 @@ def _measure(
     ground = make_ground(work, cores, Ports(*free_ports(4)))
     aside: dict[str, Aside] = {"lists": _lists}
     if peers_too:
+        open_descriptors()  # before they start: not all of them see to that themselves
         aside["calls"] = _of_everybody
     try:
         record = run_cases(chosen, ground, method, aside)
