@@ -25,14 +25,18 @@ from toolyard.control.base.gate import Authenticates, Gate
 from toolyard.control.base.limits import DEFAULT_LIMITS, RequestLimits
 from toolyard.control.base.vault import Vault, kept_check
 from toolyard.control.base.work import Work, Works
+from toolyard.control.files.blobs import Blobs
+from toolyard.control.files.routes import files_slice
+from toolyard.control.files.service import Files
 from toolyard.control.gateways.records import Keeper, Records
-from toolyard.control.gateways.routes import gateways_slice
+from toolyard.control.gateways.routes import gateways_slice, operations_slice
+from toolyard.control.gateways.service import record_applied
 from toolyard.control.identity.authenticator import Authenticator
 from toolyard.control.identity.entrance import Entrance, LoginRules
 from toolyard.control.identity.revocation import revoked_ids
 from toolyard.control.identity.routes import identity_slice
 from toolyard.control.identity.signing import SigningKeys
-from toolyard.control.keys.records import key_records
+from toolyard.control.keys.records import key_records, record_used
 from toolyard.control.keys.routes import keys_slice
 from toolyard.control.keys.service import ApiKeys
 from toolyard.control.publisher.compile import Compiler, Published, SliceSources, Sources
@@ -45,6 +49,7 @@ from toolyard.control.upstreams.credential_routes import credentials_slice
 from toolyard.control.upstreams.routes import upstreams_slice
 from toolyard.control.upstreams.rules import Bounds as UpstreamBounds
 from toolyard.control.upstreams.specs import upstream_specs
+from toolyard.control.upstreams.states import record_health
 from toolyard.kit.clock import Clock, SystemClock
 from toolyard.kit.key_encryption import KeyRing
 from toolyard.kit.passwords import Passwords
@@ -128,7 +133,7 @@ def make_control(ground: Ground, pieces: Pieces) -> Control:
             await tasks.aclose()
             await works.database.aclose()
 
-    slices = [*pieces.slices, gateways_slice(publisher, records.take)]
+    slices = [*pieces.slices, operations_slice(publisher), gateways_slice(publisher, records.take)]
     app = create_app(Parts(gate, slices, {"works": works, **pieces.state}, running))
     return Control(app, works, publisher, records)
 
@@ -155,6 +160,7 @@ def pieces_of(ground: Ground) -> Pieces:
         servers_slice(ground.public_url),
         keys_slice(ApiKeys(newest(peppers), vault, at_run_time)),
         settings_slice(at_run_time),
+        files_slice(Files(Blobs(ground.data_dir / "files"))),
     ]
 
     async def upstreams(work: Work) -> list[Published]:
@@ -166,7 +172,9 @@ def pieces_of(ground: Ground) -> Pieces:
     async def platform(work: Work) -> Mapping[str, Any]:
         return {"verify_keys": dict(signing.verify_keys()), "revoked": await revoked_ids(work)}
 
-    return Pieces(Authenticator(entrance), slices, SliceSources(upstreams, servers, key_records, platform))
+    keepers = {"health": record_health, "applied": record_applied, "key_used": record_used}
+    sources = SliceSources(upstreams, servers, key_records, platform)
+    return Pieces(Authenticator(entrance), slices, sources, keepers)
 
 
 async def open_control(settings: Settings, data_dir: Path, public_url: str) -> Control:

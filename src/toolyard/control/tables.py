@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 MODELS = (
+    "gateways.model",
     "base.facts",
     "base.idempotency",
     "base.vault_tables",

@@ -12,6 +12,9 @@ from fastapi.responses import StreamingResponse
 from toolyard.control.base.declaration import Declared
 from toolyard.control.base.declared import Slice
 from toolyard.control.base.errors import Invalid
+from toolyard.control.base.gate import WorkParam
+from toolyard.control.gateways.schema import Gateway, GatewayList
+from toolyard.control.gateways.service import heard
 from toolyard.control.publisher.publisher import Publisher
 
 MAX_RECORDS_BYTES = 64 * 1024 * 1024
@@ -37,6 +40,23 @@ def gateways_slice(publisher: Publisher, take: Take) -> Slice:
     async def records(request: Request) -> Response:
         await take(_decoded(await request.body(), list[dict[str, Any]]))
         return Response(status_code=204)
+
+    return one
+
+
+def operations_slice(publisher: Publisher) -> Slice:
+    """Routes for people who want to know how gateways do."""
+    one = Slice("gateways")
+
+    @one.get("/gateways", action="platform.operate", operation_id="gateways_list")
+    async def every(work: WorkParam) -> GatewayList:
+        """List the gateways and what each has in force."""
+        rows = await heard(work)
+        current = publisher.current
+        return GatewayList(
+            items=[Gateway.of(row) for row in rows],
+            published=current.manifest.revision if current is not None else None,
+        )
 
     return one
 

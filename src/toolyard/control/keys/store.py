@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from toolyard.control.base.store import Store
 from toolyard.control.base.work import Work
@@ -73,3 +73,9 @@ async def of_all_organizations(work: Work, *, ended_after: dt.datetime) -> list[
         .order_by(KeyRow.id)
     )
     return [(row, code, bool(is_good)) for row, code, is_good in await work.session.execute(found)]
+
+
+async def note_use(work: Work, key_id: str, at: dt.datetime) -> None:
+    """Note when a key, of whichever organization, was used. That is no change of it: its version stays."""
+    later = or_(KeyRow.last_used_at.is_(None), KeyRow.last_used_at < at)
+    await work.session.execute(update(KeyRow).where(KeyRow.id == key_id, later).values(last_used_at=at))
