@@ -107,6 +107,7 @@ def test_what_is_published_serves_and_what_is_seen_is_told(tmp_path: Path) -> No
             assert "add" in await until_served(gateway)
             await control.until(lambda: gateway.told("applied"))
             applied = gateway.told("applied")[0]
+            assert applied["gateway"] == control.asked[0]["gateway"]
             assert (applied["revision"], applied["digest"], applied["in_force"]) == (41, manifest.digest(), True)
             await control.until(lambda: {r["upstream"] for r in gateway.told("observation")} == {"mine", "theirs"})
             seen = next(r for r in gateway.told("observation") if r["upstream"] == "theirs")

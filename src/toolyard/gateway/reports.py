@@ -60,7 +60,6 @@ class Reports:
     def applied(self, manifest: Manifest, error: PlatformError | None) -> None:
         """A manifest has come into force, or has not."""
         about: dict[str, Any] = {
-            "gateway": self._name,
             "revision": manifest.revision,
             "digest": manifest.digest(),
             "in_force": error is None,
@@ -137,4 +136,4 @@ class Reports:
         )
 
     def _put(self, kind: str, **about: Any) -> None:
-        self._outbox.put({"kind": kind, "at": self._clock.wall(), **about})
+        self._outbox.put({"kind": kind, "at": self._clock.wall(), "gateway": self._name, **about})
