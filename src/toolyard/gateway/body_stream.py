@@ -90,9 +90,9 @@ class BodyStream:
             self._received += len(piece)
             self._held += len(piece)
             self._pieces.append(piece)
-        if self._held > HIGH_WATER_BYTES and not self._paused and not self.whole:
+        if self._held > HIGH_WATER_BYTES and not self.whole:
             self._paused = True
-            self._transport.pause_reading()
+            self._transport.pause_reading()  # again, if somebody else has let it read on meanwhile
         self._wake()
 
     def tick(self, now: float) -> None:
