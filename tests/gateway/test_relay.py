@@ -83,6 +83,7 @@ def test_a_request_and_its_answer_arrive_as_they_were_made(tmp_path: Path) -> No
 
 def test_who_asks_is_said_by_the_gateway_and_by_nobody_else(tmp_path: Path) -> None:
     forged = b"Toolyard-Client-Address: 10.0.0.1\r\ntoolyard-client-scheme: x\r\nTOOLYARD-ORGANIZATION: acme\r\n"
+    forged += b"Toolyard-Operator: 1\r\n"
     forged += b"toolyard_client_address: 10.0.0.2\r\nConnection: toolyard-client-address, x-mine\r\nX-Mine: 1\r\n"
     forged += b"X-Forwarded-For: 10.0.0.3\r\nForwarded: for=10.0.0.4\r\nX-Real-IP: 10.0.0.5\r\nToolyard-CSRF: t\r\n"
 
@@ -92,7 +93,8 @@ def test_who_asks_is_said_by_the_gateway_and_by_nobody_else(tmp_path: Path) -> N
             assert [value for name, value in seen if name == ADDRESS] == ["127.0.0.1"]
             assert [value for name, value in seen if name == "toolyard-client-scheme"] == ["https"]
             names = {name for name, _ in seen}
-            assert names == {"host", ADDRESS, "toolyard-client-scheme", "toolyard-request-id", "toolyard-csrf"}
+            of_clients = {"toolyard-csrf", "toolyard-organization"}
+            assert names == {"host", ADDRESS, "toolyard-client-scheme", "toolyard-request-id", *of_clients}
 
     run(work())
 
@@ -106,7 +108,7 @@ def test_only_what_came_through_the_operators_socket_is_the_operators(tmp_path: 
             headers = b"toolyard-client-address: 1.2.3.4\r\ntoolyard-organization: acme\r\n"
             fields = dict(map(tuple, (await told(client, get(b"/api/v1/me", headers)))["fields"]))
             assert ADDRESS not in fields
-            assert fields["toolyard-organization"] == "acme"
+            assert (fields["toolyard-operator"], fields["toolyard-organization"]) == ("1", "acme")
             client.close()
 
     run(work())

@@ -1,9 +1,9 @@
 """The control plane's paths, relayed to its socket in the data directory.
 
 Rules. What is sent on is written anew from what was judged: Host, Origin, path and framing are the gateway's to guard
-for both planes. Who asks is said in headers of ours, which are taken off whatever a client sends; the control plane
-takes a request without `toolyard-client-address` for the operator's own, so every request that did not come through the
-operator's socket has one. Bodies flow both ways. `/internal/` is never relayed.
+for both planes. Who asks is said in headers of ours, which are taken off whatever a client sends: the operator by
+`toolyard-operator`, and everybody else by `toolyard-client-address`, with which nobody is taken for the operator.
+Bodies flow both ways. `/internal/` is never relayed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ PATHS: Final = ("/api/{rest*}", "/ui/{rest*}")
 PAGES: Final = ("/", "/docs/{rest*}", "/redoc/{rest*}", "/openapi.json", "/events")
 OURS: Final = "toolyard-"
 ADDRESS, SCHEME, REQUEST_ID = "toolyard-client-address", "toolyard-client-scheme", "toolyard-request-id"
-OF_CLIENTS: Final = frozenset({"toolyard-csrf"})
-OF_OPERATORS: Final = frozenset({"toolyard-csrf", "toolyard-organization"})
+OPERATOR: Final = "toolyard-operator"
+OF_CLIENTS: Final = frozenset({"toolyard-csrf", "toolyard-organization"})
+"""What clients may say themselves: it is judged by who they are."""
 HEAD_S: Final = 120.0
 MOST: Final = 512
 _HOPS = frozenset(
@@ -172,7 +173,6 @@ class Relay:
 
     def _fields(self, head: Head, body: BodyStream) -> list[tuple[str, str]]:
         hops = {token.strip().lower() for token in head.headers.get("connection", "").split(",")}
-        ours = OF_OPERATORS if head.operator else OF_CLIENTS
         fields = [
             (name, value)
             for name, value in head.headers.items()
@@ -180,11 +180,10 @@ class Relay:
             and name not in hops
             and name not in _FORWARDED
             and not name.startswith("x-forwarded-")
-            and (not name.startswith(OURS) or name in ours)
+            and (not name.startswith(OURS) or name in OF_CLIENTS)
         ]
         fields += [(SCHEME, self._scheme), (REQUEST_ID, head.request_id)]
-        if not head.operator:
-            fields.append((ADDRESS, head.client or "unknown"))
+        fields.append((OPERATOR, "1") if head.operator else (ADDRESS, head.client or "unknown"))
         if body.length is None:
             fields.append(("transfer-encoding", "chunked"))
         elif body.length or head.method not in READING:
