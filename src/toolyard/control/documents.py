@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from toolyard.control.base.declaration import DECLARED, Declared
 from toolyard.control.base.declared import Slice
 from toolyard.control.base.errors import NotFound
+from toolyard.control.base.problems import problem_schemas
 
 DOCUMENT: Final = "/api/v1/openapi.json"
 ASSETS: Final = "/docs/assets"
@@ -93,7 +94,9 @@ def _static() -> Path:
 def openapi_of(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI 3.1 document of an application, with how to authenticate."""
     document = app.openapi()
-    schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+    components = document.setdefault("components", {})
+    components["schemas"] = {**components.get("schemas", {}), **problem_schemas()}
+    schemes = components.setdefault("securitySchemes", {})
     schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     for path in document.get("paths", {}).values():
         for operation in path.values():

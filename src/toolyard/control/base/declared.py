@@ -59,10 +59,15 @@ class Slice:
         """A route of any kind, with all that it declares."""
         extra = {**more.pop("openapi_extra", {}), DECLARED: asdict(declared)}
         answers = {**PROBLEM_ANSWERS, **more.pop("responses", {})}
-        decorator: Decorator = self.router.api_route(
-            path, methods=[method], openapi_extra=extra, responses=answers, **more
-        )
-        return decorator
+
+        def declare(handler: Any) -> Any:
+            summary = (handler.__doc__ or "").partition("\n")[0].rstrip(".") or None
+            declared_as = {"summary": summary, **more}
+            return self.router.api_route(path, methods=[method], openapi_extra=extra, responses=answers, **declared_as)(
+                handler
+            )
+
+        return declare
 
 
 def mount(app: FastAPI, slices: Iterable[Slice]) -> None:

@@ -56,12 +56,19 @@ _TEXTS = {
 }
 PROBLEM_ANSWERS: dict[int | str, dict[str, Any]] = {
     status: {
-        "model": Problem,
         "description": text,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     for status, text in _TEXTS.items()
 }
+"""The answers that every route may give. The schema is put into the document once (`problem_schemas`), since naming the
+model here makes the framework build it anew for every answer of every route: most of the time of a start."""
+
+
+def problem_schemas() -> dict[str, Any]:
+    """The schemas that the answers of `PROBLEM_ANSWERS` refer to."""
+    schema = Problem.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs", {}), Problem.__name__: schema}
 
 
 def problem(
