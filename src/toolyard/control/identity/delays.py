@@ -7,6 +7,7 @@ that do not exist are treated as those that do.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -29,7 +30,7 @@ class Delays:
     def begin(self, account: str, address: str) -> str:
         """Count a try as failed until `forgive` says otherwise, so that many at once do not all get through; what to
         call it by. Raises LoginDelayed, with the time that is left."""
-        key = hashlib.sha256(f"{account}\0{address}".encode("utf-8", "surrogatepass")).hexdigest()
+        key = hashlib.sha256(f"{account}\0{network_of(address)}".encode("utf-8", "surrogatepass")).hexdigest()
         now = self._now()
         failures, at = self._failed.pop(key, (0, now))
         if now - at > FORGOTTEN_S:
@@ -47,6 +48,15 @@ class Delays:
     def forgive(self, key: str) -> None:
         """The try was good."""
         self._failed.pop(key, None)
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: of IPv6 the network of 64 bits that one household or machine has."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
 
 
 def wait_s(failures: int) -> float:
