@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,7 @@ from toolyard.control.base.bulk import BulkResult, each
 from toolyard.control.base.caller import Caller, the_system
 from toolyard.control.base.declaration import Declared
 from toolyard.control.base.declared import Slice, check_declared
-from toolyard.control.base.errors import Invalid, RouteUndeclared, VersionOutdated
+from toolyard.control.base.errors import Invalid, RouteUndeclared, Unkeepable, VersionOutdated
 from toolyard.control.base.etags import IfMatch, check_match, tagged
 from toolyard.control.base.facts import Fact, FactRow
 from toolyard.control.base.gate import WorkParam
@@ -109,6 +111,10 @@ def notes() -> Slice:
     return one
 
 
+def cursor_of(content: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+
 def tried(url: URL, test: Callable[[Api], Awaitable[None]], *callers: Caller, **more: Any) -> None:
     async def run() -> None:
         async with serving(url, [notes()], *callers, **more) as api:
@@ -147,13 +153,39 @@ def test_what_was_created_is_listed_in_pages_in_any_order(url: URL) -> None:
     tried(url, test)
 
 
-@pytest.mark.parametrize("params", [{"cursor": "x"}, {"cursor": "bm8"}, {"sort": "secret"}, {"limit": 0}, {"other": 1}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"cursor": "x"},
+        {"cursor": "bm8"},
+        {"sort": "secret"},
+        {"limit": 0},
+        {"other": 1},
+        {"sort": "text", "cursor": cursor_of(["text", 1, "no_1"])},
+        {"sort": "created_at", "cursor": cursor_of(["created_at", "2027-01-01T00:00:00", "no_1"])},
+        {"sort": "created_at", "cursor": cursor_of(["created_at", 5, "no_1"])},
+    ],
+)
 def test_a_page_that_cannot_be_is_refused_with_the_reason(url: URL, params: dict[str, Any]) -> None:
     async def test(api: Api) -> None:
         answer = await api.ask("GET", "/api/v1/notes", params=params)
         assert answer.status_code == 422
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["code"] == "invalid"
+
+    tried(url, test)
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "a\0b"])
+def test_what_a_database_cannot_keep_is_refused_and_nothing_breaks(url: URL, text: str) -> None:
+    if text == "a\0b" and url.get_backend_name() == "sqlite":
+        return  # keeps it
+
+    async def test(api: Api) -> None:
+        with pytest.raises(Unkeepable):
+            async with api.works.write(the_system("default")) as work:
+                await write(work, text)
+        assert (await api.ask("GET", "/api/v1/notes")).json()["items"] == []
 
     tried(url, test)
 

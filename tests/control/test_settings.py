@@ -102,6 +102,17 @@ def test_what_cannot_be_set_is_refused(url: URL, key: str, wanted: Any, status: 
     tried(url, test)
 
 
+@pytest.mark.parametrize("value", ["NaN", "1e999", '"a\\u0000b"', '[{"a": "\\ud800"}]', '{"\\u0000": 1}', "9" * 30])
+def test_a_value_that_would_not_come_back_as_it_is_is_refused(url: URL, value: str) -> None:
+    async def test(api: Api) -> None:
+        headers = {"content-type": "application/json"}
+        body = f'{{"value": {value}}}'
+        answer = await api.ask("PUT", f"{OURS}/own.a", who="us_owner", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+    tried(url, test)
+
+
 def test_an_organization_says_for_itself_what_the_platform_says_for_all(url: URL) -> None:
     async def test(api: Api) -> None:
         await api.ask("PUT", f"{PLATFORM}/{TIMEOUT}", json={"value": 40})

@@ -17,10 +17,18 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from toolyard.control.base.errors import DatabaseBusy, DatabaseUnavailable, StorageFull
+from toolyard.control.base.errors import DatabaseBusy, DatabaseUnavailable, StorageFull, Unkeepable
+from toolyard.kit.errors import PlatformError
 
 WAIT_S: Final = 5.0
 STATEMENT_LIMIT_MS: Final = 30_000
@@ -177,13 +185,16 @@ class _translated:  # noqa: N801  (used as a statement)
             raise known from error
 
 
-def translated(error: BaseException | None) -> DatabaseBusy | DatabaseUnavailable | StorageFull | None:
-    """The error that callers know for a failure of the database itself; None for all others."""
+def translated(error: BaseException | None) -> PlatformError | None:
+    """The error that callers know for a failure of the database itself, or for a value that it cannot keep; None for
+    all others."""
+    original = error.orig if isinstance(error, StatementError) else error
+    if isinstance(error, DataError) or isinstance(original, UnicodeEncodeError | OverflowError):
+        return Unkeepable()
     if isinstance(error, SQLAlchemyError) and not isinstance(error, DBAPIError):
         return DatabaseBusy() if type(error).__name__ == "TimeoutError" else None
     if not isinstance(error, OperationalError | InterfaceError):
         return None
-    original = error.orig
     if isinstance(original, sqlite3.OperationalError):
         said = str(original).lower()
         if "full" in said:

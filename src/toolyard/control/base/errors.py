@@ -35,6 +35,10 @@ class Invalid(PlatformError):
     status: ClassVar[int] = 422
 
 
+class Unkeepable(Invalid):
+    """A text or number in this cannot be kept: it is too large, or has characters that are none."""
+
+
 class VersionOutdated(PlatformError):
     """It has been changed meanwhile: read it again and repeat the change."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from fastapi import Query
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Select, or_, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from toolyard.control.base.columns import Instant
 from toolyard.control.base.errors import Invalid
 
 Row = TypeVar("Row")
@@ -71,7 +73,8 @@ async def read_page(
     if query.q:
         statement = statement.where(_contains(row, searched, query.q))
     if query.cursor is not None:
-        statement = statement.where(_after(column, row.id, _read_cursor(query.cursor, query.sort), backwards=backwards))
+        place = _read_cursor(query.cursor, query.sort, column)
+        statement = statement.where(_after(column, row.id, place, backwards=backwards))
     ordered = (column.desc(), row.id.desc()) if backwards else (column.asc(), row.id.asc())
     found = (await session.execute(statement.order_by(*ordered).limit(query.limit + 1))).scalars().all()
     if len(found) <= query.limit:
@@ -115,23 +118,16 @@ def _cursor(sort: str | None, value: Any, row_id: str) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
-def _read_cursor(cursor: str, sort: str | None) -> tuple[Any, str]:
-    import datetime as dt  # noqa: PLC0415
-
+def _read_cursor(cursor: str, sort: str | None, column: Any) -> tuple[Any, str]:
     try:
         content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        made_for, value, row_id = msgspec.json.decode(
-            content, type=tuple[str | None, str | int | float | bool | None, str]
-        )
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+        made_for, value, row_id = msgspec.json.decode(content, type=tuple[str | None, Any, str])
+        if made_for != sort:
+            raise Invalid("this cursor belongs to a list in another order: begin again without it")
+        # What is compared with a column must be of its type: PostgreSQL compares nothing else.
+        return msgspec.convert(value, _TYPES.get(type(column.type), column.type.python_type | None)), row_id
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise Invalid("this cursor was not given out here: take `next_cursor` of the page before, or none") from None
-    if made_for != sort:
-        raise Invalid("this cursor belongs to a list in another order: begin again without it")
-    if isinstance(value, str) and sort is not None and sort.endswith("_at"):
-        try:
-            return dt.datetime.fromisoformat(value), row_id
-        except ValueError:
-            raise Invalid(
-                "this cursor was not given out here: take `next_cursor` of the page before, or none"
-            ) from None
-    return value, row_id
+
+
+_TYPES: Final[Mapping[type[Any], Any]] = {Instant: Annotated[dt.datetime, msgspec.Meta(tz=True)] | None}

@@ -11,7 +11,7 @@ from toolyard.contract.pattern_form import tool_pattern_problem
 from toolyard.contract.server_codes import server_code_problem, server_path
 from toolyard.control.base.bulk import MAX_ITEMS
 from toolyard.control.base.pages import PageQuery
-from toolyard.control.base.texts import Line, Prose, unset
+from toolyard.control.base.texts import KeptJson, Line, Prose, unset
 from toolyard.control.servers.model import ServerRow
 
 MAX_PATTERNS = 1000
@@ -80,7 +80,7 @@ class ToolOverride(BaseModel):
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]{1,128}$", description="Its name here, if it is free.")
     title: Title | None = None
     description: Prose | None = Field(None, max_length=20_000)
-    annotations: dict[Line, JsonValue] | None = Field(None, description="Added to the tool's own annotations.")
+    annotations: dict[Line, KeptJson] | None = Field(None, description="Added to the tool's own annotations.")
     enabled: bool | None = Field(None, description="false: not at this server.")
     timeout_s: float | None = Field(None, gt=0, le=600)
 

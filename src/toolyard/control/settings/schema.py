@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from toolyard.control.base.bulk import MAX_ITEMS, BulkResult
+from toolyard.control.base.texts import KeptJson
 
 Key = Annotated[str, Field(max_length=200, examples=["default_timeout_seconds"])]
-Values = Annotated[dict[Key, JsonValue], Field(max_length=MAX_ITEMS, examples=[{"default_timeout_seconds": 20}])]
+Values = Annotated[dict[Key, KeptJson], Field(max_length=MAX_ITEMS, examples=[{"default_timeout_seconds": 20}])]
 
 
 class Setting(BaseModel):
@@ -33,7 +34,7 @@ class NewValue(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    value: JsonValue = Field(examples=[20])
+    value: KeptJson = Field(examples=[20])
 
 
 class Changed(BaseModel):
@@ -58,7 +59,7 @@ class Operation(BaseModel):
 
     operation: Literal["set", "reset"] = "set"
     key: Key
-    value: JsonValue = None
+    value: KeptJson = None
 
 
 class Batch(BaseModel):
