@@ -399,6 +399,8 @@ def test_the_operator_is_known_by_the_socket_and_never_through_the_gateway(url: 
         relayed = {**asked, "toolyard-client-address": "127.0.0.1"}
         assert (await here.socket.get("/api/v1/auth/me", headers=relayed)).status_code == 401
         assert (await here.http.get("/api/v1/auth/me", headers=asked)).status_code == 401
+        reset = await here.socket.get("http://127.0.0.1:8080/api/v1/auth/me", headers=asked)
+        assert reset.status_code == 401
         other = await here.organization("other")
         there = await here.socket.get("/api/v1/auth/me", headers={**asked, "toolyard-organization": "other"})
         assert there.json()["organization_id"] == other

@@ -123,7 +123,7 @@ async def town(url: URL, data_dir: Path, slices: Sequence[Slice] = ()) -> AsyncI
     try:
         async with (
             httpx2.AsyncClient(transport=relayed, base_url="http://127.0.0.1:8080") as http,
-            httpx2.AsyncClient(transport=direct, base_url="http://127.0.0.1:8080") as socket,
+            httpx2.AsyncClient(transport=direct, base_url="http://127.0.0.1") as socket,
         ):
             made = Town(works, clock, entrance, hashes, http, socket, data_dir)
             found.append(made)

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 
 from toolyard.control.base.caller import Caller
 from toolyard.control.base.declaration import Declared, declared_of
-from toolyard.control.base.errors import CsrfRefused, Forbidden, NotLoggedIn
+from toolyard.control.base.errors import CsrfRefused, Forbidden, NotFound, NotLoggedIn
 from toolyard.control.base.idempotency import HEADER, Repeated
 from toolyard.control.base.limits import RequestLimits
 from toolyard.control.base.work import Work, Works
@@ -65,6 +65,8 @@ class GatedRoute(APIRoute):
 
 
 async def _let_in(gate: Gate, request: Request, declared: Declared) -> Caller:
+    if not all(value.isprintable() for value in request.path_params.values() if isinstance(value, str)):
+        raise NotFound
     address = client_address(request)
     if declared.auth != "operator":
         gate.limits.take(declared.limit, f"address:{address}")

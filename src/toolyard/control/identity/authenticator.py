@@ -179,8 +179,11 @@ class Authenticator:
 
 def is_local(request: Request) -> bool:
     """Whether a request came through the Unix socket from this machine's operator or gateway itself: such a connection
-    has no address, and the gateway says of each request that it relays where it came from."""
-    return request.client is None and CLIENT_ADDRESS not in request.headers
+    has no address and its end here no port, and the gateway says of each request that it relays where it came from. (A
+    TCP connection that was reset has no address either.)"""
+    here = request.scope.get("server")
+    by_socket = request.client is None and here is not None and here[1] is None
+    return by_socket and CLIENT_ADDRESS not in request.headers
 
 
 async def _source(work: Work, source: str) -> tuple[LoginRow | None, ServiceSecretRow | None, UserRow]:
