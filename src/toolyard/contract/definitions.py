@@ -73,3 +73,12 @@ def _digest_of(seen: Observation) -> str:
     except UnicodeEncodeError:  # half a surrogate pair: nothing that came over a wire has one
         text = json.dumps(content, sort_keys=True).encode("ascii")
     return hashlib.sha256(text).hexdigest()
+
+
+def definition_digest(kind: str, definition: Mapping[str, Any]) -> str:
+    """SHA-256 of one definition, in hexadecimal: the same for the same content."""
+    try:
+        text = _encode_sorted([kind, definition])
+    except UnicodeEncodeError:
+        text = json.dumps([kind, definition], sort_keys=True).encode("ascii")
+    return hashlib.sha256(text).hexdigest()

@@ -49,6 +49,12 @@ async def record_counts(work: Work, row: UpstreamRow, counts: Mapping[str, int],
     await work.session.flush()
 
 
+async def upstream_told_of(work: Work, upstream_id: str) -> UpstreamRow | None:
+    """The upstream that gateways call so, if there is one. For work on behalf of the platform."""
+    name = called(upstream_id)
+    return (await upstreams_called(work, [name])).get(name)
+
+
 def _take(work: Work, row: UpstreamRow, state: UpstreamStateRow | None, record: Record, gateway: str) -> None:
     told = (
         _text(record.get("state"), 40) or "pending",
