@@ -16,12 +16,15 @@ from toolyard.contract.snapshot import Override, RateLimit, ServerSpec
 from toolyard.control.base.caller import Caller, the_system
 from toolyard.control.base.facts import Fact
 from toolyard.control.base.tables import new_id
+from toolyard.control.base.work import Work
 from toolyard.control.identity.model import OrganizationRow
 from toolyard.control.servers.events import ServerChanged, ServerCreated, ServerRemoved
 from toolyard.control.servers.model import ServerRow
 from toolyard.control.servers.routes import servers_slice
 from toolyard.control.servers.specs import Described, server_specs
 from toolyard.control.settings.service import RunTimeSettings
+from toolyard.control.tools.model import DefinitionRow, ToolRow
+from toolyard.control.upstreams.model import UpstreamRow
 from toolyard.policy.permissions import BUILT_IN
 
 PATH = "/api/v1/servers"
@@ -247,6 +250,89 @@ def test_there_is_something_to_copy_for_every_client(url: URL) -> None:
         ]  # fmt: skip
         assert json.loads(lines["vscode"][2]) == {"name": "tools", **vscode}
         assert (await api.ask("GET", f"{PATH}/{server['id']}/connection", who="us_other")).status_code == 404
+
+    tried(url, test)
+
+
+def seen(work: Work, upstream: str, kind: str, name: str, **fields: Any) -> None:
+    content = {"name": name, "description": f"What {name} does.", "inputSchema": {"type": "object"}}
+    digest = f"{kind}-{upstream}-{name}"
+    common = {"organization_id": work.organization_id, "created_at": work.now, "updated_at": work.now}
+    work.session.add(DefinitionRow(id=new_id("de"), digest=digest, kind=kind, content=content, **common))
+    work.session.add(
+        ToolRow(
+            id=new_id("to"), upstream_id=f"up_{upstream}", kind=kind, name=name, key=digest, label=name,
+            digest=digest, first_seen_at=work.now, changed_at=work.now, **common, **fields,
+        )
+    )  # fmt: skip
+
+
+async def with_upstreams(api: Api) -> None:
+    async with api.works.write(the_system("default")) as work:
+        common = {"organization_id": "default", "created_at": work.now, "updated_at": work.now}
+        for name in ("docs", "web", "fresh"):
+            url = f"http://127.0.0.1:9/{name}"
+            work.session.add(UpstreamRow(id=f"up_{name}", name=name, kind="mcp-http", url=url, timeout_s=9, **common))
+        await work.session.flush()
+        for name in ("search", "delete", "read"):
+            seen(work, "docs", "tool", name)
+        seen(work, "docs", "tool", "lost", gone_at=work.now)
+        seen(work, "docs", "prompt", "ask")
+        seen(work, "web", "tool", "fetch", tags=",safe,", timeout_s=3)
+        seen(work, "web", "tool", "post", enabled=False)
+
+
+async def offered(api: Api, server: dict[str, Any], **params: Any) -> dict[str, Any]:
+    found: dict[str, Any] = (await api.ask("GET", f"{PATH}/{server['id']}/tools", params=params)).json()
+    return found
+
+
+def test_the_tools_of_a_server_are_those_that_its_clients_see(url: URL) -> None:
+    async def test(api: Api) -> None:
+        await with_upstreams(api)
+        overrides = {"docs/search": {"name": "find", "description": "Finds."}, "docs/read": {"enabled": False}}
+        server = await made(
+            api, tools=["docs/*", "!docs/delete", "tag:safe", "gone/*", "fresh/*"],
+            chosen=["web/post", "web/never"], overrides=overrides,
+        )  # fmt: skip
+        found = await offered(api, server)
+        assert [(one["name"], one["upstream"], one["tool"], one["timeout_s"]) for one in found["items"]] == [
+            ("find", "docs", "search", 9.0),
+            ("web__fetch", "web", "fetch", 3.0),
+        ]
+        assert found["items"][0]["description"] == "Finds."
+        assert found["items"][0]["input_schema"] == {"type": "object"}
+        assert found["switched_off"] == ["docs__read", "web__post"]
+        assert found["missing"] == ["gone/*", "web/never"]
+        assert found["unseen"] == ["fresh"]
+        assert (found["total"], found["prompts"], found["resources"]) == (2, 1, 0)
+
+    tried(url, test)
+
+
+def test_the_tools_of_a_server_come_in_pages_and_are_found_by_text(url: URL) -> None:
+    async def test(api: Api) -> None:
+        await with_upstreams(api)
+        server = await made(api, tools=["*"], names="plain")
+        names, cursor = [], None
+        while True:
+            page = await offered(api, server, limit=2, **({"cursor": cursor} if cursor else {}))
+            names += [one["name"] for one in page["items"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert names == ["delete", "fetch", "read", "search"]
+        assert [one["name"] for one in (await offered(api, server, q="WHAT SEARCH"))["items"]] == ["search"]
+
+    tried(url, test)
+
+
+def test_a_server_offers_nothing_of_another_organization(url: URL) -> None:
+    async def test(api: Api) -> None:
+        await with_upstreams(api)
+        theirs = (await api.ask("POST", PATH, who="us_other", json={"code": "b", "tools": ["*"]})).json()
+        found = await api.ask("GET", f"{PATH}/{theirs['id']}/tools", who="us_other")
+        assert (found.json()["items"], found.json()["unseen"]) == ([], [])
 
     tried(url, test)
 

@@ -14,7 +14,18 @@ from toolyard.control.base.gate import WorkParam
 from toolyard.control.base.pages import Listed
 from toolyard.control.servers import service
 from toolyard.control.servers.connection import ServerConnection, connection_of
-from toolyard.control.servers.schema import BulkDone, BulkServers, NewServer, Server, ServerChange, ServersQuery
+from toolyard.control.servers.offer import offer_of
+from toolyard.control.servers.schema import (
+    BulkDone,
+    BulkServers,
+    NewServer,
+    OfferedTool,
+    OfferedTools,
+    Server,
+    ServerChange,
+    ServersQuery,
+    ToolsQuery,
+)
 from toolyard.control.servers.store import ServerStore
 
 READ, WRITE = "servers.read", "servers.write"
@@ -24,6 +35,7 @@ EntryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$", description="
 def servers_slice(public_url: str) -> Slice:
     """Routes for virtual servers. `public_url`: where clients reach the gateway."""
     one = Slice("servers")
+    _telling(one, public_url)
 
     @one.create("/servers", action=WRITE, operation_id="servers_create")
     async def create(work: WorkParam, server: NewServer, response: Response) -> Server:
@@ -64,12 +76,6 @@ def servers_slice(public_url: str) -> Slice:
         tagged(response, row)
         return Server.of(row, public_url)
 
-    @one.get("/servers/{server_id}/connection", action=READ, operation_id="servers_connection")
-    async def connection(work: WorkParam, server_id: str, name: Annotated[EntryName, Query()] = "") -> ServerConnection:
-        """Get a server's addresses, and what to copy into each client."""
-        row = await service.find(work, server_id)
-        return connection_of(row, public_url, name or row.code)
-
     @one.patch("/servers/{server_id}", action=WRITE, operation_id="servers_update")
     async def change(
         work: WorkParam, server_id: str, server: ServerChange, response: Response, if_match: IfMatch = None
@@ -87,3 +93,32 @@ def servers_slice(public_url: str) -> Slice:
         await service.remove(work, server_id, if_match)
 
     return one
+
+
+def _telling(one: Slice, public_url: str) -> None:
+    """The routes that tell what clients see of a server."""
+
+    @one.get("/servers/{server_id}/connection", action=READ, operation_id="servers_connection")
+    async def connection(work: WorkParam, server_id: str, name: Annotated[EntryName, Query()] = "") -> ServerConnection:
+        """Get a server's addresses, and what to copy into each client."""
+        row = await service.find(work, server_id)
+        return connection_of(row, public_url, name or row.code)
+
+    @one.get("/servers/{server_id}/tools", action=READ, heavy=True, operation_id="servers_tools")
+    async def tools(work: WorkParam, server_id: str, query: Annotated[ToolsQuery, Query()]) -> OfferedTools:
+        """List the tools that a virtual server offers, as its clients see them."""
+        offer = await offer_of(work, await service.find(work, server_id))
+        found = offer.tools(query.q)
+        after = [tool for tool in found if query.cursor is None or tool.exposed_name > query.cursor]
+        page = after[: query.limit]
+        return OfferedTools(
+            items=[OfferedTool.of(tool) for tool in page],
+            next_cursor=page[-1].exposed_name if len(after) > len(page) else None,
+            total=len(found),
+            prompts=len(offer.server.prompts),
+            resources=len(offer.server.resources) + len(offer.server.templates),
+            switched_off=sorted(offer.server.disabled_tools),
+            missing=list(offer.missing),
+            unseen=list(offer.server.unobserved),
+            collisions=list(offer.server.collisions),
+        )

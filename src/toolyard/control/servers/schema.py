@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+from toolyard.contract.bindings import Binding
 from toolyard.contract.pattern_form import tool_pattern_problem
 from toolyard.contract.server_codes import server_code_problem, server_path
 from toolyard.control.base.bulk import MAX_ITEMS
-from toolyard.control.base.pages import PageQuery
+from toolyard.control.base.pages import MAX_LIMIT, Listed, PageQuery
 from toolyard.control.base.texts import KeptJson, Line, Prose, unset
 from toolyard.control.servers.model import ServerRow
 
@@ -183,6 +184,58 @@ class ServersQuery(PageQuery):
     enabled: bool | None = Field(None, description="Only those that are on, or off.")
     owner: Literal["database", "file"] | None = None
     code: str | None = Field(None, max_length=63, description="Only the one with this code.")
+
+
+class ToolsQuery(BaseModel):
+    """Which of a server's tools are wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(50, ge=1, le=MAX_LIMIT, description="How many at most.")
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before.")
+    q: str = Field("", max_length=200, description="Only those with this text in a name or the description.")
+
+
+class OfferedTool(BaseModel):
+    """A tool as a virtual server shows it."""
+
+    name: str = Field(description="What clients call it here.", examples=["docs__search"])
+    upstream: str = Field(examples=["docs"])
+    tool: str = Field(description="What its upstream calls it.", examples=["search"])
+    title: str | None
+    description: str | None
+    input_schema: dict[str, Any]
+    timeout_s: float
+
+    @classmethod
+    def of(cls, binding: Binding) -> OfferedTool:
+        """As it is exposed."""
+        shown = binding.definition
+        return cls(
+            name=binding.exposed_name,
+            upstream=binding.namespace,
+            tool=binding.upstream_name,
+            title=_text(shown.get("title")),
+            description=_text(shown.get("description")),
+            input_schema=shown["inputSchema"] if isinstance(shown.get("inputSchema"), dict) else {},
+            timeout_s=binding.timeout_s,
+        )
+
+
+class OfferedTools(Listed[OfferedTool]):
+    """One page of a server's tools, and what there is to know of the whole."""
+
+    total: int = Field(description="How many tools were found, on all pages.")
+    prompts: int = Field(description="How many prompts the server offers.")
+    resources: int = Field(description="How many resources and resource templates the server offers.")
+    switched_off: list[str] = Field(description="Tools that would be here, but are off; by their names here.")
+    missing: list[str] = Field(description="Patterns that name no upstream, and chosen tools that are not there.")
+    unseen: list[str] = Field(description="Upstreams whose tools no gateway has seen yet.")
+    collisions: list[str] = Field(description="Tools that have another name than the one they were to have.")
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 class BulkServers(BaseModel):

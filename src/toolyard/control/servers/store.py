@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, select
 
 from toolyard.control.access.model import RoleRow, TierRow
 from toolyard.control.base.store import Store
@@ -13,6 +13,8 @@ from toolyard.control.base.work import Work
 from toolyard.control.identity.model import OrganizationRow
 from toolyard.control.servers.errors import ServerTaken, ServerUnknown
 from toolyard.control.servers.model import ServerRow
+from toolyard.control.tools.model import DefinitionRow, ToolRow
+from toolyard.control.upstreams.model import UpstreamRow
 
 
 class ServerStore(Store[ServerRow]):
@@ -38,6 +40,28 @@ class ServerStore(Store[ServerRow]):
         row = RoleRow if column == "roles" else TierRow
         found = select(row.name).where(row.organization_id == self.work.organization_id, row.name.in_(names))
         return set((await self.session.execute(found)).scalars())
+
+
+async def upstreams_of(work: Work) -> list[UpstreamRow]:
+    """The organization's upstreams, by name."""
+    found = select(UpstreamRow).where(UpstreamRow.organization_id == work.organization_id).order_by(UpstreamRow.name)
+    return list((await work.session.execute(found)).scalars())
+
+
+async def seen_of(work: Work, upstream_ids: Sequence[str]) -> list[tuple[ToolRow, dict[str, object]]]:
+    """What these upstreams offer, each with its definition, in a stable order."""
+    definition = and_(DefinitionRow.organization_id == ToolRow.organization_id, DefinitionRow.digest == ToolRow.digest)
+    found = (
+        select(ToolRow, DefinitionRow.content)
+        .join(DefinitionRow, definition)
+        .where(
+            ToolRow.organization_id == work.organization_id,
+            ToolRow.upstream_id.in_(upstream_ids),
+            ToolRow.gone_at.is_(None),
+        )
+        .order_by(ToolRow.upstream_id, ToolRow.label, ToolRow.id)
+    )
+    return [(tool, content) for tool, content in await work.session.execute(found)]
 
 
 async def of_all_organizations(work: Work) -> list[tuple[ServerRow, OrganizationRow]]:
