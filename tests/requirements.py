@@ -30,6 +30,11 @@ UPSTREAM_CLI = "tests/unit/cli/test_upstream_edit.py"
 WITH_A_GATEWAY = "tests/unit/cli/test_with_a_gateway.py"
 SETTINGS = "tests/unit/feed/test_settings.py"
 CONFIGURATION = "tests/unit/feed/test_configuration.py"
+LOGINS = "tests/control/test_logins.py"
+PEOPLE = "tests/control/test_people.py"
+ROLES = "tests/control/test_access.py"
+TOKENS = "tests/unit/policy/test_tokens.py"
+AUTHORIZE = "tests/unit/policy/test_authorize.py"
 CONFORMANCE = "tests/conformance/test_conformance.py"
 
 
@@ -131,6 +136,23 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S3-32", "mcp.timeout / max_connections", f"{SETTINGS}::test_the_founding_documents_names_of_sections_are_understood"),
     met("S3-55", "Unified configuration manager: get(\"database.url\") dotted keys", f"{CONFIGURATION}::test_a_setting_is_found_by_its_dotted_name", f"{CONFIGURATION}::test_every_setting_has_its_name"),
     met("S3-56", "set_env_override(name, value)", f"{CONFIGURATION}::test_a_variable_can_be_overridden_and_given_back", f"{CONFIGURATION}::test_an_override_that_is_not_valid_changes_nothing_and_names_the_variable"),
+    # People
+    met("S0-64", "JWT authentication for production", f"{LOGINS}::test_a_login_by_name_or_email_gives_a_token_that_gateways_can_verify", f"{LOGINS}::test_a_bad_token_is_not_made_good_by_a_cookie", f"{TOKENS}::test_no_other_algorithm_is_taken", f"{TOKENS}::test_a_token_of_another_installation_is_refused"),
+    met("S1-62", "authorize(user, action, resource)", f"{AUTHORIZE}::test_a_permission_or_a_grant_on_the_resource_is_needed_to_manage_something", f"{ROLES}::test_a_grant_on_one_resource_opens_the_routes_about_it_and_no_others"),
+    met("S1-64", "Permissions and roles", f"{ROLES}::test_the_built_in_roles_and_all_permissions_are_listed_with_what_they_mean", f"{ROLES}::test_an_own_role_allows_what_it_says_from_its_next_change_on"),
+    met("S1-65", "check_permission(user, action, resource)", f"{ROLES}::test_a_permission_is_granted_and_checked_for_a_user_everywhere_or_on_one_resource"),
+    met("S1-66", "grant_permission(user, permission)", f"{ROLES}::test_a_permission_is_granted_and_checked_for_a_user_everywhere_or_on_one_resource", f"{ROLES}::test_nobody_grants_or_writes_into_a_role_what_they_may_not_do_themselves"),
+    met("S2-71", "E-mail already registered: 400", f"{LOGINS}::test_an_email_that_is_taken_is_a_400_and_a_weak_password_a_422"),
+    met("S2-72", "Publicly registered users get at least a basic role", f"{LOGINS}::test_an_account_can_be_made_by_its_owner_only_where_that_is_switched_on"),
+    met("S2-73", "Registration response 201 with user data", f"{LOGINS}::test_an_account_can_be_made_by_its_owner_only_where_that_is_switched_on"),
+    met("S3-33", "POST /api/v1/auth/login (username, password)", f"{LOGINS}::test_a_login_by_name_or_email_gives_a_token_that_gateways_can_verify", f"{LOGINS}::test_who_does_not_exist_costs_the_same_hash_and_gets_the_same_answer"),
+    met("S3-34", "GET /api/v1/auth/me with bearer token", f"{LOGINS}::test_an_account_can_be_made_by_its_owner_only_where_that_is_switched_on", f"{LOGINS}::test_after_a_logout_neither_token_holds_here_or_at_gateways"),
+    met("S3-72", "auth: refresh, logout, change-password", f"{LOGINS}::test_a_refresh_token_works_once_and_a_copy_of_it_ends_the_login", f"{LOGINS}::test_after_a_logout_neither_token_holds_here_or_at_gateways", f"{LOGINS}::test_a_changed_password_ends_all_other_logins"),
+    met("S3-81", "User profile and preferences", f"{LOGINS}::test_profile_and_preferences_are_ones_own_and_take_no_rights"),
+    met("S4-18", "JWT authentication", f"{LOGINS}::test_a_login_by_name_or_email_gives_a_token_that_gateways_can_verify", f"{LOGINS}::test_tokens_signed_before_a_rotation_of_keys_hold_until_they_expire"),
+    met("S4-19", "Role-based access control", f"{ROLES}::test_an_own_role_allows_what_it_says_from_its_next_change_on", f"{PEOPLE}::test_nobody_gives_more_than_they_have_or_changes_who_has_more", f"{PEOPLE}::test_other_roles_void_the_access_token_and_a_refresh_brings_one_that_says_them"),
+    met("S4-68", "POST /api/v1/auth/register {username, email, password}", f"{LOGINS}::test_an_account_can_be_made_by_its_owner_only_where_that_is_switched_on"),
+    met("S4-69", "POST /api/v1/auth/login: access token", f"{LOGINS}::test_a_login_by_name_or_email_gives_a_token_that_gateways_can_verify"),
     # Operations
     met("S0-84", "Health-check endpoint", f"{PROCESS}::test_sigterm_lets_running_calls_end_and_then_the_process_ends_with_zero"),
     met("S0-85", "Performance metrics", f"{G}/test_operations.py::test_calls_are_counted_with_their_outcome_and_time"),

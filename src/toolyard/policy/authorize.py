@@ -1,9 +1,10 @@
-"""The one decision who may do what. Pure: the same inputs give the same answer, and every no has its reason."""
+"""The one decision who may do what: use a virtual server, and manage what there is. Pure: the same inputs give the same
+answer, and every no has its reason."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
@@ -11,6 +12,7 @@ from typing import Any, Final, Literal, Protocol
 
 from toolyard.contract.bindings import Binding
 from toolyard.contract.snapshot import ServerSpec
+from toolyard.policy.permissions import allows
 from toolyard.policy.tokens import PLATFORM_ADMIN
 
 Kind = Literal["key", "open", "user", "operator", "gateway"]
@@ -123,6 +125,26 @@ def authorize(
     if grant.tools and tool is not None and not grant.covers(tool):
         return Deny("tool_not_granted")
     return grant
+
+
+class Manager(Protocol):
+    """What the decision needs of somebody who manages things: permissions in the organization of the request, grants as
+    (permission, resource), and whether all organizations are theirs."""
+
+    @property
+    def platform(self) -> bool: ...
+    @property
+    def permissions(self) -> frozenset[str]: ...
+    @property
+    def grants(self) -> frozenset[tuple[str, str]]: ...
+
+
+def authorize_managing(manager: Manager, action: str, resources: Iterable[str] = ()) -> Allow | Deny:
+    """Whether `manager` may do something that is called like `upstreams.write`: everywhere in the organization, or to a
+    thing that is one of `resources` (`server:sv_…`) or lies in one."""
+    if manager.platform or allows(manager.permissions, manager.grants, action, resources):
+        return EVERYTHING
+    return Deny("permission_missing")
 
 
 def _refused_person(principal: Actor, server: ServerSpec) -> Deny | None:

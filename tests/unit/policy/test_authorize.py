@@ -1,11 +1,13 @@
 """Who may do what."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from toolyard.contract.bindings import Binding
 from toolyard.contract.snapshot import ServerSpec
 from toolyard.gateway.call import Principal
-from toolyard.policy.authorize import EVERYTHING, SCOPES, Allow, Deny, authorize
+from toolyard.policy.authorize import EVERYTHING, SCOPES, Allow, Deny, authorize, authorize_managing
 from toolyard.policy.networks import is_within
 
 KEY = Principal("key:k", "key", "alpha", "k")
@@ -117,3 +119,36 @@ def test_patterns_of_a_key_are_about_exposed_names_or_about_namespace_and_tool(p
 )
 def test_an_address_is_within_networks_or_not(networks, client, within):
     assert is_within(networks, client) is within
+
+
+@dataclass(frozen=True)
+class Manager:
+    permissions: frozenset[str] = frozenset()
+    grants: frozenset[tuple[str, str]] = frozenset()
+    platform: bool = False
+
+
+NO = Deny("permission_missing")
+READER = Manager(frozenset({"servers.read"}))
+KEEPER = Manager(grants=frozenset({("servers.write", "server:a")}))
+
+
+@pytest.mark.parametrize(
+    ("manager", "action", "resources", "decision"),
+    [
+        (READER, "servers.read", [], EVERYTHING),
+        (READER, "servers.read", ["server:a"], EVERYTHING),
+        (READER, "servers.write", ["server:a"], NO),
+        (KEEPER, "servers.write", ["server:a"], EVERYTHING),
+        (KEEPER, "servers.write", ["key:k", "server:a"], EVERYTHING),
+        (KEEPER, "servers.write", ["server:b", "key:a"], NO),
+        (KEEPER, "servers.write", [], NO),
+        (KEEPER, "servers.read", ["server:a"], NO),
+        (Manager(), "servers.read", [], NO),
+        (Manager(platform=True), "platform.users", [], EVERYTHING),
+    ],
+)
+def test_a_permission_or_a_grant_on_the_resource_is_needed_to_manage_something(
+    manager, action, resources, decision
+) -> None:
+    assert authorize_managing(manager, action, resources) == decision

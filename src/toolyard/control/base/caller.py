@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from toolyard.policy.permissions import allows
+from toolyard.policy.authorize import Allow, authorize_managing
 
 CallerKind = Literal["user", "service", "operator", "system", "nobody"]
 
@@ -34,7 +34,7 @@ class Caller:
     def may(self, action: str, *resources: str) -> bool:
         """Whether this caller may do something that is called like `upstreams.write`: everywhere in the organization,
         or on one of the resources named."""
-        return self.platform or allows(self.permissions, self.grants, action, resources)
+        return isinstance(authorize_managing(self, action, resources), Allow)
 
 
 NOBODY = Caller("", "nobody", "")
