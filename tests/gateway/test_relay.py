@@ -14,6 +14,7 @@ import pytest
 
 from tests.gateway.fake_control import FakeControl, Handler, Request
 from tests.gateway.wire_rig import HOST, Client, Rig, echo, get, post, route, serving, until, within
+from toolyard.gateway import relay as relay_module
 from toolyard.gateway.edge import EdgeSettings
 from toolyard.gateway.relay import ADDRESS, Relay
 
@@ -423,5 +424,31 @@ def test_a_client_of_http_1_0_gets_the_body_to_the_end_of_the_connection(tmp_pat
         async with relaying(tmp_path, chunks) as both, await both.client() as client:
             await client.send(b"GET /api/v1/x HTTP/1.0\r\n" + HOST + b"\r\n")
             assert (await client.rest()).endswith(b"\r\n\r\nab")
+
+    run(work())
+
+
+def test_more_at_once_than_may_be_is_refused_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        go_on = asyncio.Event()
+
+        async def slow(request: Request) -> None:
+            await request.body()
+            await go_on.wait()
+            await request.answer(b"done")
+
+        monkeypatch.setattr(relay_module, "MOST", 2)
+        async with relaying(tmp_path, slow) as both:
+            clients = [await both.client() for _ in range(2)]
+            for client in clients:
+                await client.send(get(b"/api/v1/slow"))
+            await until(lambda: len(both.relay) == 2)
+            async with await both.client() as another:
+                reply = await another.ask(get(b"/api/v1/slow"))
+                assert (reply.status, reply.json()["code"], reply.headers["retry-after"]) == (503, "control_busy", "1")
+            go_on.set()
+            assert [(await client.reply()).body for client in clients] == [b"done", b"done"]
 
     run(work())
