@@ -96,7 +96,7 @@ class ControlFeed:
         """What was made of the last one that came into force."""
         self._news = asyncio.Event()
         self._to_keep = asyncio.Event()
-        self._away = False
+        self._away = self._met = False
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -112,7 +112,7 @@ class ControlFeed:
                 await self._listen(backoff)
             except (PlatformError, TimeoutError) as error:
                 reason = error.message if isinstance(error, PlatformError) else "it is silent"
-                if not self._away:
+                if not self._away and self._met:
                     log.warning("control_away", reason=reason, in_force="unchanged")
                 self._away = True
             await asyncio.sleep(backoff.pause_s())
@@ -129,9 +129,9 @@ class ControlFeed:
                 head = await exchange.head()
             if head.status != 200:
                 raise FeedBroken(f"the control plane answers the feed with {head.status}")
-            if self._away:
-                log.info("control_back")
-            self._away = False
+            if self._away or not self._met:
+                log.info("control_back" if self._met else "control_met")
+            self._away, self._met = False, True
             self._listener.connected()
             async for line in self._lines(exchange):
                 if self._hear(line) == "beat":
