@@ -17,8 +17,8 @@ from bench.measure import Reading
 DOUBTFUL_SHARE = 0.15
 SPREAD_OF = ("rps", "p50_ms", "p99_ms", "p999_ms", "cpu_s_per_1000")
 SHOWN = {"core": "latest", "all": "all"}
-"""The kinds of run that leave a page and a plot, and under which name; the others only leave their figures. The README
-shows the core's, which the long run leaves alone."""
+"""The kinds of run that leave a page, and under which name; the others only leave their figures. The README shows the
+core's, with a plot, and the long run leaves both alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ def bad_answers(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 def write(results: Mapping[str, Any], folder: Path) -> tuple[Path, str]:
     """Write `<date>-<commit>-<kind>.json`; returns its path and the page that shows the run.
 
-    A run of the core writes `latest.md` and `latest.svg` too, one of everything `all.md` and `all.svg`. Where it has no
-    figures of many sessions, the page has those of the latest run that has."""
+    A run of the core writes `latest.md` and `latest.svg` too, one of everything `all.md`. Where it has no figures of
+    many sessions, the page has those of the latest run that has."""
     folder.mkdir(parents=True, exist_ok=True)
     raw = folder / f"{results['date'][:10]}-{results['commit']}-{results['kind']}.json"
     whole = {**results, "promised": promised(results)}
@@ -75,7 +75,8 @@ def write(results: Mapping[str, Any], folder: Path) -> tuple[Path, str]:
     text = page.markdown(_with_capacity(whole, raw, folder), raw.name)
     if name := SHOWN.get(results["kind"]):
         (folder / f"{name}.md").write_text(text)
-        (folder / f"{name}.svg").write_text(plot.drawn(results))
+    if results["kind"] == "core":
+        (folder / "latest.svg").write_text(plot.drawn(results))
     return raw, text
 
 
