@@ -45,6 +45,10 @@ from toolyard.control.servers.routes import servers_slice
 from toolyard.control.servers.specs import server_specs
 from toolyard.control.settings.routes import settings_slice
 from toolyard.control.settings.service import RunTimeSettings
+from toolyard.control.tools.observing import record_observations
+from toolyard.control.tools.routes import tools_slice
+from toolyard.control.tools.service import Bounds as ToolBounds
+from toolyard.control.tools.service import tool_rules
 from toolyard.control.upstreams.credential_routes import credentials_slice
 from toolyard.control.upstreams.routes import upstreams_slice
 from toolyard.control.upstreams.rules import Bounds as UpstreamBounds
@@ -157,6 +161,7 @@ def pieces_of(ground: Ground) -> Pieces:
         access_slice(),
         upstreams_slice(vault, UpstreamBounds(longest_s=settings.limits.call_timeout_s)),
         credentials_slice(vault),
+        tools_slice(vault, ToolBounds(longest_s=settings.limits.call_timeout_s)),
         servers_slice(ground.public_url),
         keys_slice(ApiKeys(newest(peppers), vault, at_run_time)),
         settings_slice(at_run_time),
@@ -164,7 +169,8 @@ def pieces_of(ground: Ground) -> Pieces:
     ]
 
     async def upstreams(work: Work) -> list[Published]:
-        return [Published(one.spec, one.owner) for one in await upstream_specs(work, vault)]
+        found = await upstream_specs(work, vault, rules=await tool_rules(work))
+        return [Published(one.spec, one.owner) for one in found]
 
     async def servers(work: Work) -> list[Published]:
         return [Published(one.spec, one.owner) for one in await server_specs(work)]
@@ -172,7 +178,8 @@ def pieces_of(ground: Ground) -> Pieces:
     async def platform(work: Work) -> Mapping[str, Any]:
         return {"verify_keys": dict(signing.verify_keys()), "revoked": await revoked_ids(work)}
 
-    keepers = {"health": record_health, "applied": record_applied, "key_used": record_used}
+    keepers: dict[str, Keeper] = {"health": record_health, "applied": record_applied, "key_used": record_used}
+    keepers["observation"] = record_observations
     sources = SliceSources(upstreams, servers, key_records, platform)
     return Pieces(Authenticator(entrance), slices, sources, keepers)
 

@@ -39,6 +39,12 @@ class _Seen:
     content: Json
 
 
+async def record_observations(work: Work, records: Sequence[Mapping[str, Any]], gateway: str = "") -> None:
+    """Take in several. For work on behalf of the platform."""
+    for record in records:
+        await record_observation(work, record, gateway)
+
+
 async def record_observation(work: Work, record: Mapping[str, Any], gateway: str = "") -> None:
     """Take in what a gateway saw an upstream offer: a record of kind "observation". One of an upstream that is not
     there is passed over. For work on behalf of the platform."""

@@ -12,7 +12,7 @@ from toolyard.control.upstreams.events import UpstreamStateTold
 from toolyard.control.upstreams.model import UpstreamRow, UpstreamStateRow
 from toolyard.control.upstreams.specs import called
 from toolyard.control.upstreams.store import states_told_by, upstreams_called
-from toolyard.control.upstreams.tries import is_try, try_failed
+from toolyard.control.upstreams.tries import end_old_tries, is_try, try_failed
 
 Record = Mapping[str, Any]
 REFRESHED: Final = dt.timedelta(minutes=1)
@@ -23,7 +23,8 @@ STALE: Final = dt.timedelta(minutes=3)
 
 async def record_health(work: Work, records: Iterable[Record], gateway: str = "") -> None:
     """Take in how a gateway finds upstreams: records of kind "health". Those of upstreams that are not there are passed
-    over. For work on behalf of the platform."""
+    over. Since gateways tell again and again, tries whose time is over are ended here too. For work on behalf of the
+    platform."""
     latest = {upstream: one for one in records if isinstance(upstream := one.get("upstream"), str)}
     for upstream, record in latest.items():
         if is_try(upstream) and record.get("state") == "failing":
@@ -37,6 +38,7 @@ async def record_health(work: Work, records: Iterable[Record], gateway: str = ""
         if row is not None:
             _take(work, row, states.get(row.id), record, gateway[:200])
     await work.session.flush()
+    await end_old_tries(work)
 
 
 async def record_counts(work: Work, row: UpstreamRow, counts: Mapping[str, int], at: dt.datetime, gateway: str) -> None:
