@@ -7,6 +7,7 @@ only this user can open, and ends when its parent does, however that went.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -29,6 +30,7 @@ from toolyard.settings import Settings
 log = get_logger(__name__)
 DRAIN_S: Final = 5
 BACKLOG: Final = 128
+FACTS_NAME: Final = "gateway.json"
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -54,7 +56,9 @@ def main(arguments: list[str]) -> int:
 
 async def _serve(settings: Settings, data_dir: Path, parent_fd: int | None) -> int:
     try:
-        control = await open_control(settings, data_dir, _public_url(settings))
+        public_url = _public_url(settings, data_dir)
+        control = await open_control(settings, data_dir, public_url)
+        link = await control.set_up()
     except PlatformError as error:
         log.error("control_not_started", code=error.code, reason=error.message)
         return 1
@@ -83,13 +87,22 @@ async def _serve(settings: Settings, data_dir: Path, parent_fd: int | None) -> i
 
         watch_parent(parent_fd, alone)
     log.info("control_listening", socket=SOCKET_NAME)
+    if link is not None:
+        sys.stderr.write(f"\nMake the first administrator (the link works once):\n  {public_url}{link}\n\n")
+        sys.stderr.flush()
     await server.serve(sockets=[listening])
     return 0 if server.started else 1
 
 
-def _public_url(settings: Settings) -> str:
+def _public_url(settings: Settings, data_dir: Path) -> str:
+    """Where clients reach the gateway: as it says itself, if it runs on this machine."""
     gateway = settings.gateway
-    return gateway.public_url or f"http://{gateway.host}:{gateway.port}"
+    if gateway.public_url:
+        return gateway.public_url
+    try:
+        return str(json.loads((data_dir / FACTS_NAME).read_bytes())["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"http://{gateway.host}:{gateway.port}"
 
 
 def _configure_logs(settings: Settings, orders: Orders, data_dir: Path) -> None:

@@ -6,7 +6,7 @@ Another root than platform.py, because the two planes are two processes and neit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ from toolyard.control.base.gate import Authenticates, Gate
 from toolyard.control.base.limits import DEFAULT_LIMITS, RequestLimits
 from toolyard.control.base.vault import Vault, kept_check
 from toolyard.control.base.work import Work, Works
+from toolyard.control.console.setup_page import PATH as SETUP_PATH
+from toolyard.control.console.setup_page import setup_slice
 from toolyard.control.files.blobs import Blobs
 from toolyard.control.files.routes import files_slice
 from toolyard.control.files.service import Files
@@ -35,6 +37,7 @@ from toolyard.control.identity.authenticator import Authenticator
 from toolyard.control.identity.entrance import Entrance, LoginRules
 from toolyard.control.identity.revocation import revoked_ids
 from toolyard.control.identity.routes import identity_slice
+from toolyard.control.identity.setup import setup_needed, setup_token
 from toolyard.control.identity.signing import SigningKeys
 from toolyard.control.keys.records import key_records, record_used
 from toolyard.control.keys.routes import keys_slice
@@ -78,6 +81,10 @@ class Ground:
     clock: Clock
 
 
+async def _nothing_to_set_up() -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Pieces:
     """What the slices bring to the whole."""
@@ -87,6 +94,8 @@ class Pieces:
     sources: Sources
     keepers: Mapping[str, Keeper] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
+    set_up: Callable[[], Awaitable[str | None]] = _nothing_to_set_up
+    """The path that makes the first administrator, if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,7 @@ class Control:
     works: Works
     publisher: Publisher
     records: Records
+    set_up: Callable[[], Awaitable[str | None]]
 
 
 async def open_ground(settings: Settings, data_dir: Path, public_url: str, *, clock: Clock | None = None) -> Ground:
@@ -139,7 +149,7 @@ def make_control(ground: Ground, pieces: Pieces) -> Control:
 
     slices = [*pieces.slices, operations_slice(publisher), gateways_slice(publisher, records.take)]
     app = create_app(Parts(gate, slices, {"works": works, **pieces.state}, running))
-    return Control(app, works, publisher, records)
+    return Control(app, works, publisher, records, pieces.set_up)
 
 
 def pieces_of(ground: Ground) -> Pieces:
@@ -165,6 +175,7 @@ def pieces_of(ground: Ground) -> Pieces:
         servers_slice(ground.public_url),
         keys_slice(ApiKeys(newest(peppers), vault, at_run_time)),
         settings_slice(at_run_time),
+        setup_slice(entrance, ground.data_dir),
         files_slice(Files(Blobs(ground.data_dir / "files"))),
     ]
 
@@ -181,7 +192,13 @@ def pieces_of(ground: Ground) -> Pieces:
     keepers: dict[str, Keeper] = {"health": record_health, "applied": record_applied, "key_used": record_used}
     keepers["observation"] = record_observations
     sources = SliceSources(upstreams, servers, key_records, platform)
-    return Pieces(Authenticator(entrance), slices, sources, keepers)
+
+    async def set_up() -> str | None:
+        async with ground.works.read(the_system("")) as work:
+            needed = await setup_needed(work)
+        return f"{SETUP_PATH}?token={setup_token(ground.data_dir)}" if needed else None
+
+    return Pieces(Authenticator(entrance), slices, sources, keepers, set_up=set_up)
 
 
 async def open_control(settings: Settings, data_dir: Path, public_url: str) -> Control:
