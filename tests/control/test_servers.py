@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.engine import URL
 
 from tests.control.api import Api, serving
@@ -323,6 +324,21 @@ def test_the_tools_of_a_server_come_in_pages_and_are_found_by_text(url: URL) -> 
                 break
         assert names == ["delete", "fetch", "read", "search"]
         assert [one["name"] for one in (await offered(api, server, q="WHAT SEARCH"))["items"]] == ["search"]
+
+    tried(url, test)
+
+
+def test_a_change_of_what_an_upstream_offers_is_seen_at_once(url: URL) -> None:
+    async def test(api: Api) -> None:
+        await with_upstreams(api)
+        server = await made(api, tools=["web/*"])
+        assert [one["tool"] for one in (await offered(api, server))["items"]] == ["fetch"]
+        api.clock.advance(1)
+        async with api.works.write(the_system("default")) as work:
+            found = select(ToolRow).where(ToolRow.upstream_id == "up_web")
+            for row in (await work.session.execute(found)).scalars():
+                row.enabled = not row.enabled
+        assert [one["tool"] for one in (await offered(api, server))["items"]] == ["post"]
 
     tried(url, test)
 

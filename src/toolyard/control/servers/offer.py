@@ -4,9 +4,13 @@ that gateways use. Only where two tools want one name may a gateway, which remem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from toolyard.contract.bindings import Binding
 from toolyard.contract.catalog import ServerCatalog, build_catalog
@@ -17,66 +21,87 @@ from toolyard.contract.snapshot import ServerSpec, Snapshot, ToolRule, UpstreamS
 from toolyard.control.base.work import Work
 from toolyard.control.servers.model import ServerRow
 from toolyard.control.servers.specs import spec_of
-from toolyard.control.servers.store import seen_of, upstreams_of
+from toolyard.control.servers.store import Seen, mark_of_tools, seen_of, upstreams_of
 from toolyard.control.settings.service import tools_switched_off
-from toolyard.control.tools.model import ToolRow
 from toolyard.control.upstreams.model import UpstreamRow
 from toolyard.control.upstreams.rules import is_approved
+
+KEPT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a server offers at this moment. `missing`: patterns that name no upstream, and chosen tools that are not
-    there."""
+    """What a server offers at this moment; `tools` are ordered by their names. `missing`: patterns that name no
+    upstream, and chosen tools that are not there."""
 
     server: ServerCatalog
-    upstreams: Mapping[str, UpstreamSpec]
+    tools: tuple[Binding, ...]
     missing: tuple[str, ...]
 
-    def tools(self, text: str) -> list[Binding]:
-        """Its tools, by their names here; with a text, those that have it in a name or the description."""
+    def found(self, text: str) -> Sequence[Binding]:
+        """Its tools by their names here; with a text, those that have it in a name or the description."""
         wanted = text.casefold()
-        found = sorted(self.server.tools.values(), key=lambda tool: tool.exposed_name)
-        return [tool for tool in found if wanted in _described(tool)] if wanted else found
+        return [tool for tool in self.tools if wanted in _described(tool)] if wanted else self.tools
 
 
-async def offer_of(work: Work, row: ServerRow) -> Offer:
-    """What one server offers."""
-    off = await tools_switched_off(work)
-    spec = spec_of(row, off.get(None, frozenset()) | off.get(row.organization_id, frozenset()))
-    choice, rows = Choice(spec), await upstreams_of(work)
-    seen = [one for one in rows if choice.may_offer(_upstream(one, ()))]
-    tools: dict[str, list[tuple[ToolRow, Mapping[str, Any]]]] = {one.id: [] for one in seen}
-    for tool, content in await seen_of(work, list(tools)):
-        tools[tool.upstream_id].append((tool, content))
-    upstreams = {one.name: _upstream(one, (tool for tool, _ in tools.get(one.id, ()))) for one in rows}
-    observations = {one.name: _observation(one.name, tools[one.id]) for one in seen if tools[one.id]}
+class Offers:
+    """Works out what servers offer, and keeps the last few for the pages after the first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Any, Offer] = OrderedDict()
+
+    async def of(self, work: Work, row: ServerRow) -> Offer:
+        """What one server offers."""
+        off = await tools_switched_off(work)
+        spec = spec_of(row, off.get(None, frozenset()) | off.get(row.organization_id, frozenset()))
+        rows = await upstreams_of(work)
+        versions = tuple((one.id, one.version) for one in rows)
+        mark = (row.id, row.version, tuple(spec.overrides), versions, await mark_of_tools(work))
+        offer = self._kept.pop(mark, None)
+        if offer is None:
+            choice = Choice(spec)
+            wanted = [one.id for one in rows if choice.may_offer(_upstream(one, ()))]
+            seen = await seen_of(work, wanted)
+            offer = await asyncio.to_thread(_work_out, row, spec, rows, seen)
+        self._kept[mark] = offer
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return offer
+
+
+def _work_out(row: ServerRow, spec: ServerSpec, rows: Sequence[UpstreamRow], seen: Sequence[Seen]) -> Offer:
+    by_upstream: dict[str, list[Seen]] = {}
+    for one in seen:
+        by_upstream.setdefault(one.upstream_id, []).append(one)
+    upstreams = {one.name: _upstream(one, by_upstream.get(one.id, ())) for one in rows}
+    observations = {one.name: _observation(one.name, by_upstream[one.id]) for one in rows if by_upstream.get(one.id)}
     snapshot = Snapshot(0, "", upstreams=upstreams, servers={spec.code: spec}, keys={})
     server = build_catalog(snapshot, observations, {}).servers[spec.code]
-    return Offer(server, upstreams, tuple(_missing(row, spec, upstreams.values(), server)))
+    tools = tuple(sorted(server.tools.values(), key=lambda tool: tool.exposed_name))
+    return Offer(server, tools, tuple(_missing(row, spec, upstreams.values(), server)))
 
 
-def _upstream(row: UpstreamRow, tools: Iterable[ToolRow]) -> UpstreamSpec:
+def _upstream(row: UpstreamRow, seen: Iterable[Seen]) -> UpstreamSpec:
     """As much of an upstream as choosing from it needs. Within one organization its name is its id."""
     return UpstreamSpec(
         id=row.name,
         kind="mcp-http",
         enabled=row.enabled and row.started and is_approved(row),
         timeout_s=row.timeout_s,
-        tools={one.name: ToolRule(one.enabled, one.timeout_s, tags=_tags(one)) for one in tools if one.kind == "tool"},
+        tools={one.name: _rule(one) for one in seen if one.kind == "tool"},
         tags=tuple(row.tags),
         own_tags=row.own_tags,
         organization=row.organization_id,
     )
 
 
-def _tags(tool: ToolRow) -> tuple[str, ...]:
-    return tuple(tag for tag in tool.tags.split(",") if tag)
+def _rule(tool: Seen) -> ToolRule:
+    return ToolRule(tool.enabled, tool.timeout_s, tags=tuple(tag for tag in tool.tags.split(",") if tag))
 
 
-def _observation(upstream: str, tools: Sequence[tuple[ToolRow, Mapping[str, Any]]]) -> Observation:
+def _observation(upstream: str, seen: Sequence[Seen]) -> Observation:
     def of(kind: str) -> tuple[dict[str, Any], ...]:
-        return tuple(dict(content) for tool, content in tools if tool.kind == kind)
+        return tuple(_decode(one.content) for one in seen if one.kind == kind)
 
     return Observation(
         upstream_id=upstream,
@@ -91,6 +116,9 @@ def _observation(upstream: str, tools: Sequence[tuple[ToolRow, Mapping[str, Any]
         prompts=of("prompt"),
         observed_at=0.0,
     )
+
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def _missing(

@@ -14,7 +14,7 @@ from toolyard.control.base.gate import WorkParam
 from toolyard.control.base.pages import Listed
 from toolyard.control.servers import service
 from toolyard.control.servers.connection import ServerConnection, connection_of
-from toolyard.control.servers.offer import offer_of
+from toolyard.control.servers.offer import Offers
 from toolyard.control.servers.schema import (
     BulkDone,
     BulkServers,
@@ -97,6 +97,7 @@ def servers_slice(public_url: str) -> Slice:
 
 def _telling(one: Slice, public_url: str) -> None:
     """The routes that tell what clients see of a server."""
+    offers = Offers()
 
     @one.get("/servers/{server_id}/connection", action=READ, operation_id="servers_connection")
     async def connection(work: WorkParam, server_id: str, name: Annotated[EntryName, Query()] = "") -> ServerConnection:
@@ -107,8 +108,8 @@ def _telling(one: Slice, public_url: str) -> None:
     @one.get("/servers/{server_id}/tools", action=READ, heavy=True, operation_id="servers_tools")
     async def tools(work: WorkParam, server_id: str, query: Annotated[ToolsQuery, Query()]) -> OfferedTools:
         """List the tools that a virtual server offers, as its clients see them."""
-        offer = await offer_of(work, await service.find(work, server_id))
-        found = offer.tools(query.q)
+        offer = await offers.of(work, await service.find(work, server_id))
+        found = offer.found(query.q)
         after = [tool for tool in found if query.cursor is None or tool.exposed_name > query.cursor]
         page = after[: query.limit]
         return OfferedTools(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, func, select
 
 from toolyard.control.access.model import RoleRow, TierRow
 from toolyard.control.base.store import Store
@@ -48,11 +48,25 @@ async def upstreams_of(work: Work) -> list[UpstreamRow]:
     return list((await work.session.execute(found)).scalars())
 
 
-async def seen_of(work: Work, upstream_ids: Sequence[str]) -> list[tuple[ToolRow, dict[str, object]]]:
-    """What these upstreams offer, each with its definition, in a stable order."""
+class Seen(NamedTuple):
+    """One thing that an upstream offers. `content` is its definition as JSON text; columns instead of a row, and text
+    instead of values, since there may be ten thousand."""
+
+    upstream_id: str
+    kind: str
+    name: str
+    enabled: bool
+    timeout_s: float | None
+    tags: str
+    content: str
+
+
+async def seen_of(work: Work, upstream_ids: Sequence[str]) -> list[Seen]:
+    """What these upstreams offer, in a stable order."""
     definition = and_(DefinitionRow.organization_id == ToolRow.organization_id, DefinitionRow.digest == ToolRow.digest)
+    columns = (ToolRow.upstream_id, ToolRow.kind, ToolRow.name, ToolRow.enabled, ToolRow.timeout_s, ToolRow.tags)
     found = (
-        select(ToolRow, DefinitionRow.content)
+        select(*columns, cast(DefinitionRow.content, Text))
         .join(DefinitionRow, definition)
         .where(
             ToolRow.organization_id == work.organization_id,
@@ -61,7 +75,14 @@ async def seen_of(work: Work, upstream_ids: Sequence[str]) -> list[tuple[ToolRow
         )
         .order_by(ToolRow.upstream_id, ToolRow.label, ToolRow.id)
     )
-    return [(tool, content) for tool, content in await work.session.execute(found)]
+    return [Seen(*row) for row in await work.session.execute(found)]
+
+
+async def mark_of_tools(work: Work) -> tuple[Any, ...]:
+    """Something that is another value after every change of what the organization's upstreams offer."""
+    marks = (func.count(), func.max(ToolRow.updated_at), func.sum(ToolRow.version))
+    found = select(*marks).where(ToolRow.organization_id == work.organization_id)
+    return tuple((await work.session.execute(found)).one())
 
 
 async def of_all_organizations(work: Work) -> list[tuple[ServerRow, OrganizationRow]]:
