@@ -80,6 +80,7 @@ the configuration file: `--config`, else `TOOLYARD_CONFIG`, else `toolyard.yaml`
 the current directory. `--config` wins over `TOOLYARD_URL`.
 """
 
+EMBEDDED = "Inside your own program"
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Calls", "What the gateway itself says of a call.", ("toolyard.gateway",)),
     ("Upstreams", "A caller learns which upstream and why, never its address.", ("toolyard.gateway.upstream",)),
@@ -115,6 +116,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Inside the gateway; callers see the `upstream_…` error that comes of it.",
         ("toolyard.net",),
     ),
+    (EMBEDDED, "Raised by [an embedded Toolyard](../how-to/embed.md), besides those of calls.", ("toolyard.embedded",)),
 )
 
 
@@ -171,6 +173,8 @@ def errors_page() -> str:
         if title in {"HTTP", "Management API", "Command line and configuration", "Connections to upstreams"}:
             rows = [(row[0], _status_of(row[0], title, found), row[4]) for row in rows]
             columns = ("code", "HTTP", "meaning")
+        if title == EMBEDDED:
+            rows, columns = [(row[0], row[4]) for row in rows], ("code", "meaning")
         if title == "Command line and configuration":
             rows = [(row[0], f"{row[2]} {MENDS.get(row[0].strip('`'), '')}".strip()) for row in rows]
             columns = ("code", "meaning")

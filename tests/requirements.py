@@ -35,6 +35,8 @@ PEOPLE = "tests/control/test_people.py"
 ROLES = "tests/control/test_access.py"
 TOKENS = "tests/unit/policy/test_tokens.py"
 AUTHORIZE = "tests/unit/policy/test_authorize.py"
+EMBEDDED = "tests/embedded/test_embedded.py"
+AGENTS = "tests/embedded/test_agents.py"
 CONFORMANCE = "tests/conformance/test_conformance.py"
 
 
@@ -140,8 +142,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S0-64", "JWT authentication for production", f"{LOGINS}::test_a_login_by_name_or_email_gives_a_token_that_gateways_can_verify", f"{LOGINS}::test_a_bad_token_is_not_made_good_by_a_cookie", f"{TOKENS}::test_no_other_algorithm_is_taken", f"{TOKENS}::test_a_token_of_another_installation_is_refused"),
     met("S1-62", "authorize(user, action, resource)", f"{AUTHORIZE}::test_a_permission_or_a_grant_on_the_resource_is_needed_to_manage_something", f"{ROLES}::test_a_grant_on_one_resource_opens_the_routes_about_it_and_no_others"),
     met("S1-64", "Permissions and roles", f"{ROLES}::test_the_built_in_roles_and_all_permissions_are_listed_with_what_they_mean", f"{ROLES}::test_an_own_role_allows_what_it_says_from_its_next_change_on"),
-    met("S1-65", "check_permission(user, action, resource)", f"{ROLES}::test_a_permission_is_granted_and_checked_for_a_user_everywhere_or_on_one_resource"),
-    met("S1-66", "grant_permission(user, permission)", f"{ROLES}::test_a_permission_is_granted_and_checked_for_a_user_everywhere_or_on_one_resource", f"{ROLES}::test_nobody_grants_or_writes_into_a_role_what_they_may_not_do_themselves"),
+    met("S1-65", "check_permission(user, action, resource)", f"{ROLES}::test_a_permission_is_granted_and_checked_for_a_user_everywhere_or_on_one_resource", f"{AGENTS}::test_permissions_are_granted_checked_and_taken_back"),
+    met("S1-66", "grant_permission(user, permission)", f"{ROLES}::test_a_permission_is_granted_and_checked_for_a_user_everywhere_or_on_one_resource", f"{ROLES}::test_nobody_grants_or_writes_into_a_role_what_they_may_not_do_themselves", f"{AGENTS}::test_permissions_are_granted_checked_and_taken_back"),
     met("S2-71", "E-mail already registered: 400", f"{LOGINS}::test_an_email_that_is_taken_is_a_400_and_a_weak_password_a_422"),
     met("S2-72", "Publicly registered users get at least a basic role", f"{LOGINS}::test_an_account_can_be_made_by_its_owner_only_where_that_is_switched_on"),
     met("S2-73", "Registration response 201 with user data", f"{LOGINS}::test_an_account_can_be_made_by_its_owner_only_where_that_is_switched_on"),
@@ -160,4 +162,27 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S0-87", "Structured log format", "tests/unit/kit/test_logs.py::test_an_event_is_one_json_object_on_one_line"),
     met("S0-88", "Log levels", "tests/unit/kit/test_logs.py::test_events_below_the_level_are_not_written"),
     met("S0-89", "Log rotation and cleaning", "tests/unit/kit/test_logs.py::test_files_are_rotated_and_old_ones_deleted"),
+    # Embedded
+    met("S1-5", "Core class constructed with an optional config", f"{EMBEDDED}::test_the_examples_of_the_classes_do_what_they_show", f"{EMBEDDED}::test_a_file_is_the_configuration_and_what_is_wrong_in_it_has_its_line"),
+    met("S1-6", "ServiceManager", f"{EMBEDDED}::test_a_service_is_stopped_started_restarted_and_removed", f"{EMBEDDED}::test_a_clients_file_brings_several_services_at_once_or_none"),
+    met("S1-7", "ToolManager", f"{EMBEDDED}::test_tools_are_listed_with_their_service_and_asked_for_anew", f"{EMBEDDED}::test_a_call_is_looked_up_checked_and_carried_out"),
+    met("S1-8", "ConnectionManager", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer", f"{AGENTS}::test_agents_never_share_a_session_of_a_service_that_keeps_state"),
+    met("S1-9", "ConfigManager", f"{EMBEDDED}::test_a_wrong_configuration_is_refused_with_every_key_and_nothing_changes", f"{EMBEDDED}::test_references_to_the_environment_are_expanded_and_may_be_given"),
+    met("S1-14", "Explicit dependency wiring on initialisation", f"{EMBEDDED}::test_two_of_them_have_nothing_to_do_with_each_other"),
+    met("S1-16", "Registry of services", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer", f"{EMBEDDED}::test_a_service_without_a_name_is_called_after_its_program_or_host"),
+    met("S1-17", "Service configurations", f"{EMBEDDED}::test_a_clients_file_brings_several_services_at_once_or_none", f"{EMBEDDED}::test_a_wrong_configuration_is_refused_with_every_key_and_nothing_changes"),
+    met("S1-18", "Service states", f"{EMBEDDED}::test_a_service_is_stopped_started_restarted_and_removed", f"{EMBEDDED}::test_a_service_that_does_not_answer_is_not_taken_in"),
+    met("S1-19", "add_service: validate config, create instance, register, initialise connection", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer", f"{EMBEDDED}::test_a_service_that_does_not_answer_is_not_taken_in"),
+    met("S1-22", "Tool registry", f"{EMBEDDED}::test_tools_are_listed_with_their_service_and_asked_for_anew"),
+    met("S1-23", "Tool cache", f"{EMBEDDED}::test_what_services_offered_is_remembered_only_where_it_is_said"),
+    met("S1-24", "discover_tools(service optional): list from service, parse, update registry, cache", f"{EMBEDDED}::test_tools_are_listed_with_their_service_and_asked_for_anew", f"{EMBEDDED}::test_what_services_offered_is_remembered_only_where_it_is_said"),
+    met("S1-25", "call_tool: resolve definition, validate arguments, route to service, execute, process result", f"{EMBEDDED}::test_a_call_is_looked_up_checked_and_carried_out"),
+    met("S1-26", "batch_call: group calls by service, run in parallel, aggregate results", f"{EMBEDDED}::test_a_batch_is_grouped_by_service_and_what_fails_fails_alone", f"{EMBEDDED}::test_the_calls_of_a_batch_run_side_by_side"),
+    met("S1-32", "Registration sequence to the state running", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer"),
+    met("S1-33", "Call sequence from the user to the MCP server and back", f"{EMBEDDED}::test_a_call_is_looked_up_checked_and_carried_out", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer"),
+    met("S1-39", "register_service_with_validation: config validation", f"{EMBEDDED}::test_a_wrong_configuration_is_refused_with_every_key_and_nothing_changes"),
+    met("S1-40", "Registration: dependency check", f"{EMBEDDED}::test_a_service_that_does_not_answer_is_not_taken_in"),
+    met("S1-41", "Registration: resource allocation", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer", f"{EMBEDDED}::test_a_clients_file_brings_several_services_at_once_or_none"),
+    met("S1-42", "Registration: registration", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer"),
+    met("S1-77", "for_store() / for_agent(id) contexts: an agent sees its own subset of services", f"{AGENTS}::test_an_agent_sees_nothing_until_it_is_granted_something", f"{AGENTS}::test_two_agents_have_subsets_of_their_own_and_the_store_has_all", f"{AGENTS}::test_what_an_agent_adds_is_its_own_and_the_stores"),
 )  # fmt: skip

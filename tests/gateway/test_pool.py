@@ -284,6 +284,26 @@ def test_the_end_of_the_gateway_closes_upstreams_that_were_waiting_to_be_closed(
     play(scene)
 
 
+def test_the_end_of_the_gateway_lets_what_is_being_closed_come_to_its_end():
+    async def scene(s: Scene) -> None:
+        s.pool.reconcile(snap("a"))
+        await s.pool.tried(("a",), 5)
+        old, begun, ended = s.fakes["a"], asyncio.Event(), asyncio.Event()
+
+        async def slow() -> None:
+            begun.set()
+            await asyncio.sleep(CLOSE_LIMIT_S / 2)
+            ended.set()
+
+        old.aclose = slow  # type: ignore[method-assign]
+        s.pool.reconcile(snap(revision=2))
+        await begun.wait()
+        await s.pool.aclose()
+        assert ended.is_set()
+
+    play(scene, observed("a", "x"))
+
+
 def test_an_upstream_that_cannot_be_closed_does_not_keep_the_others_open():
     async def scene(s: Scene) -> None:
         async def never() -> None:

@@ -76,6 +76,8 @@ class Pool:
         self._entries: dict[str, Entry] = {}
         self._stopped: dict[str, Entry] = {}
         self._tasks = TaskOwner("pool")
+        self._closings = TaskOwner("closings")
+        self._leaving: list[Entry] = []
         self.on_replaced: Callable[[str], None] = lambda _upstream_id: None
         self._slots = asyncio.Semaphore(STARTS_AT_ONCE)
         self._looked = asyncio.Event()
@@ -89,7 +91,7 @@ class Pool:
                 del self._entries[upstream_id]
                 self._on_state(upstream_id, "gone")
                 replaced.append(upstream_id)
-                self._tasks.start(self._retire(entry))
+                self._leave(entry)
         for upstream_id, entry in list(self._stopped.items()):
             if upstream_id not in wanted:
                 del self._stopped[upstream_id]
@@ -148,7 +150,7 @@ class Pool:
             if entry.keeper is not None:
                 entry.keeper.cancel()
             entry.state, entry.error, entry.error_code, entry.failures = "stopping", None, None, 0
-            entry.closing = self._tasks.start(self._retire(entry, at_once=at_once))
+            entry.closing = self._leave(entry, at_once=at_once)
             self._stopped[upstream_id] = entry
             self._on_state(upstream_id, "down")
             self.on_replaced(upstream_id)
@@ -169,7 +171,7 @@ class Pool:
         if entry is None:
             self.start(upstream_id)
             return
-        self._tasks.start(self._retire(entry, at_once=at_once))
+        self._leave(entry, at_once=at_once)
         self._entries[upstream_id] = self._begin(entry.spec)
         self.on_replaced(upstream_id)
         self._wake()
@@ -275,7 +277,11 @@ class Pool:
         entries = list(self._entries.values())
         self._entries.clear()
         self._stopped.clear()
+        for leaving in self._leaving:
+            leaving.hurries = True
         await asyncio.gather(*(self._retire(e, at_once=True) for e in entries))
+        await self._closings.settled(CLOSE_LIMIT_S)
+        await self._closings.aclose()
         await self._tasks.aclose()
 
     def _urgency(self, spec: UpstreamSpec) -> tuple[bool, bool]:
@@ -372,6 +378,16 @@ class Pool:
         self._on_state(entry.spec.id, "down")
         self.on_look(entry.look())
         return random.uniform(0.5, 1.0) * min(MAX_BACKOFF_S, 2.0 ** min(entry.failures, 6))  # noqa: S311  (jitter)
+
+    def _leave(self, entry: Entry, *, at_once: bool = False) -> asyncio.Task[None]:
+        """Begin to close an upstream; the end of the pool waits for it."""
+        self._leaving.append(entry)
+        closing = self._closings.start(self._retire(entry, at_once=at_once))
+        closing.add_done_callback(lambda _task: self._left(entry))
+        return closing
+
+    def _left(self, entry: Entry) -> None:
+        self._leaving = [one for one in self._leaving if one is not entry]
 
     async def _retire(self, entry: Entry, *, at_once: bool = False) -> None:
         """Let what is in flight end on the old connection, then close it."""

@@ -91,6 +91,23 @@ def configure(settings: LogSettings) -> None:
     )
 
 
+def leave_to_host() -> None:
+    """Hand all logs to the standard library's loggers (`toolyard.…`), for a program that is somebody else's: where they
+    go is its own to say. What it has configured already stays as it is."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            _harmless,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
 class _PrivateRotatingFile(RotatingFileHandler):
     """A rotated file that only its owner may read."""
 

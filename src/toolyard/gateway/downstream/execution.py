@@ -120,16 +120,19 @@ class Execution:
             return
         sink.finish(Answer(200, encode({"jsonrpc": "2.0", "id": said.get("id"), **answer})))
 
+    async def carry_out(self, head: Head, order: Order) -> Json:
+        """The result of what the principal of `head` orders. Raises PlatformError."""
+        result = await self._pipeline.carry(self._call_of(head, order))
+        return to_client(_PLAIN, order.method, result)
+
     async def _carry_out(self, head: Head, order: Order, sink: Sink) -> Json:
-        """The result of an order. Raises PlatformError. A call that is cancelled while its client is there ends with
-        the gateway."""
+        """As `carry_out`. A call that is cancelled while its client is there ends with the gateway."""
         try:
-            result = await self._pipeline.carry(self._call_of(head, order))
+            return await self.carry_out(head, order)
         except asyncio.CancelledError:
             if not sink.is_gone:
                 sink.finish(self._refusal(head, ShuttingDown(), order.method))
             raise
-        return to_client(_PLAIN, order.method, result)
 
     def _call_of(self, head: Head, order: Order) -> Call:
         principal = head.principal
