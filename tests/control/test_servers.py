@@ -6,6 +6,7 @@ import asyncio
 import json
 import shlex
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from toolyard.control.base.tables import new_id
 from toolyard.control.base.work import Work
 from toolyard.control.identity.model import OrganizationRow
 from toolyard.control.servers.events import ServerChanged, ServerCreated, ServerRemoved
+from toolyard.control.servers.mirror import FromFile, mirror
 from toolyard.control.servers.model import ServerRow
 from toolyard.control.servers.routes import servers_slice
 from toolyard.control.servers.specs import Described, server_specs
@@ -423,5 +425,50 @@ def test_what_the_file_describes_can_only_be_changed_there(url: URL) -> None:
             refused = await api.ask(method, f"{PATH}/{row.id}", json={"title": "x"})
             assert (refused.status_code, refused.json()["code"]) == (409, "owned_by_file")
             assert "toolyard.yaml, line 7" in refused.json()["title"]
+
+    tried(url, test)
+
+
+async def mirrored(api: Api, *specs_: ServerSpec) -> list[str]:
+    async with api.works.write(the_system("default")) as work:
+        described = [FromFile(spec, "toolyard.yaml", 7 + n) for n, spec in enumerate(specs_)]
+        return await mirror(work, described)
+
+
+def test_what_the_file_describes_is_listed_and_follows_the_file(url: URL) -> None:
+    async def test(api: Api) -> None:
+        heard: list[Fact] = []
+        api.works.listen(heard.extend)
+        lab = ServerSpec("lab", tools=("docs/*",), access="open", per_key=RateLimit(60, 5), instructions="Be kind.")
+        assert await mirrored(api, lab, ServerSpec("old")) == []
+        listed = {one["code"]: one for one in (await api.ask("GET", PATH, params={"owner": "file"})).json()["items"]}
+        assert set(listed) == {"lab", "old"}
+        assert (listed["lab"]["file"], listed["lab"]["line"], listed["lab"]["access"]) == ("toolyard.yaml", 7, "open")
+        assert listed["lab"]["per_key"] == {"per_minute": 60, "burst": 5}
+        found = (await specs(api))["lab"]
+        assert (replace(found.spec, title=None), found.owner) == (lab, "file")
+        heard.clear()
+        await mirrored(api, ServerSpec("new"), replace(lab, enabled=False))
+        assert [(type(one), one.code) for one in heard] == [  # type: ignore[attr-defined]
+            (ServerRemoved, "old"), (ServerCreated, "new"), (ServerChanged, "lab"),
+        ]  # fmt: skip
+        heard.clear()
+        await mirrored(api, replace(lab, enabled=False), ServerSpec("new"))
+        assert heard == []
+
+    tried(url, test)
+
+
+def test_a_server_of_the_database_is_not_taken_away_by_the_file(url: URL) -> None:
+    async def test(api: Api) -> None:
+        ours = await made(api, "lab", title="Lab")
+        theirs = (await api.ask("POST", PATH, who="us_other", json={"code": "theirs"})).json()
+        described = [ServerSpec("lab"), ServerSpec("theirs"), ServerSpec("free", title="Lab")]
+        assert await mirrored(api, *described) == ["lab", "theirs"]
+        assert (await api.ask("GET", f"{PATH}/{ours['id']}")).json() == ours
+        assert (await api.ask("GET", f"{PATH}/{theirs['id']}", who="us_other")).json() == theirs
+        assert [one["title"] for one in (await api.ask("GET", PATH, params={"code": "free"})).json()["items"]] == [
+            "Lab (free)"
+        ]
 
     tried(url, test)

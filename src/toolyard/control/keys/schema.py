@@ -117,6 +117,7 @@ class Key(BaseModel):
     replaced_by: str | None
     user_id: str | None
     can_be_revealed: bool
+    last_used_at: dt.datetime | None = Field(description="When a gateway took it last, to about a minute.")
     created_by: str
     created_at: dt.datetime
     updated_at: dt.datetime
@@ -143,6 +144,7 @@ class Key(BaseModel):
             replaced_by=row.replaced_by,
             user_id=row.user_id,
             can_be_revealed=row.sealed is not None,
+            last_used_at=row.last_used_at,
             created_by=row.created_by,
             created_at=row.created_at,
             updated_at=row.updated_at,
