@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from tests.control.api import Api, serving
 from toolyard.contract.definitions import Observation
-from toolyard.contract.snapshot import ToolRule
+from toolyard.contract.snapshot import ToolRule, UpstreamSpec
 from toolyard.control.base.caller import Caller, the_system
 from toolyard.control.base.tables import new_id
 from toolyard.control.base.vault import Vault
@@ -20,6 +21,7 @@ from toolyard.control.identity.model import MemberRow, OrganizationRow, UserRow
 from toolyard.control.tools.observing import record_observation
 from toolyard.control.tools.routes import tools_slice
 from toolyard.control.tools.service import Bounds, tool_rules
+from toolyard.control.upstreams.mirror import FromFile, mirror
 from toolyard.control.upstreams.routes import upstreams_slice
 from toolyard.control.upstreams.rules import Bounds as UpstreamBounds
 from toolyard.control.upstreams.specs import upstream_specs
@@ -127,7 +129,8 @@ def test_what_upstreams_offer_is_discovered_and_listed_with_its_definition(tried
         assert found["search"]["upstream"] == "docs"
         assert found["fetch"]["description"] == "The tool 'fetch' of 'docs'."
         one = (await rig.ask("GET", f"/{found['search']['id']}")).json()
-        assert (one["definition"], one["input_schema"]) == (SEARCH, SEARCH["inputSchema"])
+        assert one["input_schema"] == SEARCH["inputSchema"]
+        assert json.dumps(one["definition"]) == json.dumps(SEARCH)
         assert (await rig.ask("GET", "/stats")).json()["by_kind"] == {
             "tool": 2, "resource": 1, "template": 1, "prompt": 1,
         }  # fmt: skip
@@ -340,5 +343,21 @@ def test_the_same_observation_again_changes_nothing(tried: Tried) -> None:
         before = await rig.listed()
         await rig.seen(tools=[SEARCH])
         assert await rig.listed() == before
+
+    tried(test)
+
+
+def test_tools_of_the_files_upstreams_are_steered_in_the_file_and_described_here(tried: Tried) -> None:
+    async def test(rig: Rig) -> None:
+        async with rig.api.works.write(the_system("default")) as work:
+            given = FromFile(UpstreamSpec("files", "mcp-http", url="https://files.example/"), "toolyard.yaml", 7)
+            await mirror(work, rig.vault, [given])
+        await rig.seen("files", tools=[SEARCH])
+        path = f"/{(await rig.listed(upstream='files'))['search']['id']}"
+        for said in ({"enabled": False}, {"timeout_s": 3}, {"tags": ["a"]}):
+            refused = await rig.ask("PATCH", path, json=said)
+            assert (refused.status_code, refused.json()["code"]) == (409, "owned_by_file")
+            assert "toolyard.yaml, line 7" in refused.json()["title"]
+        assert (await rig.ask("PATCH", path, json={"category": "files"})).status_code == 200
 
     tried(test)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -17,12 +17,14 @@ from toolyard.control.base.caller import Caller, the_system
 from toolyard.control.base.vault import Vault
 from toolyard.control.identity.model import OrganizationRow
 from toolyard.control.upstreams.credential_routes import credentials_slice
+from toolyard.control.upstreams.mirror import FromFile, mirror
 from toolyard.control.upstreams.routes import upstreams_slice
 from toolyard.control.upstreams.rules import Bounds
 from toolyard.control.upstreams.specs import upstream_specs
 from toolyard.control.upstreams.states import record_health
 from toolyard.control.upstreams.tries import end_old_tries, try_succeeded
 from toolyard.kit.key_encryption import KeyEncryptionKey, KeyRing
+from toolyard.kit.secret import Secret
 
 PATH = "/api/v1/upstreams"
 DEVELOPER = Caller(
@@ -513,5 +515,42 @@ def test_programs_and_inside_addresses_are_not_tried(tried: Tried) -> None:
         assert (program.status_code, program.json()["code"]) == (422, "not_tried_this_way")
         inside = await rig.ask("POST", "/test", json={"name": "x", "url": "http://127.0.0.1:1/"})
         assert inside.json()["code"] == "network_forbidden"
+
+    tried(test)
+
+
+def test_what_the_file_describes_is_shown_followed_and_read_only(tried: Tried) -> None:
+    async def test(rig: Rig) -> None:
+        async def follow(*specs: UpstreamSpec) -> list[str]:
+            async with rig.api.works.write(the_system("default")) as work:
+                return await mirror(work, rig.vault, [FromFile(one, "toolyard.yaml", 3) for one in specs])
+
+        await rig.make(name="ours")
+        headers = (("Authorization", Secret(TOKEN)), ("X-Gone", Secret("")))
+        clock = UpstreamSpec("clock", "mcp-stdio", command=("python3",), env=(("KEY", Secret(TOKEN)),))
+        docs = UpstreamSpec("docs", "mcp-http", url="https://docs.example/", headers=headers)
+        assert await follow(clock, docs, UpstreamSpec("ours", "mcp-http", url="https://x.example/")) == ["ours"]
+        shown = {one["name"]: one for one in (await rig.ask("GET")).json()["items"]}
+        assert {name: one["owner"] for name, one in shown.items()} == {
+            "clock": "file", "docs": "file", "ours": "database",
+        }  # fmt: skip
+        assert "SEKRET" not in str(shown)
+        specs = await rig.specs()
+        assert (specs["clock"], specs["docs"]) == (clock, docs)
+        path = f"/{shown['docs']['id']}"
+        for method, rest in (("PATCH", ""), ("DELETE", ""), ("POST", "/stop"), ("POST", "/restart")):
+            body = {"json": {"timeout_s": 3}} if method == "PATCH" else {}
+            refused = await rig.ask(method, path + rest, **body)
+            assert (refused.status_code, refused.json()["code"]) == (409, "owned_by_file")
+            assert "toolyard.yaml, line 3" in refused.json()["title"]
+        version = (await rig.ask("GET", path)).json()["version"]
+        await follow(clock, docs)
+        assert (await rig.ask("GET", path)).json()["version"] == version
+        changed = replace(docs, timeout_s=5, headers=(("Authorization", Secret("fresh")),))
+        await follow(changed)
+        specs = await rig.specs()
+        assert specs.keys() == {"docs", "ours"}
+        assert specs["docs"] == changed
+        assert len((await rig.api.ask("GET", "/api/v1/credentials")).json()["items"]) == 1
 
     tried(test)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from toolyard.control.base.columns import Instant, Json
@@ -16,14 +16,15 @@ TAGS_CHARS = 2200
 
 
 class DefinitionRow(Table, Owned):
-    """One definition as an upstream sent it, under the digest of its content. It never changes."""
+    """One definition as an upstream sent it, its members in their order, under the digest of its content. It never
+    changes."""
 
     __tablename__ = "definitions"
     __table_args__ = owned(UniqueConstraint("organization_id", "digest"))
 
     digest: Mapped[str] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(10))
-    content: Mapped[dict[str, object]] = mapped_column(Json)
+    content: Mapped[dict[str, object]] = mapped_column(JSON)
 
 
 class ToolRow(Table, Owned):

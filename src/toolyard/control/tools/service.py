@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from toolyard.contract.snapshot import ToolRule
 from toolyard.contract.tags import MAX_TAGS, tag_problem
@@ -24,6 +24,10 @@ from toolyard.control.tools.names import description_of, key_of, tags_in, tags_t
 from toolyard.control.tools.store import Definitions, Tools, ruled
 from toolyard.control.tools.validation import misfits
 from toolyard.control.upstreams.model import UpstreamRow
+from toolyard.control.upstreams.service import check_changeable
+
+_PUBLISHED: Final = frozenset({"enabled", "timeout_s", "tags"})
+"""What gateways go by; of an upstream in the configuration file they go by what is said there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Bounds:
 async def change(
     work: Work, bounds: Bounds, tool_id: str, said: Mapping[str, Any], if_match: str | None = None
 ) -> ToolRow:
-    """Change what is said of a tool. Raises NotFound, VersionOutdated, Invalid, OwnerUnknown."""
+    """Change what is said of a tool. Raises NotFound, VersionOutdated, Invalid, OwnerUnknown, ReadOnlyHere."""
     tools = Tools(work)
     row = await tools.get(tool_id)
     check_match(row, if_match)
@@ -44,6 +48,8 @@ async def change(
     changed = sorted(name for name, value in columns.items() if getattr(row, name) != value)
     if not changed:
         return row
+    if not _PUBLISHED.isdisjoint(changed):
+        check_changeable(await tools.upstream_of(row))
     for name in changed:
         setattr(row, name, columns[name])
     await tools.changed(row)

@@ -95,6 +95,11 @@ class Tools(Store[ToolRow]):
         )
         return (await self.session.execute(found)).scalar_one_or_none()
 
+    async def upstream_of(self, row: ToolRow) -> UpstreamRow:
+        """The upstream that a tool is of."""
+        mine = select(UpstreamRow).where(UpstreamRow.organization_id == self.work.organization_id)
+        return (await self.session.execute(mine.where(UpstreamRow.id == row.upstream_id))).scalar_one()
+
     async def upstreams(self) -> list[UpstreamRow]:
         """The organization's upstreams."""
         mine = select(UpstreamRow).where(UpstreamRow.organization_id == self.work.organization_id)

@@ -108,8 +108,8 @@ async def _write(
     work: Work, vault: Vault, name: str, secret: Secret, *, upstream_id: str | None = None
 ) -> CredentialRow:
     value = secret.reveal()
-    if not value or len(value.encode("utf-8", "surrogatepass")) > MAX_CREDENTIAL_BYTES:
-        raise Invalid(f"a credential has 1 to {MAX_CREDENTIAL_BYTES} bytes")
+    if len(value.encode("utf-8", "surrogatepass")) > MAX_CREDENTIAL_BYTES:
+        raise Invalid(f"a credential has at most {MAX_CREDENTIAL_BYTES} bytes")
     store = Credentials(work)
     row = (await store.named([name])).get(name)
     fresh = row is None

@@ -275,6 +275,12 @@ class Registry:
             raise Conflict(f"an organization has at most {self._bounds.most} upstreams")
 
 
+def check_changeable(row: UpstreamRow) -> None:
+    """Raises ReadOnlyHere for an upstream that the configuration file describes, saying where."""
+    if row.owner == FILE:
+        raise ReadOnlyHere(f"'{row.name}' is described in {row.file}, line {row.line}, and can only be changed there")
+
+
 def _defaults() -> dict[str, Any]:
     """What a row gets from the database's defaults only when it is written, for looking at it before."""
     found: dict[str, Any] = {}

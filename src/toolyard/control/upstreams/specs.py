@@ -109,7 +109,7 @@ def _secrets(
     templates: Mapping[str, str], values: Mapping[str, str], problem: Problem
 ) -> tuple[tuple[str, Secret], ...]:
     pairs = []
-    for name, text in templates.items():
+    for name, text in sorted(templates.items()):
         value = filled(text, values)
         if wrong := problem(name, value):
             raise ValueError(f"{name}: {wrong}")

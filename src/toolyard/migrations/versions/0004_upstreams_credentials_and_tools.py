@@ -47,7 +47,7 @@ def upgrade() -> None:
         "definitions",
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=10), nullable=False),
-        sa.Column("content", Json, nullable=False),
+        sa.Column("content", sa.JSON(), nullable=False),
         sa.Column("organization_id", sa.String(length=40), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
