@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from toolyard.kit.database_url import DatabaseUrl
+from toolyard.kit.database_url import DatabaseUrl, is_supported
 from toolyard.kit.quantities import switch
 from toolyard.kit.secret import Secret
 from toolyard.setting_kinds import Kind, parse
@@ -77,7 +77,7 @@ SETTINGS: tuple[Setting, ...] = (
             "Processes that serve the port together, as one gateway; on a machine with several processors.",
             ("TOOLYARD_WORKERS",)),
     Setting("gateway.drain", "seconds", "10s", "How long calls may finish after SIGTERM.", ("TOOLYARD_DRAIN",)),
-    Setting("control.enabled", "switch", "false",
+    Setting("control.enabled", "switch", "true",
             "Whether `toolyard up` runs the control plane beside the gateway; `toolyard gateway` never does.",
             ("TOOLYARD_CONTROL",)),
     Setting("control.registration", "switch", "false", "Whether people may make accounts for themselves."),
@@ -301,7 +301,8 @@ def make_settings(written: Written, complain: Complain, *, base: Path) -> Settin
 
 def from_environment(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """(variable, text) of the first of the setting's variables that is set and not empty. A switch such as DEBUG that
-    other programs read too may mean something else to them, and is passed over then."""
+    other programs read too may mean something else to them, and a DATABASE_URL may be of a kind that is not for us:
+    these are passed over."""
     found = ((name, environ[name]) for name in setting.env if environ.get(name))
     return next((one for one in found if not _is_for_others(setting, *one)), None)
 
@@ -331,13 +332,14 @@ def _settle_databases(values: dict[str, Any], complain: Complain) -> None:
 
 
 def _is_for_others(setting: Setting, name: str, text: str) -> bool:
-    if setting.kind != "switch" or name.startswith("TOOLYARD_"):
+    if name.startswith("TOOLYARD_"):
         return False
+    if setting.kind == "database":
+        return not is_supported(text)
     try:
-        switch(text)
+        return setting.kind == "switch" and switch(text) is None
     except ValueError:
         return True
-    return False
 
 
 def _value(setting: Setting, text: str | None, complain: Complain, base: Path) -> Any:

@@ -56,6 +56,12 @@ class DatabaseUrl:
         raise TypeError("a DatabaseUrl cannot be pickled")
 
 
+def is_supported(text: str) -> bool:
+    """Whether a URL, or a reference to one, may be that of a database that can be used here."""
+    scheme, colon, _ = text.partition("://")
+    return not colon or scheme.partition("+")[0] in _SUPPORTED
+
+
 def database_url(text: str, base: Path) -> DatabaseUrl:
     """A URL as people write it, with or without a driver's name; SQLite's files are relative to `base`. Raises
     ValueError, which never repeats it, for what is no such URL."""

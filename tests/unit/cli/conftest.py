@@ -31,6 +31,7 @@ def home(tmp_path, monkeypatch):
             monkeypatch.delenv(name)
     (tmp_path / "home").mkdir()
     (tmp_path / "here").mkdir()
+    monkeypatch.setenv("TOOLYARD_CONTROL", "off")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path / "here")

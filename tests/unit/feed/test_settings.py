@@ -31,7 +31,11 @@ def test_the_defaults_are_what_the_founding_documents_and_the_limits_say():
     assert (settings.limits.body_bytes, settings.limits.header_total_bytes) == (4 << 20, 32 << 10)
     assert settings.gateway.data_dir == BASE / ".toolyard"
     assert str(settings.database.url) == f"sqlite:///{BASE}/.toolyard/toolyard.db"
-    assert (settings.control.enabled, settings.control.registration, settings.control.reveal_keys) == (False,) * 3
+    assert (settings.control.enabled, settings.control.registration, settings.control.reveal_keys) == (
+        True,
+        False,
+        False,
+    )
     assert (settings.control.access_token_s, settings.control.login_idle_s, settings.control.login_max_s) == (
         600,
         1800,
@@ -82,13 +86,16 @@ EXAMPLES = {
 }  # fmt: skip
 
 
+OPPOSITES = {"control.enabled": "false"}
+
+
 def value_of(settings, setting):
     return getattr(getattr(settings, setting.section), setting.field)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_each_setting_comes_from_the_environment_alone_or_from_the_file_and_means_the_same(setting, tmp_path):
-    example = EXAMPLES[setting.kind]
+    example = OPPOSITES.get(setting.key, EXAMPLES[setting.kind])
     written = f"'{example.replace(chr(39), chr(39) * 2)}'"
     for name in reversed(setting.key.split(".")):
         written = f"{{{name}: {written}}}"
@@ -145,10 +152,15 @@ def test_what_cannot_be_read_is_told_with_its_place_and_without_its_secrets(tmp_
 
 
 def test_a_database_that_is_not_supported_is_refused_only_by_those_who_need_it(tmp_path):
-    environ = {"DATABASE_URL": "mysql://u:p@h/db"}
-    assert not load_settings(tmp_path / "none", environ).database.url.supported
-    place = ("environment variable DATABASE_URL", 0, "database.url")
-    assert complaints(tmp_path / "none", {**environ, "TOOLYARD_CONTROL": "on"}) == [place]
+    environ = {"TOOLYARD_DATABASE_URL": "mysql://u:p@h/db"}
+    assert not load_settings(tmp_path / "none", {**environ, "TOOLYARD_CONTROL": "off"}).database.url.supported
+    place = ("environment variable TOOLYARD_DATABASE_URL", 0, "database.url")
+    assert complaints(tmp_path / "none", environ) == [place]
+
+
+def test_a_database_of_another_program_in_the_environment_is_passed_over(tmp_path):
+    found = load_settings(tmp_path / "none", {"DATABASE_URL": "mysql://u:p@h/db"}).database.url
+    assert found.reveal() == f"sqlite:///{tmp_path}/.toolyard/toolyard.db"
 
 
 def test_a_switch_of_other_programs_is_passed_over_where_it_means_something_else(tmp_path):

@@ -27,6 +27,7 @@ from toolyard.control.base.tables import Table
 from toolyard.control.tables import load_all
 from toolyard.kit.errors import PlatformError
 
+OWN_HISTORY = "history of its own"
 _LOCK = 0x746F6F6C79617264
 
 
@@ -121,8 +122,17 @@ def differences(url: URL) -> list[str]:
     """How the tables of a database differ from what this program expects; empty if they do not."""
     load_all()
     with connected(url) as connection:
-        found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Table.metadata)
+        found = compare_metadata(
+            MigrationContext.configure(connection, opts={"compare_type": True, "include_object": _is_ours}),
+            Table.metadata,
+        )
         return [str(one) for one in found]
+
+
+def _is_ours(item: Any, _name: object, kind: str, *_more: object) -> bool:
+    """Tables marked as having a history of their own are nobody's business here."""
+    table = item if kind == "table" else getattr(item, "table", None)
+    return table is None or not table.info.get(OWN_HISTORY)
 
 
 def keep_copy(url: URL, revision: str | None) -> Path | None:
