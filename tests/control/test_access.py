@@ -13,7 +13,9 @@ from toolyard.control.access import service
 from toolyard.control.base.caller import Caller, the_system
 from toolyard.control.base.declared import Slice
 from toolyard.control.base.gate import WorkParam
+from toolyard.control.identity.revocation import revoked_ids
 from toolyard.policy.permissions import ALL, BUILT_IN, ORGANIZATION
+from toolyard.policy.tokens import Claims, verify
 
 Test = Callable[[Town], Awaitable[None]]
 
@@ -103,15 +105,23 @@ def test_roles_tiers_and_grants_of_another_organization_do_not_exist_here(url: U
 
 def test_a_tier_has_limits_and_stays_while_somebody_has_it(url: URL, tmp_path: Path) -> None:
     async def test(here: Town) -> None:
-        gold = await here.made("POST", "/tiers", "root", json={"name": "gold", "per_minute": 600, "at_once": 10})
+        gold = await here.made(
+            "POST", "/tiers", "root", json={"name": "gold", "per_minute": 600, "description": "For gold"}
+        )
         ada = await here.person("ada", "developer")
         unknown = await here.ask("PATCH", f"/users/{ada}", "root", json={"tier": "silver"})
         assert (unknown.status_code, unknown.json()["code"]) == (422, "tier_unknown")
         assert (await here.made("PATCH", f"/users/{ada}", "root", json={"tier": "gold"}))["tier"] == "gold"
+        await here.log_in("ada")
+        claims = verify(here.tokens["ada"], here.entrance.signing.verify_keys(), here.clock.wall())
+        assert isinstance(claims, Claims)
+        assert (claims.tier, claims.per_minute) == ("gold", 600)
         path = f"/tiers/{gold['id']}"
         changed = await here.made("PATCH", path, "root", json={"per_minute": None})
-        assert (changed["per_minute"], changed["at_once"]) == (None, 10)
+        assert (changed["per_minute"], changed["description"]) == (None, "For gold")
         assert (await here.ask("DELETE", path, "root")).json()["code"] == "tier_in_use"
+        async with here.works.read(the_system("")) as work:
+            assert claims.login in await revoked_ids(work)
         await here.made("PATCH", f"/users/{ada}", "root", json={"tier": None})
         assert (await here.ask("DELETE", path, "root")).status_code == 204
         for limit in (0, -1, "many", 1.5):

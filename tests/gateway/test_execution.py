@@ -203,6 +203,17 @@ def test_limits_hold_for_each_person_and_calls_are_counted() -> None:
     play(scene, replace(world(), servers={"default": limited}), clock=ManualClock())
 
 
+def test_a_tier_limits_each_of_its_people() -> None:
+    slow = replace(ANN, per_minute=20)
+
+    async def scene(rig: Rig) -> None:
+        statuses = [(await post(rig, CALL, ECHO, of(slow))).status for _ in range(3)]
+        assert statuses == [200, 200, 429]
+        assert (await post(rig, CALL, ECHO, of(replace(slow, sub="us_bob", jti="j3")))).status == 200
+
+    play(scene, world(), clock=ManualClock())
+
+
 def test_a_tool_that_asks_its_caller_is_told_that_nobody_answers() -> None:
     async def scene(rig: Rig) -> None:
         reply = await post(rig, CALL, {"name": "ask_name"}, of())

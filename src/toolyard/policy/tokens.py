@@ -31,7 +31,7 @@ TokenReason = Literal["malformed", "unknown_key", "wrong_signature", "not_ours",
 class Claims:
     """What a token says. `sub` is the user; `org` the organization it is for; `login` names the login (or the secret of
     a service account) that it belongs to, and is what revocation names; `may` are the permissions that count at a
-    gateway, where own roles are not known."""
+    gateway, where own roles are not known; `per_minute` is how many calls the tier allows."""
 
     sub: str
     org: str
@@ -42,6 +42,7 @@ class Claims:
     roles: tuple[str, ...] = ()
     tier: str | None = None
     may: tuple[str, ...] = ()
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class _Body(msgspec.Struct):
     roles: tuple[str, ...] = ()
     tier: str | None = None
     may: tuple[str, ...] = ()
+    per_minute: int | None = None
 
 
 _HEAD = msgspec.json.Decoder(_Head)
@@ -125,13 +127,16 @@ def _judged(body: bytes, now: float) -> Claims | TokenRefused:
         return TokenRefused("expired")
     if said.iat > now + SKEW_S:
         return TokenRefused("not_yet_valid")
-    return Claims(said.sub, said.org, said.login, said.iat, said.exp, said.jti, said.roles, said.tier, said.may)
+    return Claims(
+        said.sub, said.org, said.login, said.iat, said.exp, said.jti,
+        said.roles, said.tier, said.may, said.per_minute,
+    )  # fmt: skip
 
 
 def _body(claims: Claims) -> _Body:
     return _Body(
         ISSUER, AUDIENCE, claims.sub, claims.org, claims.login, claims.iat, claims.exp, claims.jti,
-        claims.roles, claims.tier, claims.may,
+        claims.roles, claims.tier, claims.may, claims.per_minute,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from toolyard.policy.tokens import Claims, SigningKey, TokenRefused, sign, verif
 NOW = 1_800_000_000
 KEY = SigningKey("k1", Ed25519PrivateKey.generate())
 KEYS = {"k1": KEY.public()}
-SAID = Claims("us_1", "default", "lo_1.1", NOW, NOW + 600, "j1", ("developer",), "gold", ("tools.call",))
+SAID = Claims("us_1", "default", "lo_1.1", NOW, NOW + 600, "j1", ("developer",), "gold", ("tools.call",), 60)
 BODY = {
     "iss": "toolyard",
     "aud": "toolyard",

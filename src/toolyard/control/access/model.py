@@ -23,7 +23,7 @@ class RoleRow(Table, Owned):
 
 
 class TierRow(Table, Owned):
-    """Limits that members have by the tier's name: how many calls each of them may make in a minute, and at once."""
+    """Limits that members have by the tier's name: how many calls each of them may make in a minute."""
 
     __tablename__ = "tiers"
     __table_args__ = owned(UniqueConstraint("organization_id", "name"))
@@ -31,7 +31,6 @@ class TierRow(Table, Owned):
     name: Mapped[str] = mapped_column(String(NAME_CHARS))
     description: Mapped[str] = mapped_column(String(500), default="")
     per_minute: Mapped[int | None]
-    at_once: Mapped[int | None]
 
 
 class GrantRow(Table, Owned):

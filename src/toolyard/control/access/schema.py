@@ -86,7 +86,6 @@ class TierChange(Strict):
     per_minute: Limit | None = unset(
         description="Calls that each member may make in a minute; null: as many as they want."
     )
-    at_once: Limit | None = unset(description="Calls that each member may have running; null: as many as they want.")
 
 
 class NewTier(Strict):
@@ -95,7 +94,6 @@ class NewTier(Strict):
     name: Name
     description: Annotated[Prose, Field(max_length=500)] = ""
     per_minute: Limit | None = Field(None, description="Calls that each member may make in a minute.")
-    at_once: Limit | None = Field(None, description="Calls that each member may have running at the same time.")
 
 
 class Tier(NewTier):
@@ -107,9 +105,7 @@ class Tier(NewTier):
 
     @classmethod
     def of(cls, row: TierRow) -> Tier:
-        return cls(
-            id=row.id, name=row.name, description=row.description, per_minute=row.per_minute, at_once=row.at_once
-        )
+        return cls(id=row.id, name=row.name, description=row.description, per_minute=row.per_minute)
 
 
 class NewGrant(Strict):

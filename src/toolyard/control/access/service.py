@@ -15,7 +15,7 @@ from toolyard.control.access.events import (
     TierChanged,
 )
 from toolyard.control.access.model import GrantRow, RoleRow, TierRow
-from toolyard.control.access.store import Grants, Roles, Tiers, grants_of, own_roles
+from toolyard.control.access.store import Grants, Roles, Tiers, grants_of, own_roles, tier_limit
 from toolyard.control.base.tables import new_id
 from toolyard.control.base.work import Work
 from toolyard.control.identity.access_port import Held
@@ -39,6 +39,10 @@ class OwnAccess:
         everywhere = frozenset(permission for permission, resource in given if not resource)
         on_one = frozenset((permission, resource) for permission, resource in given if resource)
         return Held(granted(roles, own) | (everywhere & ORGANIZATION.keys()), on_one)
+
+    async def per_minute(self, work: Work, organization_id: str, tier: str) -> int | None:
+        """How many calls in a minute a tier allows; the work may be for all organizations."""
+        return await tier_limit(work, organization_id, tier)
 
     async def check_assignable(self, work: Work, roles: Sequence[str], tier: str | None) -> None:
         """Nothing, if the caller may give somebody these roles and this tier. Raises RoleUnknown, TierUnknown,
@@ -107,6 +111,7 @@ async def change_tier(work: Work, row: TierRow, given: Mapping[str, Any]) -> Tie
     for name, value in given.items():
         setattr(row, name, value)
     row = await Tiers(work).changed(row)
+    await void_tokens(work, *await members_with(work, tier=row.name))
     work.announce(TierChanged(row.id, row.name))
     return row
 

@@ -50,3 +50,9 @@ async def grants_of(work: Work, organization_id: str, user_id: str) -> list[tupl
         (one[0], one[1])
         for one in await work.session.execute(select(GrantRow.permission, GrantRow.resource).where(*mine))
     ]
+
+
+async def tier_limit(work: Work, organization_id: str, tier: str) -> int | None:
+    """How many calls in a minute a tier allows, None for as many as wanted; the work may be for all organizations."""
+    here = (TierRow.organization_id == organization_id, TierRow.name == tier)
+    return (await work.session.execute(select(TierRow.per_minute).where(*here))).scalar_one_or_none()

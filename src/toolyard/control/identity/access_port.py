@@ -26,6 +26,11 @@ class Access(Protocol):
         """What a member with these roles may do; the work may be for all organizations."""
         ...
 
+    async def per_minute(self, work: Work, organization_id: str, tier: str) -> int | None:
+        """How many calls in a minute a tier allows, None for as many as wanted; the work may be for all
+        organizations."""
+        ...
+
     async def check_assignable(self, work: Work, roles: Sequence[str], tier: str | None) -> None:
         """Nothing, if the caller may give somebody these roles and this tier. Raises RoleUnknown, TierUnknown,
         MoreThanOwn."""

@@ -238,10 +238,12 @@ class Entrance:
         standing = await standing_in(work, self.access, user, place)
         if standing is None or not user.enabled:
             raise NoOrganization
+        tier = standing.tier
+        limit = await self.access.per_minute(work, place.id, tier) if tier else None
         now, lasts = int(work.now.timestamp()), min(self.rules.access_token_s, MAX_TOKEN_S)
         claims = Claims(
             sub=user.id, org=place.id, login=handle, iat=now, exp=now + lasts, jti=secrets.token_hex(16),
-            roles=standing.roles, tier=standing.tier, may=standing.may_at_gateways,
+            roles=standing.roles, tier=tier, may=standing.may_at_gateways, per_minute=limit,
         )  # fmt: skip
         return AccessToken(sign(claims, self.signing.current), lasts, standing)
 

@@ -18,17 +18,18 @@ from toolyard.control.identity.store import Logins, Revocations, secrets_of
 from toolyard.policy.tokens import SKEW_S
 
 KEPT = dt.timedelta(seconds=MAX_TOKEN_S + SKEW_S + 5)
+_AT_ONCE = 1000
 
 
 async def void_tokens(work: Work, *user_ids: str) -> None:
     """No access token of these users holds any longer; their logins and secrets do."""
-    sources: list[LoginRow | ServiceSecretRow] = [
-        *await Logins(work).live(*user_ids),
-        *await secrets_of(work, *user_ids),
-    ]
-    await void_handles(work, [one.handle for one in sources])
-    for one in sources:
-        one.epoch += 1
+    for start in range(0, len(user_ids), _AT_ONCE):
+        some = user_ids[start : start + _AT_ONCE]
+        logins, secrets = await Logins(work).live(*some, locked=True), await secrets_of(work, *some)
+        sources: list[LoginRow | ServiceSecretRow] = [*logins, *secrets]
+        await void_handles(work, [one.handle for one in sources])
+        for one in sources:
+            one.epoch += 1
     for user_id in user_ids:
         work.announce(TokensRevoked(user_id))
 
@@ -44,7 +45,7 @@ async def end_login(work: Work, login: LoginRow, because: str) -> None:
 
 async def end_logins(work: Work, user_id: str, because: str, *, but: str | None = None) -> int:
     """All logins of a user are over, except one; how many that were."""
-    ending = [login for login in await Logins(work).live(user_id) if login.id != but]
+    ending = [login for login in await Logins(work).live(user_id, locked=True) if login.id != but]
     for login in ending:
         await end_login(work, login, because)
     return len(ending)
@@ -58,5 +59,4 @@ async def revoked_ids(work: Work) -> frozenset[str]:
 
 async def void_handles(work: Work, handles: Sequence[str]) -> None:
     """Access tokens that call themselves this are void."""
-    if handles:
-        await Revocations(work).add(handles, kept=KEPT)
+    await Revocations(work).add(handles, kept=KEPT)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
 
 from toolyard.control.base.pages import Page, PageQuery, read_page
 from toolyard.control.base.store import Store, flush
@@ -200,18 +200,21 @@ class Logins:
         found = (await self.work.session.execute(joined)).one_or_none()
         return (found[0], found[1]) if found else None
 
-    async def live(self, *user_ids: str) -> list[LoginRow]:
-        """The logins of some users that are not over, the newest first."""
+    async def live(self, *user_ids: str, locked: bool = False) -> list[LoginRow]:
+        """The logins of some users that are not over, the newest first. `locked`: nobody else changes them
+        meanwhile."""
         now = self.work.now
         chosen = select(LoginRow).where(
             LoginRow.user_id.in_(user_ids), LoginRow.ended_at.is_(None), LoginRow.expires_at > now
         )
-        return list((await self.work.session.execute(chosen.order_by(LoginRow.id.desc()))).scalars())
+        chosen = chosen.order_by(LoginRow.id.desc())
+        return list((await self.work.session.execute(chosen.with_for_update() if locked else chosen)).scalars())
 
     async def mine(self, login_id: str) -> LoginRow:
         """The caller's own login with that id. Raises LoginUnknown."""
         chosen = select(LoginRow).where(LoginRow.id == login_id, LoginRow.user_id == self.work.caller.id)
-        return _found((await self.work.session.execute(chosen)).scalar_one_or_none(), LoginUnknown)
+        found = await self.work.session.execute(chosen.with_for_update())
+        return _found(found.scalar_one_or_none(), LoginUnknown)
 
     async def add(self, row: LoginRow) -> None:
         """Write a new login, and forget those that were over a month ago."""
@@ -248,8 +251,8 @@ async def note_use(work: Work, row: UserRow | ServiceSecretRow) -> None:
 
 
 async def secrets_of(work: Work, *user_ids: str) -> list[ServiceSecretRow]:
-    """All secrets of some service accounts."""
-    chosen = select(ServiceSecretRow).where(ServiceSecretRow.user_id.in_(user_ids))
+    """All secrets of some service accounts, which nobody else changes meanwhile."""
+    chosen = select(ServiceSecretRow).where(ServiceSecretRow.user_id.in_(user_ids)).with_for_update()
     return list((await work.session.execute(chosen)).scalars())
 
 
@@ -260,12 +263,12 @@ class Revocations:
         self.work = work
 
     async def add(self, handles: Sequence[str], *, kept: dt.timedelta) -> None:
-        """Void them, and forget those whose tokens have expired."""
+        """Void them, and forget those whose tokens have expired. None of them has been void before."""
         now = self.work.now
         await self.work.session.execute(delete(RevocationRow).where(RevocationRow.until < now))
-        for handle in handles:
-            await self.work.session.merge(RevocationRow(handle=handle, until=now + kept))
-        await flush(self.work)
+        if handles:
+            rows = [{"handle": handle, "until": now + kept} for handle in handles]
+            await self.work.session.execute(insert(RevocationRow), rows)
 
     async def every(self) -> list[str]:
         """Those whose tokens may still not have expired."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from toolyard.contract.catalog import Catalog
+from toolyard.contract.snapshot import RateLimit
 from toolyard.gateway.call import Head, Principal
 from toolyard.gateway.errors import Unauthenticated
 from toolyard.gateway.interceptors.authn import OPERATOR, Authenticator, bearer
@@ -78,5 +79,10 @@ class LoginAuthenticator:
 def _person(claims: Claims) -> Principal:
     return Principal(
         f"{USER}{claims.sub}", "user", organization=claims.org, roles=claims.roles, tier=claims.tier or "",
-        may=claims.may,
+        may=claims.may, limit=_limit(claims.per_minute),
     )  # fmt: skip
+
+
+def _limit(per_minute: int | None) -> RateLimit | None:
+    """What a tier allows; as much as in six seconds may come at once."""
+    return None if per_minute is None else RateLimit(per_minute, max(1.0, per_minute / 10))

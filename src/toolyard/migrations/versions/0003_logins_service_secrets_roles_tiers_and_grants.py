@@ -49,7 +49,6 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("description", sa.String(length=500), nullable=False),
         sa.Column("per_minute", sa.Integer(), nullable=True),
-        sa.Column("at_once", sa.Integer(), nullable=True),
         sa.Column("organization_id", sa.String(length=40), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
