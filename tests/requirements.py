@@ -37,6 +37,8 @@ TOKENS = "tests/unit/policy/test_tokens.py"
 AUTHORIZE = "tests/unit/policy/test_authorize.py"
 EMBEDDED = "tests/embedded/test_embedded.py"
 AGENTS = "tests/embedded/test_agents.py"
+UPSTREAMS = "tests/control/test_upstreams.py"
+TOOLS = "tests/control/test_tools.py"
 CONFORMANCE = "tests/conformance/test_conformance.py"
 
 
@@ -180,9 +182,27 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S1-26", "batch_call: group calls by service, run in parallel, aggregate results", f"{EMBEDDED}::test_a_batch_is_grouped_by_service_and_what_fails_fails_alone", f"{EMBEDDED}::test_the_calls_of_a_batch_run_side_by_side"),
     met("S1-32", "Registration sequence to the state running", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer"),
     met("S1-33", "Call sequence from the user to the MCP server and back", f"{EMBEDDED}::test_a_call_is_looked_up_checked_and_carried_out", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer"),
-    met("S1-39", "register_service_with_validation: config validation", f"{EMBEDDED}::test_a_wrong_configuration_is_refused_with_every_key_and_nothing_changes"),
-    met("S1-40", "Registration: dependency check", f"{EMBEDDED}::test_a_service_that_does_not_answer_is_not_taken_in"),
-    met("S1-41", "Registration: resource allocation", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer", f"{EMBEDDED}::test_a_clients_file_brings_several_services_at_once_or_none"),
-    met("S1-42", "Registration: registration", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer"),
+    met("S1-39", "register_service_with_validation: config validation", f"{EMBEDDED}::test_a_wrong_configuration_is_refused_with_every_key_and_nothing_changes", f"{UPSTREAMS}::test_what_cannot_work_is_refused_naming_the_field"),
+    met("S1-40", "Registration: dependency check", f"{EMBEDDED}::test_a_service_that_does_not_answer_is_not_taken_in", f"{UPSTREAMS}::test_what_an_upstream_depends_on_is_looked_at_and_told"),
+    met("S1-41", "Registration: resource allocation", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer", f"{EMBEDDED}::test_a_clients_file_brings_several_services_at_once_or_none", f"{UPSTREAMS}::test_an_organization_has_only_so_many_upstreams"),
+    met("S1-42", "Registration: registration", f"{EMBEDDED}::test_a_service_is_checked_registered_connected_and_seen_to_answer", f"{UPSTREAMS}::test_an_upstream_is_registered_shown_changed_and_removed"),
     met("S1-77", "for_store() / for_agent(id) contexts: an agent sees its own subset of services", f"{AGENTS}::test_an_agent_sees_nothing_until_it_is_granted_something", f"{AGENTS}::test_two_agents_have_subsets_of_their_own_and_the_store_has_all", f"{AGENTS}::test_what_an_agent_adds_is_its_own_and_the_stores"),
+    # Upstreams and tools in the management API
+    met("S0-8", "Service-management API: CRUD", f"{UPSTREAMS}::test_an_upstream_is_registered_shown_changed_and_removed", f"{UPSTREAMS}::test_each_upstream_of_a_bulk_request_has_its_own_result"),
+    met("S0-11", "MCP service manager: service registration", f"{UPSTREAMS}::test_an_upstream_is_registered_shown_changed_and_removed", f"{UPSTREAMS}::test_what_cannot_work_is_refused_naming_the_field", f"{UPSTREAMS}::test_what_an_upstream_depends_on_is_looked_at_and_told"),
+    met("S0-20", "Storage: service configuration", f"{UPSTREAMS}::test_an_upstream_is_registered_shown_changed_and_removed", f"{UPSTREAMS}::test_a_secret_given_with_an_upstream_reaches_gateways_and_is_never_shown_again"),
+    met("S0-45", "Registration: input, validation, persisted, service information returned", f"{UPSTREAMS}::test_an_upstream_is_registered_shown_changed_and_removed", f"{UPSTREAMS}::test_what_cannot_work_is_refused_naming_the_field", f"{UPSTREAMS}::test_fields_that_nobody_may_give_are_refused"),
+    met("S1-52", "Service configurations are saved and loaded by the data-access layer", f"{UPSTREAMS}::test_an_upstream_is_registered_shown_changed_and_removed", f"{UPSTREAMS}::test_a_name_is_taken_once_in_each_organization"),
+    met("S1-53", "Service states are saved and loaded by the data-access layer", f"{UPSTREAMS}::test_state_and_last_error_are_what_gateways_told_last", f"{UPSTREAMS}::test_starting_stopping_and_restarting_are_desired_state"),
+    met("S2-41", "MCPTool.id", f"{TOOLS}::test_what_upstreams_offer_is_discovered_and_listed_with_its_definition"),
+    met("S2-42", "MCPTool.tool_name", f"{TOOLS}::test_what_upstreams_offer_is_discovered_and_listed_with_its_definition"),
+    met("S2-45", "MCPTool.description", f"{TOOLS}::test_what_upstreams_offer_is_discovered_and_listed_with_its_definition"),
+    met("S2-46", "MCPTool.enabled", f"{TOOLS}::test_a_change_is_effective_immediately_and_survives_what_the_upstream_does", f"{TOOLS}::test_several_tools_are_turned_off_at_once"),
+    met("S2-47", "MCPTool.timeout_seconds", f"{TOOLS}::test_a_change_is_effective_immediately_and_survives_what_the_upstream_does"),
+    met("S2-48", "MCPTool.config_data", f"{TOOLS}::test_a_change_is_effective_immediately_and_survives_what_the_upstream_does"),
+    met("S2-52", "Default description when none is given", f"{TOOLS}::test_what_upstreams_offer_is_discovered_and_listed_with_its_definition"),
+    met("S2-174", "A change of a tool is in force at once, and the answer says effective_immediately", f"{TOOLS}::test_a_change_is_effective_immediately_and_survives_what_the_upstream_does"),
+    met("S2-264", "tools refresh", f"{TOOLS}::test_a_refresh_has_gateways_look_again"),
+    met("S3-35", "GET /api/v1/tools", f"{TOOLS}::test_what_upstreams_offer_is_discovered_and_listed_with_its_definition", f"{TOOLS}::test_lists_are_filtered_and_searched"),
+    met("S3-73", "tools: CRUD (made by registering upstreams, forgotten once gone), stats, categories, validate, import, export", f"{TOOLS}::test_what_upstreams_offer_is_discovered_and_listed_with_its_definition", f"{TOOLS}::test_a_change_is_effective_immediately_and_survives_what_the_upstream_does", f"{TOOLS}::test_only_what_is_gone_is_forgotten", f"{TOOLS}::test_lists_are_filtered_and_searched", f"{TOOLS}::test_arguments_are_checked_against_the_schema_without_a_call", f"{TOOLS}::test_what_is_said_of_tools_is_exported_and_imported"),
 )  # fmt: skip
