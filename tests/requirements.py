@@ -153,7 +153,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S3-34", "GET /api/v1/auth/me with bearer token", f"{LOGINS}::test_an_account_can_be_made_by_its_owner_only_where_that_is_switched_on", f"{LOGINS}::test_after_a_logout_neither_token_holds_here_or_at_gateways"),
     met("S3-72", "auth: refresh, logout, change-password", f"{LOGINS}::test_a_refresh_token_works_once_and_a_copy_of_it_ends_the_login", f"{LOGINS}::test_after_a_logout_neither_token_holds_here_or_at_gateways", f"{LOGINS}::test_a_changed_password_ends_all_other_logins"),
     met("S3-81", "User profile and preferences", f"{LOGINS}::test_profile_and_preferences_are_ones_own_and_take_no_rights"),
-    met("S4-18", "JWT authentication", f"{LOGINS}::test_a_login_by_name_or_email_gives_a_token_that_gateways_can_verify", f"{LOGINS}::test_tokens_signed_before_a_rotation_of_keys_hold_until_they_expire"),
+    met("S4-18", "JWT authentication", f"{LOGINS}::test_a_login_by_name_or_email_gives_a_token_that_gateways_can_verify", f"{LOGINS}::test_a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_its_tokens_expire"),
     met("S4-19", "Role-based access control", f"{ROLES}::test_an_own_role_allows_what_it_says_from_its_next_change_on", f"{PEOPLE}::test_nobody_gives_more_than_they_have_or_changes_who_has_more", f"{PEOPLE}::test_other_roles_void_the_access_token_and_a_refresh_brings_one_that_says_them"),
     met("S4-68", "POST /api/v1/auth/register {username, email, password}", f"{LOGINS}::test_an_account_can_be_made_by_its_owner_only_where_that_is_switched_on"),
     met("S4-69", "POST /api/v1/auth/login: access token", f"{LOGINS}::test_a_login_by_name_or_email_gives_a_token_that_gateways_can_verify"),

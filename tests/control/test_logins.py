@@ -410,12 +410,17 @@ def test_the_operator_is_known_by_the_socket_and_never_through_the_gateway(url: 
     tried(url, tmp_path, test)
 
 
-def test_tokens_signed_before_a_rotation_of_keys_hold_until_they_expire(url: URL, tmp_path: Path) -> None:
+def test_a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_its_tokens_expire(
+    url: URL, tmp_path: Path
+) -> None:
     async def test(here: Town) -> None:
         before = await here.made("GET", "/platform/signing-keys", "root")
         rotated = await here.made("POST", "/platform/signing-keys/rotate", "root")
-        assert rotated["current"] != before["current"]
-        assert set(rotated["verifying"]) == {before["current"], rotated["current"]}
+        assert rotated["current"] == before["current"]
+        here.clock.advance(5)
+        after = await here.made("GET", "/platform/signing-keys", "root")
+        assert after["current"] != before["current"]
+        assert set(rotated["verifying"]) == set(after["verifying"]) == {before["current"], after["current"]}
         assert (await here.ask("GET", "/auth/me", "root")).status_code == 200
         here.clock.advance(3700)
         await here.log_in("root")

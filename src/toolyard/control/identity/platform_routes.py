@@ -154,7 +154,7 @@ def _add_signing(one: Slice, signing: SigningKeys) -> None:
 
     @one.post("/platform/signing-keys/rotate", action="platform.operate", operation_id="signing_keys_rotate")
     async def rotate(work: WorkParam) -> SigningState:
-        """Sign access tokens with a new key from now on; those that are out hold until they expire."""
+        """Sign access tokens with a new key, in some seconds; those that are out hold until they expire."""
         kid = await asyncio.to_thread(signing.rotate)
         work.announce(SigningKeysRotated(kid))
         return SigningState.of(signing)

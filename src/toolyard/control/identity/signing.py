@@ -1,6 +1,7 @@
 """The keys that sign access tokens: in a file of the data directory, for its owner only, made at the first start.
 
-A key that was replaced no longer signs; tokens that it signed hold until they expire.
+A new key is known to gateways before it signs, so that none of them refuses its tokens. A key that was replaced no
+longer signs; tokens that it signed hold until they expire.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from toolyard.policy.tokens import SKEW_S, SigningKey
 SIGNING_FILE: Final = "signing.key"
 MAX_TOKEN_S: Final = 3600
 """How long an access token may hold at most."""
+LEAD_S: Final = 5.0
+"""How long a new key is published before it signs."""
 
 
 class SigningKeysUnreadable(PlatformError):
@@ -35,8 +38,8 @@ class SigningKeysUnreadable(PlatformError):
 class _Kept(msgspec.Struct):
     kid: str
     private: str
-    made_at: float
-    replaced_at: float | None = None
+    signs_from: float
+    signs_until: float | None = None
 
 
 class SigningKeys:
@@ -46,38 +49,38 @@ class SigningKeys:
         self._path = data_dir / SIGNING_FILE
         self._clock = clock
         self._turn = threading.Lock()
-        self._take(self._decoded(read_or_make(self._path, lambda: _encoded([self._fresh()]), point="signing")))
+        self._take(self._decoded(read_or_make(self._path, lambda: _encoded([self._fresh(0.0)]), point="signing")))
 
     @property
     def current(self) -> SigningKey:
         """The key that signs."""
-        return self._current
+        now = self._clock.wall()
+        return next((key for signs_from, key in self._keys if signs_from <= now), self._keys[-1][1])
 
     def verify_keys(self) -> Mapping[str, str]:
         """The public keys by which tokens verify now, in base64, by their ids."""
         return self._public
 
     def rotate(self) -> str:
-        """Sign with a new key from now on; its id. Blocks for the disk."""
+        """Sign with a new key soon; its id. Blocks for the disk."""
         with self._turn, locked(self._path.parent):
             now = self._clock.wall()
             kept = self._decoded(read_private(self._path) or b"")
-            good = [one for one in kept if one.replaced_at is None or now < one.replaced_at + MAX_TOKEN_S + SKEW_S]
+            good = [one for one in kept if one.signs_until is None or now < one.signs_until + MAX_TOKEN_S + SKEW_S]
+            fresh = self._fresh(LEAD_S)
             for one in good:
-                one.replaced_at = one.replaced_at or now
-            fresh = self._fresh()
+                one.signs_until = one.signs_until or fresh.signs_from
             write_atomically(self._path, _encoded([fresh, *good]), point="signing")
             self._take([fresh, *good])
             return fresh.kid
 
-    def _fresh(self) -> _Kept:
+    def _fresh(self, lead_s: float) -> _Kept:
         private = base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()
-        return _Kept(secrets.token_hex(8), private, self._clock.wall())
+        return _Kept(secrets.token_hex(8), private, self._clock.wall() + lead_s)
 
     def _take(self, kept: list[_Kept]) -> None:
-        keys = [SigningKey(one.kid, _private(one)) for one in kept]
-        self._current = keys[0]
-        self._public = {one.kid: one.public() for one in keys}
+        self._keys = [(one.signs_from, SigningKey(one.kid, _private(one))) for one in kept]
+        self._public = {key.kid: key.public() for _, key in self._keys}
 
     def _decoded(self, content: bytes) -> list[_Kept]:
         try:
