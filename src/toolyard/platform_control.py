@@ -47,7 +47,7 @@ from toolyard.control.publisher.publisher import Publisher
 from toolyard.control.servers.routes import servers_slice
 from toolyard.control.servers.specs import server_specs
 from toolyard.control.settings.routes import settings_slice
-from toolyard.control.settings.service import RunTimeSettings
+from toolyard.control.settings.service import RunTimeSettings, default_timeouts
 from toolyard.control.tools.observing import record_observations
 from toolyard.control.tools.routes import tools_slice
 from toolyard.control.tools.service import Bounds as ToolBounds
@@ -55,7 +55,7 @@ from toolyard.control.tools.service import tool_rules
 from toolyard.control.upstreams.credential_routes import credentials_slice
 from toolyard.control.upstreams.routes import upstreams_slice
 from toolyard.control.upstreams.rules import Bounds as UpstreamBounds
-from toolyard.control.upstreams.specs import upstream_specs
+from toolyard.control.upstreams.specs import upstream_specs, with_timeout
 from toolyard.control.upstreams.states import record_health
 from toolyard.kit.clock import Clock, SystemClock
 from toolyard.kit.key_encryption import KeyRing
@@ -180,8 +180,8 @@ def pieces_of(ground: Ground) -> Pieces:
     ]
 
     async def upstreams(work: Work) -> list[Published]:
-        found = await upstream_specs(work, vault, rules=await tool_rules(work))
-        return [Published(one.spec, one.owner) for one in found]
+        found, timeout = await upstream_specs(work, vault, rules=await tool_rules(work)), await default_timeouts(work)
+        return [Published(with_timeout(one.spec, timeout(one.spec.organization)), one.owner) for one in found]
 
     async def servers(work: Work) -> list[Published]:
         return [Published(one.spec, one.owner) for one in await server_specs(work)]

@@ -273,9 +273,10 @@ def seen(work: Work, upstream: str, kind: str, name: str, **fields: Any) -> None
 async def with_upstreams(api: Api) -> None:
     async with api.works.write(the_system("default")) as work:
         common = {"organization_id": "default", "created_at": work.now, "updated_at": work.now}
-        for name in ("docs", "web", "fresh"):
+        for name, timeout_s in (("docs", 9), ("web", 9), ("fresh", None)):
             url = f"http://127.0.0.1:9/{name}"
-            work.session.add(UpstreamRow(id=f"up_{name}", name=name, kind="mcp-http", url=url, timeout_s=9, **common))
+            row = UpstreamRow(id=f"up_{name}", name=name, kind="mcp-http", url=url, timeout_s=timeout_s, **common)
+            work.session.add(row)
         await work.session.flush()
         for name in ("search", "delete", "read"):
             seen(work, "docs", "tool", name)

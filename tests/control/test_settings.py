@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
 
 from tests.control.api import Api, serving
+from toolyard.contract.snapshot import UpstreamSpec
 from toolyard.control.base.caller import Caller, the_system
 from toolyard.control.base.facts import Fact
 from toolyard.control.base.tables import new_id
 from toolyard.control.identity.model import OrganizationRow
 from toolyard.control.settings.events import SettingChanged, SettingReset
 from toolyard.control.settings.routes import settings_slice
-from toolyard.control.settings.service import RunTimeSettings, tools_switched_off
+from toolyard.control.settings.service import RunTimeSettings, default_timeouts, tools_switched_off
 from toolyard.control.tools.model import ToolRow
 from toolyard.control.upstreams.model import UpstreamRow
+from toolyard.control.upstreams.specs import UNSAID, with_timeout
 from toolyard.policy.permissions import BUILT_IN
 
 OURS, PLATFORM = "/api/v1/settings", "/api/v1/platform/settings"
@@ -122,6 +125,24 @@ def test_an_organization_says_for_itself_what_the_platform_says_for_all(url: URL
         await api.ask("DELETE", f"{OURS}/{TIMEOUT}", who="us_owner")
         await api.ask("DELETE", f"{PLATFORM}/{TIMEOUT}")
         assert await value(api, TIMEOUT) == 15
+
+    tried(url, test)
+
+
+def test_the_default_time_limit_reaches_upstreams_that_have_none_of_their_own(url: URL) -> None:
+    async def test(api: Api) -> None:
+        async def limits() -> tuple[float, float]:
+            async with api.works.read(the_system("")) as work:
+                timeout = await default_timeouts(work)
+            return timeout("default"), timeout("or_other")
+
+        assert await limits() == (15.0, 15.0)
+        await api.ask("PUT", f"{PLATFORM}/{TIMEOUT}", json={"value": 40})
+        await api.ask("PUT", f"{OURS}/{TIMEOUT}", who="us_owner", json={"value": 5})
+        assert await limits() == (5.0, 40.0)
+        spec = UpstreamSpec("docs", "mcp-http", url="http://127.0.0.1:9/", timeout_s=UNSAID)
+        assert with_timeout(spec, 5.0).timeout_s == 5.0
+        assert with_timeout(replace(spec, timeout_s=30.0), 5.0).timeout_s == 30.0
 
     tried(url, test)
 

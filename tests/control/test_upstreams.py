@@ -115,7 +115,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"timeout_s": 601}, "timeout_s"),
     ({"timeout_s": 0}, "timeout_s"),
     ({"idle_s": 0.5}, "idle_s"),
-    ({"tasks": {"after_s": 30}}, "tasks.after_s"),
+    ({"timeout_s": 30, "tasks": {"after_s": 30}}, "tasks.after_s"),
     ({"tags": ["a,b"]}, "tags"),
     ({"allow_networks": ["nowhere"]}, "allow_networks"),
     ({"headers": {"Host": "x"}}, "headers.Host"),
@@ -406,7 +406,7 @@ def test_each_upstream_of_a_bulk_request_has_its_own_result(tried: Tried) -> Non
         changed = (await rig.ask("POST", "/bulk/update", json=changes)).json()
         assert [one["ok"] for one in changed["results"]] == [True, False]
         assert [one["name"] for one in (await rig.ask("GET")).json()["items"]] == ["u0"]
-        assert (await rig.ask("GET", f"/{good}")).json()["timeout_s"] == 30
+        assert (await rig.ask("GET", f"/{good}")).json()["timeout_s"] is None
         assert len((await rig.api.ask("GET", "/api/v1/credentials")).json()["items"]) == 1
         removed = (await rig.ask("POST", "/bulk/delete", json=[good, good])).json()
         assert (removed["succeeded"], removed["failed"]) == (1, 1)

@@ -22,7 +22,7 @@ from toolyard.control.base.work import Work
 from toolyard.control.servers.model import ServerRow
 from toolyard.control.servers.specs import spec_of
 from toolyard.control.servers.store import Seen, mark_of_tools, seen_of, upstreams_of
-from toolyard.control.settings.service import tools_switched_off
+from toolyard.control.settings.service import default_timeouts, tools_switched_off
 from toolyard.control.upstreams.model import UpstreamRow
 from toolyard.control.upstreams.rules import is_approved
 
@@ -54,26 +54,28 @@ class Offers:
         """What one server offers."""
         off = await tools_switched_off(work)
         spec = spec_of(row, off.get(None, frozenset()) | off.get(row.organization_id, frozenset()))
-        rows = await upstreams_of(work)
+        rows, timeout_s = await upstreams_of(work), (await default_timeouts(work))(row.organization_id)
         versions = tuple((one.id, one.version) for one in rows)
-        mark = (row.id, row.version, tuple(spec.overrides), versions, await mark_of_tools(work))
+        mark = (row.id, row.version, tuple(spec.overrides), timeout_s, versions, await mark_of_tools(work))
         offer = self._kept.pop(mark, None)
         if offer is None:
             choice = Choice(spec)
-            wanted = [one.id for one in rows if choice.may_offer(_upstream(one, ()))]
+            wanted = [one.id for one in rows if choice.may_offer(_upstream(one, (), timeout_s))]
             seen = await seen_of(work, wanted)
-            offer = await asyncio.to_thread(_work_out, row, spec, rows, seen)
+            offer = await asyncio.to_thread(_work_out, row, spec, rows, seen, timeout_s)
         self._kept[mark] = offer
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return offer
 
 
-def _work_out(row: ServerRow, spec: ServerSpec, rows: Sequence[UpstreamRow], seen: Sequence[Seen]) -> Offer:
+def _work_out(
+    row: ServerRow, spec: ServerSpec, rows: Sequence[UpstreamRow], seen: Sequence[Seen], timeout_s: float
+) -> Offer:
     by_upstream: dict[str, list[Seen]] = {}
     for one in seen:
         by_upstream.setdefault(one.upstream_id, []).append(one)
-    upstreams = {one.name: _upstream(one, by_upstream.get(one.id, ())) for one in rows}
+    upstreams = {one.name: _upstream(one, by_upstream.get(one.id, ()), timeout_s) for one in rows}
     observations = {one.name: _observation(one.name, by_upstream[one.id]) for one in rows if by_upstream.get(one.id)}
     snapshot = Snapshot(0, "", upstreams=upstreams, servers={spec.code: spec}, keys={})
     server = build_catalog(snapshot, observations, {}).servers[spec.code]
@@ -81,13 +83,13 @@ def _work_out(row: ServerRow, spec: ServerSpec, rows: Sequence[UpstreamRow], see
     return Offer(server, tools, tuple(_missing(row, spec, upstreams.values(), server)))
 
 
-def _upstream(row: UpstreamRow, seen: Iterable[Seen]) -> UpstreamSpec:
+def _upstream(row: UpstreamRow, seen: Iterable[Seen], timeout_s: float) -> UpstreamSpec:
     """As much of an upstream as choosing from it needs. Within one organization its name is its id."""
     return UpstreamSpec(
         id=row.name,
         kind="mcp-http",
         enabled=row.enabled and row.started and is_approved(row),
-        timeout_s=row.timeout_s,
+        timeout_s=row.timeout_s or timeout_s,
         tools={one.name: _rule(one) for one in seen if one.kind == "tool"},
         tags=tuple(row.tags),
         own_tags=row.own_tags,

@@ -6,7 +6,7 @@ switch that the platform turned off is off, whatever an organization says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,10 +17,18 @@ from toolyard.control.settings.errors import SettingOfPlatform
 from toolyard.control.settings.events import SettingChanged, SettingReset
 from toolyard.control.settings.model import SettingRow
 from toolyard.control.settings.schema import Setting
-from toolyard.control.settings.store import AnySetting, Level, SettingStore, off_everywhere, tool_is_offered
+from toolyard.control.settings.store import (
+    AnySetting,
+    Level,
+    SettingStore,
+    off_everywhere,
+    said_everywhere,
+    tool_is_offered,
+)
 
 SERVICE: Final = "service."
 TOOL: Final = "tool."
+TIMEOUT: Final = "default_timeout_seconds"
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -51,7 +59,7 @@ class RunTimeSettings:
 
     async def default_timeout_s(self, work: Work) -> float:
         """Time for a call where nothing else is said."""
-        return float(await self.value(work, "default_timeout_seconds"))
+        return float(await self.value(work, TIMEOUT))
 
     async def read(self, work: Work, keys: Iterable[str] | None = None, level: Level = "organization") -> list[Setting]:
         """Settings as they are: those of some keys, or all that are known or were changed. Raises SettingUnknown."""
@@ -120,6 +128,13 @@ class RunTimeSettings:
             changed_by=row.changed_by if row else None,
             effective_immediately=True,
         )
+
+
+async def default_timeouts(work: Work) -> Callable[[str], float]:
+    """Time for a call where nothing else is said, by the ids of organizations. For the publisher."""
+    everybody, own = await said_everywhere(work, TIMEOUT)
+    default = float(table.known(TIMEOUT).default if everybody is None else everybody)
+    return lambda organization_id: float(own.get(organization_id, default))
 
 
 async def tools_switched_off(work: Work) -> dict[str | None, frozenset[str]]:

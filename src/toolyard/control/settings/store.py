@@ -92,3 +92,10 @@ async def off_everywhere(work: Work, family: str) -> list[tuple[str | None, str]
         if setting.value["value"] is False:
             found.append((setting.organization_id, setting.key.removeprefix(family)))
     return found
+
+
+async def said_everywhere(work: Work, key: str) -> tuple[Any, dict[str, Any]]:
+    """What the platform says of a setting (None if nothing), and what organizations say, by their ids."""
+    of_platform = await work.session.scalar(select(PlatformSettingRow).where(PlatformSettingRow.key == key))
+    own = (await work.session.execute(select(SettingRow).where(SettingRow.key == key))).scalars()
+    return of_platform.value["value"] if of_platform else None, {row.organization_id: row.value["value"] for row in own}

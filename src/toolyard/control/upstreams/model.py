@@ -35,7 +35,7 @@ class UpstreamRow(Table, Owned):
     enabled: Mapped[bool] = mapped_column(default=True)
     started: Mapped[bool] = mapped_column(default=True)
     restart_generation: Mapped[int] = mapped_column(default=0)
-    timeout_s: Mapped[float] = mapped_column(default=30.0)
+    timeout_s: Mapped[float | None]
     isolation: Mapped[str] = mapped_column(String(20), default="per-principal")
     idle_s: Mapped[float] = mapped_column(default=600.0)
     max_connections: Mapped[int] = mapped_column(default=100)

@@ -70,12 +70,13 @@ def form(row: UpstreamRow, bounds: Bounds) -> Iterator[Finding]:
         yield error("name", wrong)
     networks = list(_networks(row))
     yield from networks or _place(row)
-    if not 0 < row.timeout_s <= bounds.longest_s:
+    if row.timeout_s is not None and not 0 < row.timeout_s <= bounds.longest_s:
         yield error("timeout_s", f"must be more than 0 and at most {bounds.longest_s:g} seconds")
     if not LEAST_IDLE_S <= row.idle_s <= MOST_IDLE_S:
         yield error("idle_s", f"must be from {LEAST_IDLE_S:g} to {MOST_IDLE_S:g} seconds")
-    if row.task_after_s is not None and not 0 <= row.task_after_s < row.timeout_s:
-        yield error("tasks.after_s", f"a call ends after {row.timeout_s:g} s, before it would become a task")
+    longest_s = bounds.longest_s if row.timeout_s is None else row.timeout_s
+    if row.task_after_s is not None and not 0 <= row.task_after_s < longest_s:
+        yield error("tasks.after_s", f"a call ends after {longest_s:g} s, before it would become a task")
     yield from _tags(row.tags)
     yield from _named(row, "headers", header_problem)
     yield from _named(row, "env", variable_problem)

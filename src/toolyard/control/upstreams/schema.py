@@ -67,7 +67,9 @@ class Fields(Given):
     env: Values = Field({}, description="Variables of the program; values as those of headers.")
     cwd: str | None = Field(None, max_length=4096)
     enabled: bool = True
-    timeout_s: float = Field(30.0, description="How long one call may take.")
+    timeout_s: float | None = Field(
+        None, description="How long one call may take; null: as the setting `default_timeout_seconds` says."
+    )
     isolation: Isolation = Field("per-principal", description="Who shares a session with a server that keeps sessions.")
     idle_s: float = Field(600.0, description="How long a session lives that nobody uses.")
     max_connections: int = Field(100, ge=1, le=10_000)
@@ -176,7 +178,7 @@ class Upstream(BaseModel):
     cwd: str | None
     enabled: bool
     started: bool = Field(description="Whether it is to be running.")
-    timeout_s: float
+    timeout_s: float | None
     isolation: Isolation
     idle_s: float
     max_connections: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from toolyard.contract.snapshot import Isolation, TaskRule, ToolRule, UpstreamKind, UpstreamLimits, UpstreamSpec
@@ -25,6 +25,8 @@ log = get_logger(__name__)
 Problem = Callable[[str, str], str | None]
 Rules = Mapping[str, Mapping[str, ToolRule]]
 DATABASE: Final = "database"
+UNSAID: Final = 0.0
+"""The time limit of an upstream that says none, until whoever publishes it puts the organization's in its place."""
 NO_RULES: Final[Rules] = {}
 
 
@@ -86,7 +88,7 @@ def spec_of(row: UpstreamRow, slug: str, values: Mapping[str, Secret], tools: Ma
         env=_secrets(row.env, texts, variable_problem),
         cwd=row.cwd,
         enabled=row.enabled and row.started,
-        timeout_s=row.timeout_s,
+        timeout_s=UNSAID if row.timeout_s is None else row.timeout_s,
         isolation=cast(Isolation, row.isolation),
         idle_s=row.idle_s,
         max_processes=row.max_processes,
@@ -103,6 +105,11 @@ def spec_of(row: UpstreamRow, slug: str, values: Mapping[str, Secret], tools: Ma
         namespace=row.name if slug != DEFAULT_ORGANIZATION else None,
         restart_generation=row.restart_generation,
     )
+
+
+def with_timeout(spec: UpstreamSpec, timeout_s: float) -> UpstreamSpec:
+    """An upstream with a time limit: its own, or this one."""
+    return spec if spec.timeout_s != UNSAID else replace(spec, timeout_s=timeout_s)
 
 
 def _secrets(
