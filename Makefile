@@ -35,6 +35,7 @@ e2e: $(VENV)/.dev-installed
 # Side by side with nginx, HAProxy and the peers, which it installs into bench/.peers: at most 25 minutes.
 bench: $(VENV)/.dev-installed
 	$(BIN)/python -m bench core
+	$(BIN)/python -m bench.administration
 
 # Everything there is to measure: some hours.
 bench-all: $(VENV)/.dev-installed
@@ -48,9 +49,10 @@ bench-quick: $(VENV)/.dev-installed
 overload: $(VENV)/.dev-installed
 	$(BIN)/python -m bench.overload $(OVERLOAD_ARGS)
 
-# Half an hour of everything; shorter: make soak SOAK_ARGS='--minutes 2'.
+# Half an hour of everything, then five minutes of ten changes a second; shorter: make soak SOAK_ARGS='--minutes 2'.
 soak: $(VENV)/.dev-installed
 	$(BIN)/python -m bench.soak $(SOAK_ARGS)
+	$(BIN)/python -m bench.changes
 
 fuzz: $(VENV)/.dev-installed
 	$(BIN)/python tests/fuzz/fuzz_decode.py
