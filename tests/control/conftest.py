@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,14 +38,22 @@ def postgres_template(postgres: Postgres) -> str:
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[URL]:
     """An empty, migrated database."""
-    if request.param == "sqlite":
-        path = tmp_path / "control.db"
+    with copied(request, request.param, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def copied(request: pytest.FixtureRequest, kind: str, directory: Path) -> Iterator[URL]:
+    """A copy of the template of a kind of database, for a fixture of whatever scope."""
+    if kind == "sqlite":
+        path = directory / "control.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield database_url(f"sqlite:///{path}")
         return
     postgres: Postgres = request.getfixturevalue("postgres")
-    yield database_url(postgres.create("control", template=request.getfixturevalue("postgres_template")))
-    postgres.drop("control")
+    name = f"control-{directory.name}"
+    yield database_url(postgres.create(name, template=request.getfixturevalue("postgres_template")))
+    postgres.drop(name)
 
 
 @pytest.fixture(params=KINDS)

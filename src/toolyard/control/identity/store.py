@@ -148,7 +148,7 @@ class Members(Store[MemberRow]):
 
     async def people(self, query: PageQuery, *conditions: ColumnElement[bool]) -> tuple[list[Person], str | None]:
         """One page of people, and where the next begins. Raises Invalid."""
-        ids = select(MemberRow.user_id).where(MemberRow.organization_id == self.work.organization_id)
+        ids = self.scoped().with_only_columns(MemberRow.user_id)
         chosen = select(UserRow).where(UserRow.id.in_(ids), *conditions)
         page = await read_page(self.session, chosen, UserRow, query, Users.sortable, Users.searched)
         places = await self.every(MemberRow.user_id.in_([user.id for user in page.rows]))
@@ -156,8 +156,8 @@ class Members(Store[MemberRow]):
         return [Person(user, place[user.id]) for user in page.rows], page.next_cursor
 
     def _people(self) -> Select[UserRow, MemberRow]:
-        joined = select(UserRow, MemberRow).join(MemberRow, MemberRow.user_id == UserRow.id)
-        return joined.where(MemberRow.organization_id == self.work.organization_id)
+        mine = self.scoped().join(UserRow, MemberRow.user_id == UserRow.id)
+        return mine.with_only_columns(UserRow, MemberRow)
 
 
 async def memberships(work: Work, *user_ids: str) -> list[MemberRow]:
