@@ -34,12 +34,16 @@ def without_fences(text: str) -> str:
 def snippets(language: str) -> Iterator[Snippet]:
     """The fenced blocks of one language on all pages."""
     for page in pages():
-        text = page.read_text(encoding="utf-8")
-        for found in _FENCE.finditer(text):
-            if found[2] == language:
-                line = text.count("\n", 0, found.start()) + 1
-                body = re.sub(rf"^{found[1]}", "", found[3], flags=re.MULTILINE)
-                yield Snippet(f"{page.relative_to(ROOT)}:{line}", language, body)
+        yield from (snippet for snippet in snippets_of(page) if snippet.language == language)
+
+
+def snippets_of(page: Path) -> Iterator[Snippet]:
+    """The fenced blocks of one page, in their order."""
+    text = page.read_text(encoding="utf-8")
+    for found in _FENCE.finditer(text):
+        line = text.count("\n", 0, found.start()) + 1
+        body = re.sub(rf"^{found[1]}", "", found[3], flags=re.MULTILINE)
+        yield Snippet(f"{page.relative_to(ROOT)}:{line}", found[2], body)
 
 
 def anchors(page: Path) -> set[str]:
