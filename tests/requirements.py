@@ -40,6 +40,10 @@ AGENTS = "tests/embedded/test_agents.py"
 UPSTREAMS = "tests/control/test_upstreams.py"
 TOOLS = "tests/control/test_tools.py"
 CONFORMANCE = "tests/conformance/test_conformance.py"
+SERVERS = "tests/control/test_servers.py"
+KEYS = "tests/control/test_keys.py"
+SWITCHES = "tests/control/test_settings.py"
+FILES = "tests/control/test_files.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,4 +209,33 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S2-264", "tools refresh", f"{TOOLS}::test_a_refresh_has_gateways_look_again"),
     met("S3-35", "GET /api/v1/tools", f"{TOOLS}::test_what_upstreams_offer_is_discovered_and_listed_with_its_definition", f"{TOOLS}::test_lists_are_filtered_and_searched"),
     met("S3-73", "tools: CRUD (made by registering upstreams, forgotten once gone), stats, categories, validate, import, export", f"{TOOLS}::test_what_upstreams_offer_is_discovered_and_listed_with_its_definition", f"{TOOLS}::test_a_change_is_effective_immediately_and_survives_what_the_upstream_does", f"{TOOLS}::test_only_what_is_gone_is_forgotten", f"{TOOLS}::test_lists_are_filtered_and_searched", f"{TOOLS}::test_arguments_are_checked_against_the_schema_without_a_call", f"{TOOLS}::test_what_is_said_of_tools_is_exported_and_imported"),
+    # Virtual servers, keys, settings and files in the management API
+    met("S2-30", "Groups stored in the database, changed dynamically", f"{SERVERS}::test_a_server_is_made_with_its_url_and_is_found_again", f"{SERVERS}::test_a_change_changes_what_it_names_and_says_so", f"{SERVERS}::test_gateways_know_all_that_was_said_of_a_server"),
+    met("S2-31", "MCPToolGroup.id", f"{SERVERS}::test_a_server_is_made_with_its_url_and_is_found_again"),
+    met("S2-32", "MCPToolGroup.name", f"{SERVERS}::test_a_code_is_taken_on_the_whole_platform_and_a_title_in_its_organization", f"{SERVERS}::test_servers_are_found_by_text_and_code_and_ordered"),
+    met("S2-33", "MCPToolGroup.description", f"{SERVERS}::test_a_change_changes_what_it_names_and_says_so"),
+    met("S2-34", "MCPToolGroup.api_key, stored encrypted", f"{KEYS}::test_a_key_is_shown_again_to_who_proved_their_password_and_that_is_recorded", f"{KEYS}::test_nothing_that_is_stored_answered_or_said_later_has_the_key_in_it"),
+    met("S2-35", "MCPToolGroup.hashed_api_key for fast verification", f"{KEYS}::test_a_new_key_is_shown_once_and_opens_its_server"),
+    met("S2-36", "MCPToolGroup.server_code for routing", f"{SERVERS}::test_a_server_is_made_with_its_url_and_is_found_again", f"{SERVERS}::test_the_server_called_default_is_at_mcp_itself_and_is_the_first_organizations"),
+    met("S2-37", "MCPToolGroup.user_tier_access list", f"{SERVERS}::test_a_server_may_be_for_some_roles_and_tiers_that_the_organization_has"),
+    met("S2-38", "MCPToolGroup.allowed_roles list", f"{SERVERS}::test_a_server_may_be_for_some_roles_and_tiers_that_the_organization_has"),
+    met("S2-39", "MCPToolGroup.enabled", f"{SERVERS}::test_several_servers_are_switched_off_and_each_has_its_result", f"{SERVERS}::test_a_change_changes_what_it_names_and_says_so"),
+    met("S2-40", "MCPToolGroup.created_by / created_at / updated_at", f"{SERVERS}::test_a_server_is_made_with_its_url_and_is_found_again"),
+    met("S2-49", "Tools by server code", f"{SERVERS}::test_the_tools_of_a_server_are_those_that_its_clients_see"),
+    met("S2-51", "Only enabled tools of the group are listed", f"{SERVERS}::test_the_tools_of_a_server_are_those_that_its_clients_see", f"{SERVERS}::test_a_tool_that_is_switched_off_is_off_at_every_server_of_the_organization"),
+    met("S2-53", "Input schema of each tool", f"{SERVERS}::test_the_tools_of_a_server_are_those_that_its_clients_see"),
+    met("S2-144", "Keys are `mcp_key_` and a token of 32 bytes", f"{KEYS}::test_a_new_key_is_shown_once_and_opens_its_server", "tests/unit/policy/test_keys.py::test_an_issued_key_has_the_documented_form_and_verifies"),
+    met("S2-145", "Key stored encrypted", f"{KEYS}::test_nothing_that_is_stored_answered_or_said_later_has_the_key_in_it", f"{KEYS}::test_a_key_is_shown_again_to_who_proved_their_password_and_that_is_recorded"),
+    met("S2-146", "A key is shown again to administrators only", f"{KEYS}::test_a_key_is_shown_again_to_who_proved_their_password_and_that_is_recorded", f"{KEYS}::test_while_showing_keys_again_is_switched_off_the_refusal_has_its_own_code"),
+    met("S2-147", "Regenerating replaces the key, updated_at set", f"{KEYS}::test_a_rotated_key_is_good_for_its_grace_and_the_new_one_may_do_the_same"),
+    met("S2-148", "Creation and regeneration of keys are recorded with who did it", f"{KEYS}::test_who_made_rotated_and_saw_a_key_is_on_record"),
+    met("S2-162", "Groups: unique name; indexes on enabled and created_by", f"{SERVERS}::test_titles_are_unique_and_what_lists_are_filtered_by_has_an_index"),
+    met("S2-175", "Request models with defaults", f"{SERVERS}::test_a_server_is_made_with_its_url_and_is_found_again", f"{SERVERS}::test_a_server_that_cannot_be_is_refused_with_the_reason", f"{SERVERS}::test_what_cannot_be_changed_is_refused"),
+    met("S2-232", "Feature switch is_service_enabled(service), set by administrators", f"{SWITCHES}::test_a_feature_of_ones_own_is_off_until_somebody_switches_it_on", f"{SWITCHES}::test_only_who_may_change_the_platform_does"),
+    met("S2-233", "Feature switch is_tool_available(tool)", f"{SWITCHES}::test_a_tool_is_available_if_it_is_there_and_nobody_switched_it_off", f"{SERVERS}::test_a_tool_that_is_switched_off_is_off_at_every_server_of_the_organization"),
+    met("S2-268", "Digest of a key, and an encrypted copy to show it again", f"{KEYS}::test_a_key_is_shown_again_to_who_proved_their_password_and_that_is_recorded", f"{KEYS}::test_nothing_that_is_stored_answered_or_said_later_has_the_key_in_it"),
+    met("S0-41", "AppConfig.id", f"{SWITCHES}::test_all_settings_are_listed_with_their_defaults"),
+    met("S0-42", "AppConfig.default_timeout_seconds = 15.0", f"{SWITCHES}::test_all_settings_are_listed_with_their_defaults", f"{SWITCHES}::test_the_default_time_limit_reaches_upstreams_that_have_none_of_their_own"),
+    met("S0-44", "Configuration can be updated while running", f"{SWITCHES}::test_a_changed_setting_holds_at_once_and_says_so", f"{SWITCHES}::test_of_several_settings_all_are_changed_or_none"),
+    met("S3-40", "POST /api/v1/system/upload: multipart file upload", f"{FILES}::test_an_uploaded_file_is_kept_with_its_owner_type_size_and_digest", f"{FILES}::test_what_is_no_upload_is_refused", f"{FILES}::test_an_organization_keeps_no_more_than_its_quota"),
 )  # fmt: skip

@@ -222,6 +222,24 @@ def test_a_rotated_key_is_good_for_its_grace_and_the_new_one_may_do_the_same(url
     tried(url, test)
 
 
+def test_who_made_rotated_and_saw_a_key_is_on_record(url: URL) -> None:
+    async def test(stand: Stand) -> None:
+        await stand.api.ask("PUT", "/api/v1/platform/settings/reveal_keys", json={"value": True})
+        made = await stand.made(name="ci")
+        await stand.api.ask("POST", f"{KEYS}/{made['id']}/reveal", who="us_fresh")
+        await stand.api.ask("POST", f"{KEYS}/{made['id']}/rotate", who="us_dev", json={})
+        async with stand.api.works.read(the_system("default")) as work:
+            found = select(FactRow.name, FactRow.actor).where(FactRow.subject == made["id"]).order_by(FactRow.number)
+            facts = [tuple(one) for one in await work.session.execute(found)]
+        assert facts == [
+            ("KeyIssued", "user:us_admin"),
+            ("KeyRevealed", "user:us_fresh"),
+            ("KeyRotated", "user:us_dev"),
+        ]
+
+    tried(url, test)
+
+
 def test_a_revoked_key_opens_nothing_for_good(url: URL) -> None:
     async def test(stand: Stand) -> None:
         heard: list[Fact] = []

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import UniqueConstraint, select
 from sqlalchemy.engine import URL
 
 from tests.control.api import Api, serving
 from toolyard.contract.snapshot import Override, RateLimit, ServerSpec
+from toolyard.control.access.model import RoleRow, TierRow
 from toolyard.control.base.caller import Caller, the_system
 from toolyard.control.base.facts import Fact
 from toolyard.control.base.tables import new_id
@@ -105,6 +106,30 @@ def test_a_server_that_cannot_be_is_refused_with_the_reason(url: URL, fields: di
         assert (await api.ask("GET", PATH)).json()["items"] == []
 
     tried(url, test)
+
+
+def test_a_server_may_be_for_some_roles_and_tiers_that_the_organization_has(url: URL) -> None:
+    async def test(api: Api) -> None:
+        async with api.works.write(the_system("default")) as work:
+            common = {"organization_id": "default", "created_at": work.now, "updated_at": work.now}
+            work.session.add(TierRow(id="ti_gold", name="gold", **common))
+            work.session.add(RoleRow(id="ro_own", name="analyst", **common))
+        people = {"roles": ["analyst", "viewer"], "tiers": ["gold"]}
+        await made(api, **people)
+        spec = (await specs(api))["lab"].spec
+        assert (spec.roles, spec.tiers) == (("analyst", "viewer"), ("gold",))
+        refused = await api.ask("POST", PATH, who="us_other", json={"code": "theirs", **people})
+        assert (refused.status_code, refused.json()["code"]) == (422, "role_or_tier_unknown")
+
+    tried(url, test)
+
+
+def test_titles_are_unique_and_what_lists_are_filtered_by_has_an_index() -> None:
+    table = ServerRow.__table__
+    assert {"ix_servers_enabled", "ix_servers_created_by"} <= {str(one.name) for one in table.indexes}
+    assert ("organization_id", "title") in {
+        tuple(column.name for column in one.columns) for one in table.constraints if isinstance(one, UniqueConstraint)
+    }
 
 
 def test_a_code_is_taken_on_the_whole_platform_and_a_title_in_its_organization(url: URL) -> None:
