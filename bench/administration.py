@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.machine import choose_cores, commit, describe
-from bench.overload import TOOLYARD, Figure
+from bench.overload import Figure
+from bench.overload_stage import TOOLYARD
 
 HERE: Final = Path(__file__).resolve().parent
 UPSTREAMS: Final = 20

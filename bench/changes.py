@@ -24,7 +24,8 @@ from typing import Any, Final
 
 from bench.administration import HERE, Installation, installed
 from bench.machine import choose_cores, commit, describe
-from bench.overload import TOOLYARD, Figure
+from bench.overload import Figure
+from bench.overload_stage import TOOLYARD
 
 CONFIG: Final = "upstreams:\n  demo: {builtin: demo}\nservers:\n  default: {tools: ['*']}\n"
 EACH_S: Final = 0.1
