@@ -6,7 +6,7 @@ Another root than platform.py, because the two planes are two processes and neit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +85,10 @@ async def _nothing_to_set_up() -> str | None:
     return None
 
 
+async def _nothing_to_tidy() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Pieces:
     """What the slices bring to the whole."""
@@ -96,6 +100,8 @@ class Pieces:
     state: Mapping[str, Any] = field(default_factory=dict)
     set_up: Callable[[], Awaitable[str | None]] = _nothing_to_set_up
     """The path that makes the first administrator, if there is none."""
+    tidy: Callable[[], Coroutine[Any, Any, None]] = _nothing_to_tidy
+    """Takes away what earlier runs have left behind, while it serves already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,7 @@ def make_control(ground: Ground, pieces: Pieces) -> Control:
     async def running() -> AsyncIterator[None]:
         tasks = TaskOwner("control")
         tasks.start(publisher.run())
+        tasks.start(pieces.tidy())
         try:
             yield
         finally:
@@ -166,6 +173,8 @@ def pieces_of(ground: Ground) -> Pieces:
     at_run_time = RunTimeSettings(
         {"registration": settings.control.registration, "reveal_keys": settings.control.reveal_keys}
     )
+    files = Files(Blobs(ground.data_dir / "files"))
+    ground.works.listen(files.heard)
     slices = [
         identity_slice(entrance, ground.data_dir, lambda work: at_run_time.is_on(work, "registration")),
         access_slice(),
@@ -176,8 +185,11 @@ def pieces_of(ground: Ground) -> Pieces:
         keys_slice(ApiKeys(newest(peppers), vault, at_run_time)),
         settings_slice(at_run_time),
         setup_slice(entrance, ground.data_dir),
-        files_slice(Files(Blobs(ground.data_dir / "files"))),
+        files_slice(files),
     ]
+
+    async def tidy() -> None:
+        await files.sweep(ground.works)
 
     async def upstreams(work: Work) -> list[Published]:
         found, timeout = await upstream_specs(work, vault, rules=await tool_rules(work)), await default_timeouts(work)
@@ -198,7 +210,7 @@ def pieces_of(ground: Ground) -> Pieces:
             needed = await setup_needed(work)
         return f"{SETUP_PATH}?token={setup_token(ground.data_dir)}" if needed else None
 
-    return Pieces(Authenticator(entrance), slices, sources, keepers, set_up=set_up)
+    return Pieces(Authenticator(entrance), slices, sources, keepers, set_up=set_up, tidy=tidy)
 
 
 async def open_control(settings: Settings, data_dir: Path, public_url: str) -> Control:

@@ -20,6 +20,7 @@ from toolyard.control.files.blobs import Blobs
 from toolyard.control.files.events import FileRemoved, FileUploaded
 from toolyard.control.files.routes import files_slice
 from toolyard.control.files.service import FileLimits, Files
+from toolyard.control.identity.events import OrganizationRemoved
 from toolyard.control.identity.model import OrganizationRow
 from toolyard.policy.permissions import BUILT_IN
 
@@ -183,17 +184,31 @@ def test_an_upload_by_cookie_needs_the_token_of_the_login(url: URL, tmp_path: Pa
     tried(url, tmp_path / "files", test)
 
 
-def test_contents_without_a_file_are_swept_away_unless_they_may_be_arriving(url: URL, tmp_path: Path) -> None:
+def test_what_an_interrupted_upload_left_behind_is_swept_away_later(url: URL, tmp_path: Path) -> None:
     async def test(stand: Stand) -> None:
         await stand.upload()
         [kept] = stand.kept()
         now = stand.api.clock.wall()
-        for name, at in (("old", now - 3601), ("young", now - 3599)):
+        for name, at in (("old.arriving", now - 3601), ("young.arriving", now - 3599), ("fi_of_another_database", 0)):
             (kept.parent / name).write_bytes(b"x")
             os.utime(kept.parent / name, (at, at))
-        os.utime(kept, (now - 9999, now - 9999))
         await stand.files.sweep(stand.api.works)
-        assert sorted(stand.kept()) == sorted([kept, kept.parent / "young"])
+        assert {one.name for one in stand.kept()} == {kept.name, "young.arriving", "fi_of_another_database"}
+
+    tried(url, tmp_path / "files", test)
+
+
+def test_the_files_of_a_removed_organization_are_gone_at_once_and_swept_away_later(url: URL, tmp_path: Path) -> None:
+    async def test(stand: Stand) -> None:
+        stand.api.works.listen(stand.files.heard)
+        await stand.upload()
+        await stand.upload(who="us_other")
+        async with stand.api.works.write(the_system("")) as work:
+            await work.session.delete(await work.session.get_one(OrganizationRow, "or_other"))
+            work.announce(OrganizationRemoved("or_other", "other"))
+        assert not (stand.root / "or_other").exists()
+        await stand.files.sweep(stand.api.works)
+        assert [one.parent.name for one in stand.kept()] == ["default"]
 
     tried(url, tmp_path / "files", test)
 

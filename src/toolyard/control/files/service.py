@@ -6,15 +6,17 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Final
 
-from toolyard.control.base.caller import Caller, the_system
+from toolyard.control.base.caller import Caller
+from toolyard.control.base.facts import Fact
 from toolyard.control.base.tables import new_id
 from toolyard.control.base.work import Work, Works
 from toolyard.control.files.blobs import Blobs, Written
 from toolyard.control.files.errors import QuotaExceeded
 from toolyard.control.files.events import FileRemoved, FileUploaded
 from toolyard.control.files.model import FileRow
-from toolyard.control.files.store import FileStore, of_all_organizations
+from toolyard.control.files.store import FileStore
 from toolyard.control.files.upload import MAX_FILE_BYTES, Upload
+from toolyard.control.identity.events import OrganizationRemoved
 from toolyard.kit.logs import get_logger
 
 log = get_logger(__name__)
@@ -32,8 +34,7 @@ class FileLimits:
 
 
 class Files:
-    """Uploaded files. Contents are written before their rows and removed after them, each way without a transaction
-    being open meanwhile."""
+    """Uploaded files. Contents are written before their transaction begins, and removed after it has ended."""
 
     def __init__(self, blobs: Blobs, limits: FileLimits = FileLimits()) -> None:
         self.blobs = blobs
@@ -59,12 +60,16 @@ class Files:
         await self.blobs.remove(caller.organization_id, file_id)
 
     async def sweep(self, works: Works) -> None:
-        """Remove contents that belong to no file any more. For the start of the program."""
-        async with works.read(the_system("")) as work:
-            known = await of_all_organizations(work)
-        removed = await self.blobs.sweep(known, before_s=(works.now() - YOUNG).timestamp())
+        """Take away what earlier runs left behind. For the start of the program."""
+        removed = await self.blobs.sweep(before_s=(works.now() - YOUNG).timestamp())
         if removed:
             log.info("files_swept", removed=removed)
+
+    def heard(self, facts: tuple[Fact, ...]) -> None:
+        """Forget the contents of organizations that are gone, as their rows are."""
+        for fact in facts:
+            if isinstance(fact, OrganizationRemoved):
+                self.blobs.remove_all(fact.id)
 
     async def _add(self, work: Work, file_id: str, upload: Upload, written: Written) -> FileRow:
         store = FileStore(work)
@@ -80,6 +85,7 @@ class Files:
             uploaded_by=work.caller.id,
         )
         await store.add(row)
+        await self.blobs.keep(row.organization_id, file_id)
         work.announce(FileUploaded(row.id, row.name, row.size, row.sha256))
         return row
 

@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import func, select
 
 from toolyard.control.base.store import Store
-from toolyard.control.base.work import Work
 from toolyard.control.files.errors import FileNotHere
 from toolyard.control.files.model import FileRow
 from toolyard.control.identity.model import OrganizationRow
@@ -32,9 +31,3 @@ class FileStore(Store[FileRow]):
         summed = select(func.coalesce(func.sum(FileRow.size), 0))
         found = summed.where(FileRow.organization_id == self.work.organization_id)
         return int((await self.session.execute(found)).scalar_one())
-
-
-async def of_all_organizations(work: Work) -> list[tuple[str, str]]:
-    """(organization, id) of every file."""
-    rows = await work.session.execute(select(FileRow.organization_id, FileRow.id))
-    return [(organization, file_id) for organization, file_id in rows]
