@@ -187,6 +187,11 @@ def test_the_last_platform_administrator_stays_one(url: URL, tmp_path: Path) -> 
         for method, body in (("PATCH", {"platform_admin": False}), ("PATCH", {"enabled": False}), ("DELETE", None)):
             refused = await here.ask(method, path, "root", json=body)
             assert (refused.status_code, refused.json()["code"]) == (409, "last_platform_admin")
+        await here.made("POST", "/members", "root", json={"user": "root", "roles": ["viewer"]})
+        refused = await here.ask("PATCH", f"/users/{root}", "root", json={"enabled": False})
+        assert (refused.status_code, refused.json()["code"]) == (409, "last_platform_admin")
+        assert (await here.ask("DELETE", f"/users/{root}", "root")).status_code == 204
+        await here.log_in("root")
         given = {"username": "second", "password": PASSWORD, "platform_admin": True}
         second = await here.made("POST", "/platform/users", "root", json=given)
         assert (await here.log_in("second")).status_code == 200
@@ -195,6 +200,18 @@ def test_the_last_platform_administrator_stays_one(url: URL, tmp_path: Path) -> 
         assert (await here.ask("GET", "/platform/users", "root")).status_code in (401, 403)
         last = await here.ask("DELETE", f"/platform/users/{second['id']}", "second")
         assert last.json()["code"] == "last_platform_admin"
+
+    tried(url, tmp_path, test)
+
+
+def test_who_becomes_a_platform_administrator_is_no_organizations_to_manage_any_more(url: URL, tmp_path: Path) -> None:
+    async def test(here: Town) -> None:
+        ada = await here.person("ada", "developer")
+        await here.made("PATCH", f"/platform/users/{ada}", "root", json={"platform_admin": True})
+        await here.log_in("ada")
+        assert (await here.ask("GET", "/platform/users", "ada")).status_code == 200
+        assert (await here.ask("DELETE", f"/users/{ada}", "root")).status_code == 204
+        assert (await here.log_in("ada")).status_code == 200
 
     tried(url, tmp_path, test)
 
@@ -307,6 +324,10 @@ def test_a_service_account_gets_in_with_a_secret_that_is_shown_once(url: URL, tm
             assert (await here.ask("POST", "/auth/token", json=wrong)).json()["code"] == "wrong_credentials"
         assert [one["username"] for one in (await here.ask("GET", "/users", "ada")).json()["items"]] == ["ada"]
         assert [one["name"] for one in (await here.ask("GET", "/service-accounts", "ada")).json()["items"]] == ["ci"]
+        as_person = f"/users/{account['id']}"
+        assert (await here.ask("GET", as_person, "ada")).status_code == 404
+        new = {"password": "nine brave newts"}
+        assert (await here.ask("POST", f"{as_person}/password", "ada", json=new)).status_code == 404
         login = claims_of(here, "ci").login
         assert (await here.ask("DELETE", f"{path}/{secret['id']}", "ada")).status_code == 204
         assert (await here.ask("GET", "/auth/me", "ci")).status_code == 401

@@ -9,7 +9,6 @@ from toolyard.control.base.database import EVERYBODY
 from toolyard.control.base.tables import new_id
 from toolyard.control.base.work import Work
 from toolyard.control.identity import people
-from toolyard.control.identity.errors import LastPlatformAdmin
 from toolyard.control.identity.events import PlatformAdminChanged, UserCreated, UserRemoved
 from toolyard.control.identity.model import UserRow
 from toolyard.control.identity.revocation import void_tokens
@@ -29,11 +28,11 @@ async def create(work: Work, user: UserRow) -> UserRow:
 async def change(work: Work, user: UserRow, given: Mapping[str, Any]) -> UserRow:
     """What is given is different. Raises EmailTaken, LastPlatformAdmin."""
     was_admin, is_admin = user.platform_admin, given.get("platform_admin", user.platform_admin)
-    if was_admin and not (is_admin and given.get("enabled", user.enabled)):
-        await check_not_last(work, user)
+    if was_admin and not is_admin:
+        await people.check_not_last(work, user)
     await people.change_account(work, user, given)
     if was_admin != is_admin:
-        user.platform_admin = is_admin
+        user.platform_admin, user.managed_by = is_admin, None
         await void_tokens(work, user.id)
         work.announce(PlatformAdminChanged(user.id, platform_admin=is_admin), organization_id=EVERYBODY)
     return user
@@ -41,16 +40,8 @@ async def change(work: Work, user: UserRow, given: Mapping[str, Any]) -> UserRow
 
 async def remove(work: Work, user: UserRow) -> None:
     """An account is gone, with all its places. Raises LastPlatformAdmin."""
-    if user.platform_admin:
-        await check_not_last(work, user)
+    await people.check_not_last(work, user)
     await people.shut_out(work, user, "removed")
     work.announce(UserRemoved(user.id, user.username), organization_id=EVERYBODY)
     await work.session.delete(user)
     await work.session.flush()
-
-
-async def check_not_last(work: Work, user: UserRow) -> None:
-    """Raises LastPlatformAdmin if there is no other platform administrator who could log in."""
-    admins = await Users(work).platform_admins(locked=True)
-    if not any(one.id != user.id for one in admins):
-        raise LastPlatformAdmin

@@ -17,6 +17,7 @@ from toolyard.control.identity.access_port import Access
 from toolyard.control.identity.errors import (
     AccountNotYours,
     EmailTaken,
+    LastPlatformAdmin,
     MoreThanOwn,
     NoOrganization,
     PlatformAdminProtected,
@@ -44,6 +45,14 @@ async def person(work: Work, user_id: str) -> Person:
     one = await Members(work).person(user_id)
     if one.user.platform_admin and not work.caller.platform:
         raise PlatformAdminProtected
+    return one
+
+
+async def human(work: Work, user_id: str) -> Person:
+    """A person of the organization, who is no service account. Raises UserUnknown, PlatformAdminProtected."""
+    one = await person(work, user_id)
+    if one.user.service_of is not None:
+        raise UserUnknown
     return one
 
 
@@ -111,7 +120,9 @@ async def change(work: Work, access: Access, one: Person, given: Mapping[str, An
 
 
 async def change_account(work: Work, user: UserRow, given: Mapping[str, Any]) -> None:
-    """Another e-mail address or name; in or out of use. Raises EmailTaken."""
+    """Another e-mail address or name; in or out of use. Raises EmailTaken, LastPlatformAdmin."""
+    if given.get("enabled") is False:
+        await check_not_last(work, user)
     if "email" in given and given["email"] != user.email:
         await Users(work).check_free(None, given["email"])
         user.email = given["email"]
@@ -136,14 +147,17 @@ async def set_password(work: Work, user: UserRow, kept: str) -> None:
 
 
 async def remove(work: Work, access: Access, one: Person) -> None:
-    """Somebody belongs to the organization no more; an account that it manages is gone. Raises MoreThanOwn."""
+    """Somebody belongs to the organization no more; an account that it manages is gone. Raises MoreThanOwn,
+    LastPlatformAdmin."""
     await check_over(work, access, one)
-    await shut_out(work, one.user, "removed")
     if one.user.managed_by == work.organization_id:
+        await check_not_last(work, one.user)
+        await shut_out(work, one.user, "removed")
         work.announce(UserRemoved(one.user.id, one.user.username))
         await work.session.delete(one.user)
         await work.session.flush()
     else:
+        await void_tokens(work, one.user.id)
         await Members(work).remove(one.member)
     work.announce(MembersChanged(one.user.id, "left"))
 
@@ -162,6 +176,15 @@ async def check_over(work: Work, access: Access, one: Person) -> None:
     held = await access.held(work, work.organization_id, one.user.id, one.member.roles)
     if any(not work.caller.may(permission) for permission in held.permissions):
         raise MoreThanOwn
+
+
+async def check_not_last(work: Work, user: UserRow) -> None:
+    """Raises LastPlatformAdmin if there is no other platform administrator who could log in."""
+    if not user.platform_admin:
+        return
+    admins = await Users(work).platform_admins(locked=True)
+    if not any(one.id != user.id for one in admins):
+        raise LastPlatformAdmin
 
 
 def check_managed(work: Work, user: UserRow) -> None:

@@ -9,7 +9,7 @@ from toolyard.control.base.etags import IfMatch, check_match, tagged
 from toolyard.control.base.gate import WorkParam
 from toolyard.control.base.idempotency import SHOWN_ONCE
 from toolyard.control.base.pages import Listed, PageParams
-from toolyard.control.identity import accounts, people, service_accounts
+from toolyard.control.identity import people, service_accounts
 from toolyard.control.identity.entrance import Entrance
 from toolyard.control.identity.model import UserRow
 from toolyard.control.identity.schema import (
@@ -55,7 +55,7 @@ def _add_users(one: Slice, entrance: Entrance) -> None:
     @one.get("/users/{user_id}", action="users.read", operation_id="users_get")
     async def get(work: WorkParam, user_id: str, response: Response) -> User:
         """One person of the organization."""
-        person = await people.person(work, user_id)
+        person = await people.human(work, user_id)
         tagged(response, person.member)
         return User.of_person(person)
 
@@ -64,7 +64,7 @@ def _add_users(one: Slice, entrance: Entrance) -> None:
         work: WorkParam, user_id: str, given: UserChange, response: Response, if_match: IfMatch = None
     ) -> User:
         """Change somebody's roles and tier, or the account where it is managed here."""
-        person = await people.person(work, user_id)
+        person = await people.human(work, user_id)
         check_match(person.member, if_match)
         person = await people.change(work, entrance.access, person, given.model_dump(exclude_unset=True))
         tagged(response, person.member)
@@ -73,17 +73,14 @@ def _add_users(one: Slice, entrance: Entrance) -> None:
     @one.delete("/users/{user_id}", action="users.write", operation_id="users_delete")
     async def delete(work: WorkParam, user_id: str) -> None:
         """Take somebody out of the organization; an account that is managed here is removed."""
-        person = await people.person(work, user_id)
-        if person.user.platform_admin:
-            await accounts.check_not_last(work, person.user)
-        await people.remove(work, entrance.access, person)
+        await people.remove(work, entrance.access, await people.human(work, user_id))
 
 
 def _add_places(one: Slice, entrance: Entrance) -> None:
     @one.post("/users/{user_id}/password", action="users.write", operation_id="users_set_password", status_code=204)
     async def set_password(work: WorkParam, user_id: str, given: NewPassword) -> None:
         """Give somebody another password; all their logins end."""
-        person = await people.person(work, user_id)
+        person = await people.human(work, user_id)
         people.check_managed(work, person.user)
         await people.check_over(work, entrance.access, person)
         await people.set_password(
