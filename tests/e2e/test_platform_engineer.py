@@ -13,12 +13,13 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import ROOT, Snippet, snippets_of
+from tests.e2e.management import Person
 from tests.e2e.terminal import LIMIT_S, Terminal
 
 pytestmark = [
@@ -28,6 +29,7 @@ pytestmark = [
 
 PAGE = ROOT / "docs" / "tutorial-two-teams.md"
 CHINESE = ROOT / "docs" / "zh" / "tutorial-two-teams.md"
+PASSWORD = "four lazy yaks sing"
 ON_THE_PAGE = "http://127.0.0.1:8000"
 
 
@@ -60,13 +62,9 @@ def terminals(tmp_path: Path, environ: dict[str, str]) -> Iterator[tuple[Termina
 
 def test_the_tutorial_does_what_it_says(terminals: tuple[Terminal, Terminal], tmp_path: Path) -> None:
     first, second = terminals
-    start, link, *rest = list(snippets_of(PAGE))
-    first.type(start.text)
-    url = first.until(r"Toolyard is running\.\s+(http://\S+)/mcp")[1]
-    assert "ui/setup?token=" in link.text
-    set_up(url, first.until(r"(/ui/setup\?token=\S+)")[1])
+    url = start(first)
     second.run("cd two-teams")
-    follow(second, rest, url, tmp_path / "two-teams")
+    follow(second, list(snippets_of(PAGE))[2:], url, tmp_path / "two-teams")
     again = urllib.request.Request(f"{url}/ui/setup?token=used")
     with pytest.raises(urllib.error.HTTPError, match="410"):
         urllib.request.urlopen(again, timeout=LIMIT_S)
@@ -76,6 +74,68 @@ def test_the_chinese_page_shows_the_same_commands() -> None:
     assert [(one.language, one.text) for one in snippets_of(CHINESE)] == [
         (one.language, one.text) for one in snippets_of(PAGE)
     ]
+
+
+def test_two_organizations_have_people_servers_and_keys_of_their_own_and_never_meet(
+    terminals: tuple[Terminal, Terminal], tmp_path: Path
+) -> None:
+    first, second = terminals
+    url = start(first)
+    program = tmp_path / "shop.py"
+    program.write_text(next(one.text for one in snippets_of(PAGE) if one.language == "python"))
+    ada = Person.logged_in(url, "ada", "correct horse battery")
+    for slug in ("sales", "support"):
+        ada.make("/organizations", {"slug": slug, "name": slug.title()})
+        there = Person(url, ada.token, slug)
+        there.make("/users", {"username": f"{slug}-admin", "password": PASSWORD, "roles": ["organization_admin"]})
+        command = ["python3", str(program), "orders"]
+        upstream = there.make("/upstreams", {"name": "shop", "kind": "mcp-stdio", "command": command})
+        there.make(f"/upstreams/{upstream['id']}/approve", None)
+    sales, support = (Person.logged_in(url, f"{slug}-admin", PASSWORD) for slug in ("sales", "support"))
+
+    [upstream] = sales.ask("GET", "/upstreams").body["items"]
+    assert sales.ask("POST", f"/upstreams/{upstream['id']}/approve").body["code"] == "forbidden"
+    server = sales.make("/servers", {"code": "sales", "tools": ["shop/*"]})
+    key = sales.make(f"/servers/{server['id']}/keys", {"name": "Assistant"})
+    order = {"tool_name": "shop__find_order", "server": "sales"}
+    until(lambda: sales.ask("POST", "/tools/call", order).status == 200)
+    client = f"TOOLYARD_URL={url}/mcp/sales TOOLYARD_KEY={key['key']} toolyard call shop__find_order"
+    until(lambda: second.run(client) == ["Order 42: two lamps, paid."])
+
+    assert support.ask("GET", "/servers").body["items"] == []
+    for path in (f"/upstreams/{upstream['id']}", f"/servers/{server['id']}", f"/keys/{key['id']}"):
+        assert support.ask("GET", path).status == 404
+    assert support.ask("POST", "/tools/call", order).body["code"] == "server_unknown"
+
+    away = ada.ask("PATCH", f"/organizations/{organization_of(sales)}", {"enabled": False})
+    assert away.status == 200, away.body
+    until(lambda: "Order 42" not in " ".join(second.run(client)))
+    until(lambda: sales.ask("POST", "/tools/call", order).status != 200)
+    assert sales.ask("GET", "/upstreams").status in {401, 403}
+    assert support.ask("GET", "/upstreams").status == 200
+
+
+def organization_of(person: Person) -> str:
+    """The organization that somebody works in."""
+    found: str = person.ask("GET", "/auth/me").body["organization_id"]
+    return found
+
+
+def start(terminal: Terminal) -> str:
+    """Do as the page says until the first administrator is there; the gateway's URL."""
+    begin, link, *_ = snippets_of(PAGE)
+    terminal.type(begin.text)
+    url = terminal.until(r"Toolyard is running\.\s+(http://\S+)/mcp")[1]
+    assert "ui/setup?token=" in link.text
+    set_up(url, terminal.until(r"(/ui/setup\?token=\S+)")[1])
+    return url
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask until it is so: a change is in force within a second, not at once."""
+    give_up_at = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < give_up_at
 
 
 def set_up(url: str, path: str) -> None:
