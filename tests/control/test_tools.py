@@ -57,7 +57,8 @@ def record(upstream: str, **listed: list[dict[str, Any]]) -> dict[str, Any]:
     lists = {name: tuple(listed.get(name, ())) for name in ("tools", "resources", "resource_templates", "prompts")}
     seen = Observation(upstream, "modern", "2026-07-28", {"name": "docs"}, {}, "Use me.", **lists, observed_at=1e9)
     return {
-        "kind": "observation", "at": 1e9, "upstream": upstream, "digest": seen.digest(), "era": "modern",
+        "kind": "observation", "at": 1e9, "gateway": "gw1", "upstream": upstream, "digest": seen.digest(),
+        "era": "modern",
         "revision": "2026-07-28", "server_info": {"name": "docs"}, "capabilities": {}, "instructions": "Use me.",
         "observed_at": 1e9, "warnings": [], **{name: list(entries) for name, entries in lists.items()},
     }  # fmt: skip
@@ -74,7 +75,7 @@ class Rig:
     async def seen(self, upstream: str = "docs", **listed: list[dict[str, Any]]) -> None:
         self.api.clock.advance(1)
         async with self.api.works.write(PLATFORM) as work:
-            await record_observation(work, record(upstream, **listed), "gw1")
+            await record_observation(work, record(upstream, **listed))
 
     async def listed(self, who: str = "us_dev", **params: Any) -> dict[str, Any]:
         answer = await self.ask("GET", who=who, params=params)

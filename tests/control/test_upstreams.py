@@ -52,7 +52,7 @@ class Rig:
 
     async def told(self, *records: dict[str, Any], gateway: str = "gw1") -> None:
         async with self.api.works.write(PLATFORM) as work:
-            await record_health(work, [{"kind": "health", **one} for one in records], gateway)
+            await record_health(work, [{"kind": "health", "gateway": gateway, **one} for one in records])
 
     async def specs(self) -> dict[str, UpstreamSpec]:
         async with self.api.works.read(PLATFORM) as work:

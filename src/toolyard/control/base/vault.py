@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from toolyard.control.base.errors import DatabaseBusy
 from toolyard.control.base.tables import new_id
 from toolyard.control.base.vault_tables import DataKeyRow, VaultRow
 from toolyard.control.base.work import Work
@@ -20,6 +21,7 @@ from toolyard.kit.sealing import DataKey, Place, SealBroken, data_key_version, s
 from toolyard.kit.secret import Secret
 
 MAX_KEPT: Final = 1000
+_TRIES: Final = 4
 _CHECK: Final = "check"
 
 
@@ -58,19 +60,20 @@ class Vault:
         return len(old)
 
     async def _newest(self, work: Work, organization: str) -> DataKey:
-        row = await _find(work, organization)
-        if row is not None:
-            return self._read(work, row)
-        try:
-            async with work.session.begin_nested():
-                return await self._make(work, organization)
-        except IntegrityError:  # another transaction was first, for this organization or with the check value
+        for _ in range(_TRIES):
             row = await _find(work, organization)
-            return await self._make(work, organization) if row is None else self._read(work, row)
+            if row is not None:
+                return self._read(work, row)
+            try:
+                async with work.session.begin_nested():
+                    return await self._make(work, organization)
+            except IntegrityError:  # another transaction was first, with this data key or with the check value
+                continue
+        raise DatabaseBusy
 
     async def _make(self, work: Work, organization: str) -> DataKey:
         if await kept_check(work) is None:
-            await keep_check(work, self._ring)
+            work.session.add(_check_row(work, self._ring))
         key = DataKey.make(organization)
         row = DataKeyRow(id=new_id("dk"), organization_id=organization, key_version=1, wrapped=self._ring.wrap(key))
         row.created_at = row.updated_at = work.now
@@ -100,10 +103,14 @@ async def keep_check(work: Work, ring: KeyRing) -> None:
     """Keep the value by which the newest of these keys is known at the next start."""
     row = await work.session.get(VaultRow, _CHECK)
     if row is None:
-        row = VaultRow(id=_CHECK, check_value="", created_at=work.now)
-        work.session.add(row)
-    row.check_value, row.updated_at = ring.check_value(), work.now
+        work.session.add(_check_row(work, ring))
+    else:
+        row.check_value, row.updated_at = ring.check_value(), work.now
     await work.session.flush()
+
+
+def _check_row(work: Work, ring: KeyRing) -> VaultRow:
+    return VaultRow(id=_CHECK, check_value=ring.check_value(), created_at=work.now, updated_at=work.now)
 
 
 async def _find(work: Work, organization: str, version: int | None = None) -> DataKeyRow | None:

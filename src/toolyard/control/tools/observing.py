@@ -24,7 +24,7 @@ from toolyard.control.tools.names import (
 )
 from toolyard.control.tools.store import Definitions, Observed, Tools, hold
 from toolyard.control.upstreams.model import UpstreamRow
-from toolyard.control.upstreams.states import moment, record_counts, upstream_told_of
+from toolyard.control.upstreams.states import moment, record_counts, teller, upstream_told_of
 from toolyard.control.upstreams.tries import is_try, try_succeeded
 
 Json = dict[str, Any]
@@ -39,13 +39,13 @@ class _Seen:
     content: Json
 
 
-async def record_observations(work: Work, records: Sequence[Mapping[str, Any]], gateway: str = "") -> None:
+async def record_observations(work: Work, records: Sequence[Mapping[str, Any]]) -> None:
     """Take in several. For work on behalf of the platform."""
     for record in records:
-        await record_observation(work, record, gateway)
+        await record_observation(work, record)
 
 
-async def record_observation(work: Work, record: Mapping[str, Any], gateway: str = "") -> None:
+async def record_observation(work: Work, record: Mapping[str, Any]) -> None:
     """Take in what a gateway saw an upstream offer: a record of kind "observation". One of an upstream that is not
     there is passed over. For work on behalf of the platform."""
     upstream_id = record.get("upstream")
@@ -59,7 +59,7 @@ async def record_observation(work: Work, record: Mapping[str, Any], gateway: str
     if row is not None:
         inside = _within(work, row.organization_id)
         await hold(inside)
-        await _take(inside, row, record, seen, gateway)
+        await _take(inside, row, record, seen)
 
 
 def _within(work: Work, organization_id: str) -> Work:
@@ -67,9 +67,7 @@ def _within(work: Work, organization_id: str) -> Work:
     return replace(work, caller=the_system(organization_id))
 
 
-async def _take(
-    work: Work, upstream: UpstreamRow, record: Mapping[str, Any], seen: Sequence[_Seen], gateway: str
-) -> None:
+async def _take(work: Work, upstream: UpstreamRow, record: Mapping[str, Any], seen: Sequence[_Seen]) -> None:
     at = moment(record.get("observed_at")) or work.now
     store = Observed(work)
     whole = await store.of(upstream.id)
@@ -84,7 +82,7 @@ async def _take(
         _describe(whole, record)
     whole.seen_at = at
     await store.changed(whole)
-    await record_counts(work, upstream, {LISTED_IN[kind]: _count(seen, kind) for kind in LISTED_IN}, at, gateway)
+    await record_counts(work, upstream, {LISTED_IN[kind]: _count(seen, kind) for kind in LISTED_IN}, at, teller(record))
     if not same:
         await _compare(work, upstream, seen)
 

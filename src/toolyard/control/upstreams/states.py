@@ -21,11 +21,26 @@ STALE: Final = dt.timedelta(minutes=3)
 """After this time without a word from a gateway nobody knows how it finds an upstream."""
 
 
-async def record_health(work: Work, records: Iterable[Record], gateway: str = "") -> None:
-    """Take in how a gateway finds upstreams: records of kind "health". Those of upstreams that are not there are passed
+async def record_health(work: Work, records: Iterable[Record]) -> None:
+    """Take in how gateways find upstreams: records of kind "health". Those of upstreams that are not there are passed
     over. Since gateways tell again and again, tries whose time is over are ended here too. For work on behalf of the
     platform."""
-    latest = {upstream: one for one in records if isinstance(upstream := one.get("upstream"), str)}
+    by_gateway: dict[str, dict[str, Record]] = {}
+    for one in records:
+        upstream = one.get("upstream")
+        if isinstance(upstream, str):
+            by_gateway.setdefault(teller(one), {})[upstream] = one
+    for gateway, latest in by_gateway.items():
+        await _take_all(work, gateway, latest)
+    await end_old_tries(work)
+
+
+def teller(record: Record) -> str:
+    """The gateway that a record is of."""
+    return _text(record.get("gateway"), 200) or ""
+
+
+async def _take_all(work: Work, gateway: str, latest: Mapping[str, Record]) -> None:
     for upstream, record in latest.items():
         if is_try(upstream) and record.get("state") == "failing":
             await try_failed(work, upstream, _text(record.get("code"), 100), _text(record.get("message"), 2000))
@@ -36,15 +51,14 @@ async def record_health(work: Work, records: Iterable[Record], gateway: str = ""
     for upstream, record in latest.items():
         row = rows.get(called(upstream))
         if row is not None:
-            _take(work, row, states.get(row.id), record, gateway[:200])
+            _take(work, row, states.get(row.id), record, gateway)
     await work.session.flush()
-    await end_old_tries(work)
 
 
 async def record_counts(work: Work, row: UpstreamRow, counts: Mapping[str, int], at: dt.datetime, gateway: str) -> None:
     """Take in how much a gateway has seen an upstream offer."""
     known = await states_told_by(work, gateway, [row.id])
-    state = known[0] if known else _fresh(work, row, gateway[:200])
+    state = known[0] if known else _fresh(work, row, gateway)
     state.counts, state.seen_at, state.updated_at = dict(counts), at, work.now
     if state.state == "pending":
         state.state, state.since = "ready", at
