@@ -182,6 +182,35 @@ def test_a_refresh_token_works_once_and_a_copy_of_it_ends_the_login(url: URL, tm
     tried(url, tmp_path, test)
 
 
+def test_of_two_uses_of_one_refresh_token_at_once_one_is_a_copy(url: URL, tmp_path: Path) -> None:
+    async def test(here: Town) -> None:
+        given = {"refresh_token": here.refresh_tokens["root"]}
+        asked = [here.ask("POST", "/auth/refresh", json=given) for _ in range(5)]
+        answers = await asyncio.gather(*asked)
+        assert sorted(one.status_code for one in answers) == [200, 401, 401, 401, 401]
+        good = next(one.json() for one in answers if one.status_code == 200)
+        after = await here.ask("POST", "/auth/refresh", json={"refresh_token": good["refresh_token"]})
+        assert after.status_code == 401
+
+    tried(url, tmp_path, test)
+
+
+def test_whoever_is_disabled_while_logging_in_is_out(url: URL, tmp_path: Path) -> None:
+    async def test(here: Town) -> None:
+        ada = await here.person("ada", "developer")
+        logins = [here.log_in("ada") for _ in range(3)]
+        disabling = here.ask("PATCH", f"/users/{ada}", "root", json={"enabled": False})
+        *begun, disabled = await asyncio.gather(*logins, disabling)
+        assert disabled.status_code == 200
+        await here.made("PATCH", f"/users/{ada}", "root", json={"enabled": True})
+        for one in begun:
+            if one.status_code == 200:
+                token = {"refresh_token": one.json()["refresh_token"]}
+                assert (await here.ask("POST", "/auth/refresh", json=token)).status_code == 401
+
+    tried(url, tmp_path, test)
+
+
 @pytest.mark.parametrize("text", ["", "x", "tyr_" + "0" * 22 + "_" + "0" * 64 + "_" + "0" * 64])
 def test_what_is_no_refresh_token_is_refused(url: URL, tmp_path: Path, text: str) -> None:
     async def test(here: Town) -> None:

@@ -197,8 +197,9 @@ class Entrance:
         return await self._proved(user.username, password, visitor)
 
     async def _unchanged(self, work: Work, seen: UserRow) -> UserRow:
-        """The account in this transaction, if its password is still the one that was proved."""
-        user = await work.session.get(UserRow, seen.id)
+        """The account in this transaction, if its password is still the one that was proved. Nobody changes it
+        meanwhile: whoever disables it finds the login that begins here, or it does not begin."""
+        user = await work.session.get(UserRow, seen.id, with_for_update={"key_share": True})
         if user is None or not user.enabled or user.password != seen.password:
             raise WrongCredentials
         return user
