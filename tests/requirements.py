@@ -44,6 +44,11 @@ SERVERS = "tests/control/test_servers.py"
 KEYS = "tests/control/test_keys.py"
 SWITCHES = "tests/control/test_settings.py"
 FILES = "tests/control/test_files.py"
+BASE = "tests/control/test_base.py"
+PUBLISHER = "tests/control/test_publisher.py"
+BACKUP = "tests/control/test_backup.py"
+DOCUMENTS = "tests/control/test_documents.py"
+DATABASE_CLI = "tests/unit/cli/test_database.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,4 +243,40 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S0-42", "AppConfig.default_timeout_seconds = 15.0", f"{SWITCHES}::test_all_settings_are_listed_with_their_defaults", f"{SWITCHES}::test_the_default_time_limit_reaches_upstreams_that_have_none_of_their_own"),
     met("S0-44", "Configuration can be updated while running", f"{SWITCHES}::test_a_changed_setting_holds_at_once_and_says_so", f"{SWITCHES}::test_of_several_settings_all_are_changed_or_none"),
     met("S3-40", "POST /api/v1/system/upload: multipart file upload", f"{FILES}::test_an_uploaded_file_is_kept_with_its_owner_type_size_and_digest", f"{FILES}::test_what_is_no_upload_is_refused", f"{FILES}::test_an_organization_keeps_no_more_than_its_quota"),
+
+    # The ground of the control plane
+    met("S0-10", "Configuration management by API", f"{SWITCHES}::test_all_settings_are_listed_with_their_defaults", f"{SWITCHES}::test_what_was_exported_is_imported_elsewhere_each_with_its_result"),
+    met("S0-17", "Data models", f"{BASE}::test_the_migrations_make_exactly_the_tables_that_the_program_expects"),
+    met("S0-18", "Query building", f"{BASE}::test_what_was_created_is_listed_in_pages_in_any_order", f"{BASE}::test_a_page_that_cannot_be_is_refused_with_the_reason"),
+    met("S0-19", "Transaction management", f"{BASE}::test_each_item_of_a_bulk_operation_has_its_own_result", f"{BASE}::test_a_fact_is_heard_once_its_change_is_durable_and_never_if_it_failed", f"{BASE}::test_writers_at_the_same_time_all_succeed"),
+    met("S0-21", "System configuration is stored", f"{SWITCHES}::test_a_changed_setting_holds_at_once_and_says_so"),
+    met("S0-47", "Errors are classified, logged and answered in one form", f"{BASE}::test_an_unexpected_error_says_nothing_of_the_inside", f"{BASE}::test_a_value_that_cannot_be_taken_is_named_and_not_repeated"),
+    met("S0-50", "Non-blocking database operations", f"{BASE}::test_writers_at_the_same_time_all_succeed"),
+    met("S0-52", "Database connection pool", f"{BASE}::test_writers_at_the_same_time_all_succeed"),
+    met("S0-54", "Cache of service configuration", f"{PUBLISHER}::test_a_gateway_gets_what_it_lacks_and_then_each_change_as_one_document"),
+    met("S0-57", "Models are validated by Pydantic", f"{BASE}::test_a_value_that_cannot_be_taken_is_named_and_not_repeated"),
+    met("S0-58", "Parameter types are checked", f"{BASE}::test_a_page_that_cannot_be_is_refused_with_the_reason"),
+    met("S0-59", "No SQL injection", f"{BASE}::test_text_that_looks_like_a_statement_is_only_text"),
+    met("S0-60", "Errors expose nothing sensitive", f"{BASE}::test_an_unexpected_error_says_nothing_of_the_inside", f"{BASE}::test_a_value_that_cannot_be_taken_is_named_and_not_repeated"),
+    met("S0-61", "Standard error answer", f"{BASE}::test_a_page_that_cannot_be_is_refused_with_the_reason", f"{BASE}::test_without_a_login_or_the_permission_nothing_is_done"),
+    met("S0-71", "Configuration-driven feature switches", f"{SWITCHES}::test_a_switch_that_the_platform_turned_off_is_off_everywhere", f"{SWITCHES}::test_a_feature_of_ones_own_is_off_until_somebody_switches_it_on"),
+    met("S0-73", "RESTful API", f"{BASE}::test_what_was_created_is_listed_in_pages_in_any_order", f"{BASE}::test_a_change_of_what_was_changed_meanwhile_is_refused"),
+    met("S2-176", "Every administrative route needs somebody who may", f"{BASE}::test_an_application_with_an_undeclared_route_does_not_start", f"{BASE}::test_without_a_login_or_the_permission_nothing_is_done"),
+    met("S2-231", "A change is validated, stored, published and in force at once", f"{PUBLISHER}::test_a_gateway_gets_what_it_lacks_and_then_each_change_as_one_document", f"{SWITCHES}::test_a_changed_setting_holds_at_once_and_says_so"),
+    met("S3-2", "FastAPI and SQLAlchemy", f"{BASE}::test_what_was_created_is_listed_in_pages_in_any_order"),
+    met("S3-3", "SQLite or PostgreSQL by URL", f"{BASE}::test_a_database_goes_all_the_way_down_and_up_again_with_a_copy_kept", f"{BACKUP}::test_what_is_restored_is_what_was_backed_up"),
+    met("S3-13", "/docs", f"{DOCUMENTS}::test_a_page_of_the_api_loads_everything_from_here"),
+    met("S3-14", "/redoc", f"{DOCUMENTS}::test_a_page_of_the_api_loads_everything_from_here"),
+    met("S3-47", "Alembic migrations are drafted from the tables", f"{BASE}::test_the_migrations_make_exactly_the_tables_that_the_program_expects"),
+    met("S3-48", "Upgrade and downgrade", f"{BASE}::test_a_database_goes_all_the_way_down_and_up_again_with_a_copy_kept", f"{DATABASE_CLI}::test_a_migration_that_is_not_there_is_refused_and_nothing_is_changed"),
+    met("S3-49", "Current migration and history", f"{DATABASE_CLI}::test_a_new_database_is_brought_up_and_found_whole"),
+    met("S3-50", "Reset of the development database", f"{DATABASE_CLI}::test_a_reset_empties_the_database_and_keeps_a_copy"),
+    met("S4-24", "Rate limits for each class of endpoints", f"{BASE}::test_who_asks_too_often_is_told_when_to_come_back"),
+    met("S4-27", "Alembic migrations", f"{BASE}::test_a_database_goes_all_the_way_down_and_up_again_with_a_copy_kept"),
+    met("S4-33", "Async API layer", f"{BASE}::test_writers_at_the_same_time_all_succeed"),
+    met("S4-37", "FastAPI", f"{BASE}::test_what_was_created_is_listed_in_pages_in_any_order"),
+    met("S4-38", "SQLAlchemy, async", f"{BASE}::test_writers_at_the_same_time_all_succeed"),
+    met("S4-54", "`alembic upgrade head`", f"{DATABASE_CLI}::test_a_new_database_is_brought_up_and_found_whole"),
+    met("S4-56", "/api/docs", f"{DOCUMENTS}::test_a_page_of_the_api_loads_everything_from_here"),
+    met("S4-57", "/api/redoc", f"{DOCUMENTS}::test_a_page_of_the_api_loads_everything_from_here"),
 )  # fmt: skip

@@ -149,6 +149,18 @@ def test_what_was_created_is_listed_in_pages_in_any_order(url: URL) -> None:
     tried(url, test)
 
 
+@pytest.mark.parametrize("odd", ["' OR '1'='1", "%", "_", "a'; DROP TABLE test_notes; --", "\\", "x\u0000y"])
+def test_text_that_looks_like_a_statement_is_only_text(url: URL, odd: str) -> None:
+    async def test(api: Api) -> None:
+        await api.ask("POST", "/api/v1/notes", json={"text": "plain"})
+        for params in ({"q": odd}, {"sort": odd}, {"cursor": odd}):
+            answer = await api.ask("GET", "/api/v1/notes", params=params)
+            assert answer.status_code == 422 or answer.json()["items"] == []
+        assert len((await api.ask("GET", "/api/v1/notes")).json()["items"]) == 1
+
+    tried(url, test)
+
+
 @pytest.mark.parametrize(
     "params",
     [
