@@ -14,7 +14,9 @@ import pytest
 
 import toolyard.embedded.blocking
 import toolyard.embedded.yard
+from tests.gateway.rig import a_key, demo, running, snapshot
 from toolyard import AsyncToolyard, Toolyard
+from toolyard.contract.snapshot import ServerSpec
 from toolyard.embedded import (
     ArgumentsInvalid,
     ServiceExists,
@@ -190,6 +192,22 @@ def test_the_calls_of_a_batch_run_side_by_side() -> None:
             await batch
 
     drive(TWO, scene)
+
+
+def test_a_service_at_a_url_is_reached_with_what_it_wants_to_see() -> None:
+    key, record = a_key()
+
+    async def scene() -> None:
+        locked = snapshot(demo(), servers=(ServerSpec("default", names="plain"),), keys=(record,))
+        async with running(locked) as rig, AsyncToolyard() as yard:
+            wants_key = {"url": f"http://127.0.0.1:{rig.port}/mcp"}
+            with pytest.raises(ServiceNotReady, match="refused the gateway's credentials"):
+                await yard.add_service(wants_key, name="remote")
+            [added] = await yard.add_service(wants_key, name="remote", headers={"Authorization": f"Bearer {key}"})
+            assert (added.kind, added.state, added.tools) == ("mcp-http", "ready", 5)
+            assert (await yard.call_tool("remote__add", {"a": 1, "b": 2})).structured == {"sum": 3}
+
+    asyncio.run(scene())
 
 
 def test_a_file_is_the_configuration_and_what_is_wrong_in_it_has_its_line(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.docs.pages import snippets
+from tests.docs.pages import ROOT, snippets_of
+
+PAGE = ROOT / "docs" / "how-to" / "embed.md"
 
 
 def test_the_examples_of_the_page_run_one_after_the_other(
@@ -15,7 +17,7 @@ def test_the_examples_of_the_page_run_one_after_the_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    shown = [one for one in snippets("python") if one.place.startswith("docs/how-to/embed.md")]
+    shown = list(snippets_of(PAGE))
     assert len(shown) == 6
     for snippet in shown:
         exec(compile(snippet.text, snippet.place, "exec"), names)
@@ -34,3 +36,8 @@ def test_the_examples_of_the_page_run_one_after_the_other(
         "False",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_chinese_page_shows_the_same() -> None:
+    chinese = snippets_of(ROOT / "docs" / "zh" / "embed.md")
+    assert [one.text for one in chinese] == [one.text for one in snippets_of(PAGE)]

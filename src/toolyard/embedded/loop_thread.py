@@ -20,7 +20,10 @@ class LoopThread:
     def __init__(self) -> None:
         self._loop = _new_loop()
         self._thread = threading.Thread(target=self._run, name="toolyard", daemon=True)
+        running = threading.Event()
+        self._loop.call_soon(running.set)
         self._thread.start()
+        running.wait()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, once it has one; whoever stops waiting stops the work. Raises ToolyardClosed."""
