@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import runpy
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -109,6 +110,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "toolyard.gateway.routes",
             "toolyard.kit",
             "toolyard.policy",
+            "toolyard.sdk",
         ),
     ),
     (
@@ -282,7 +284,8 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def main() -> None:
-    """Write every page."""
+    """Write every page, and first of all what pages are made of: the client and its commands."""
+    runpy.run_path(str(ROOT / "docs" / "generate_sdk.py"), run_name="generate_sdk")["main"]()
     for path, text in pages().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
