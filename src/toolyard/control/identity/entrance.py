@@ -20,7 +20,7 @@ from toolyard.control.base.work import Work, Works
 from toolyard.control.identity.access_port import Access
 from toolyard.control.identity.delays import Delays
 from toolyard.control.identity.errors import NoOrganization, RefreshRefused, WrongCredentials
-from toolyard.control.identity.events import LoginBegun, PasswordChanged
+from toolyard.control.identity.events import LoginBegun, PasswordChanged, PasswordConfirmed
 from toolyard.control.identity.login_secrets import Proof, digest, fits, fresh_proof, read_refresh_token
 from toolyard.control.identity.model import LoginRow, OrganizationRow, ServiceSecretRow, UserRow
 from toolyard.control.identity.revocation import end_login, end_logins
@@ -151,6 +151,7 @@ class Entrance:
             if found is None or found[1].id != user.id:
                 raise NotLoggedIn
             found[0].fresh_until = work.now + dt.timedelta(seconds=self.rules.fresh_s)
+            work.announce(PasswordConfirmed(found[0].id, user.id))
             return found[0].fresh_until
 
     async def change_password(self, caller: Caller, old: Secret, new: Secret, visitor: Visitor) -> None:

@@ -92,6 +92,14 @@ class PasswordChanged(StandingChanged):
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordConfirmed(StandingChanged):
+    """In a login (the id), its owner has proved the password again."""
+
+    publishes: ClassVar[bool] = False
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class MembersChanged(StandingChanged):
     """A user (the id) joined or left the organization, or has other roles or another tier there."""
 
