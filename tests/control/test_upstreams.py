@@ -113,8 +113,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"url": "wss://docs.example/", "kind": "mcp-http"}, "url"),
     ({"url": None}, "url"),
     ({"timeout_s": 601}, "timeout_s"),
-    ({"timeout_s": 0}, "timeout_s"),
-    ({"idle_s": 0.5}, "idle_s"),
     ({"timeout_s": 30, "tasks": {"after_s": 30}}, "tasks.after_s"),
     ({"tags": ["a,b"]}, "tags"),
     ({"allow_networks": ["nowhere"]}, "allow_networks"),
@@ -141,6 +139,27 @@ def test_what_cannot_work_is_refused_naming_the_field(tried: Tried) -> None:
             checked = (await rig.ask("POST", "/check", who="us_admin", json=given)).json()
             assert not checked["ok"]
         assert (await rig.ask("GET")).json()["items"] == []
+
+    tried(test)
+
+
+def test_numbers_out_of_their_bounds_are_refused(tried: Tried) -> None:
+    async def test(rig: Rig) -> None:
+        made = await rig.make()
+        for wrong in ({"timeout_s": 0}, {"idle_s": 0.5}, {"tasks": {"after_s": -1}}, {"max_processes": 0}):
+            answer = await rig.ask("PATCH", f"/{made['id']}", json=wrong)
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+        for odd in (b'{"timeout_s": NaN}', b'{"timeout_s": Infinity}', b'{"timeout_s": 1e999}'):
+            assert (await rig.ask("PATCH", f"/{made['id']}", content=odd)).status_code in (400, 422)
+
+    tried(test)
+
+
+def test_paths_that_no_file_can_have_are_told_as_not_there(tried: Tried) -> None:
+    async def test(rig: Rig) -> None:
+        given = {"name": "x", "command": ["p" * 5000], "cwd": "/" + "d" * 4000}
+        checked = (await rig.ask("POST", "/check", who="us_admin", json=given)).json()
+        assert {one["at"]: one["level"] for one in checked["findings"]} == {"command": "warning", "cwd": "warning"}
 
     tried(test)
 

@@ -82,7 +82,9 @@ class ChangedTool(Given):
     """What to say of a tool; what is left out stays."""
 
     enabled: bool = unset()
-    timeout_s: float | None = Field(default=None, description="null: as long as its upstream's.")
+    timeout_s: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="null: as long as its upstream's."
+    )
     category: Line = unset(max_length=100)
     tags: list[Tag] = unset(description="Tags come to those of its upstream.")
     owner: Line | None = Field(default=None, max_length=40, description="The id of a user of the organization.")
@@ -174,7 +176,7 @@ class Said(Given):
     kind: Kind = "tool"
     name: Name
     enabled: bool = True
-    timeout_s: float | None = None
+    timeout_s: float | None = Field(None, gt=0, allow_inf_nan=False)
     category: Line = Field("", max_length=100)
     tags: list[Tag] = []
     config_data: dict[Name, Any] = {}

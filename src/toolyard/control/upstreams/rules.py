@@ -157,12 +157,19 @@ def _named(row: UpstreamRow, field: str, problem: Problem) -> Iterator[Finding]:
 
 def machine(row: UpstreamRow) -> Iterator[Finding]:
     """What an upstream needs on the gateway's machine and is not on this one, which may be another: warnings."""
-    if row.kind == STDIO and row.command and shutil.which(row.command[0]) is None:
+    if row.kind == STDIO and row.command and not _is_there(row.command[0], shutil.which):
         yield warning("command", f"the program '{row.command[0][:200]}' is not found on this machine")
-    if row.cwd and not Path(row.cwd).is_dir():
+    if row.cwd and not _is_there(row.cwd, Path.is_dir):
         yield warning("cwd", "is no directory on this machine")
-    if row.tls_ca_file and not Path(row.tls_ca_file).is_file():
+    if row.tls_ca_file and not _is_there(row.tls_ca_file, Path.is_file):
         yield warning("tls.ca_file", "is no file on this machine")
+
+
+def _is_there(path: str, look: Callable[[Path], object]) -> bool:
+    try:
+        return bool(look(Path(path)))
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def leads_inside(row: UpstreamRow) -> bool:

@@ -38,7 +38,9 @@ class Limits(Given):
 class Tasks(Given):
     """When calls become tasks, for callers that know tasks."""
 
-    after_s: float | None = Field(default=None, description="After so many seconds; 0: at once; null: never.")
+    after_s: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="After so many seconds; 0: at once; null: never."
+    )
     required: bool = Field(default=False, description="Refuse callers that do not know tasks.")
 
 
@@ -71,7 +73,7 @@ class Fields(Given):
         None, description="How long one call may take; null: as the setting `default_timeout_seconds` says."
     )
     isolation: Isolation = Field("per-principal", description="Who shares a session with a server that keeps sessions.")
-    idle_s: float = Field(600.0, description="How long a session lives that nobody uses.")
+    idle_s: float = Field(600.0, ge=1, le=86_400, description="How long a session lives that nobody uses.")
     max_connections: int = Field(100, ge=1, le=10_000)
     max_processes: int = Field(8, ge=1, le=1000)
     allow_networks: list[str] = Field(
