@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 TOOLYARD_ARGS ?=
 OVERLOAD_ARGS ?=
 SOAK_ARGS ?=
+CHAOS_ARGS ?=
 
-.PHONY: up test check fast conformance e2e bench bench-all bench-quick overload soak fuzz clean
+.PHONY: up test check fast conformance e2e bench bench-all bench-quick overload soak chaos fuzz clean
 
 up: $(VENV)/.installed
 	@$(BIN)/toolyard up $(TOOLYARD_ARGS)
@@ -53,6 +54,10 @@ overload: $(VENV)/.dev-installed
 soak: $(VENV)/.dev-installed
 	$(BIN)/python -m bench.soak $(SOAK_ARGS)
 	$(BIN)/python -m bench.changes
+
+# kill -9 fifty times during 2,000 administrative writes; fewer: make chaos CHAOS_ARGS='--kills 5 --writes 200'.
+chaos: $(VENV)/.dev-installed
+	$(BIN)/python -m bench.chaos $(CHAOS_ARGS)
 
 fuzz: $(VENV)/.dev-installed
 	$(BIN)/python tests/fuzz/fuzz_decode.py
