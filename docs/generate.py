@@ -19,6 +19,7 @@ import typer.main
 import toolyard
 from toolyard.cli.main import app
 from toolyard.cli.output import MENDS
+from toolyard.contract.founding_paths import FOUNDING_PATHS
 from toolyard.gateway.translate import error_answer, error_object
 from toolyard.kit.errors import PlatformError
 from toolyard.protocol.errors import ProtocolError, RelayedError
@@ -81,6 +82,25 @@ the configuration file: `--config`, else `TOOLYARD_CONFIG`, else `toolyard.yaml`
 the current directory. `--config` wins over `TOOLYARD_URL`.
 """
 
+FOUNDING_HEAD = """# The founding documents' own calls
+
+Every call that the documents wrote down from which Toolyard was made works as it is written there. Some of these paths
+are Toolyard's own. The others are other names for something that has a path of its own, which new programs should use;
+the same login or key is needed, and the same permission. `control.aliases: false` ([settings](settings.md)) switches
+them off. They are not in the document of the API.
+
+Answers of the control plane on these paths have the shape that the documents give them,
+`{"success": true, "data": …, "message": "…"}`, changes also `"effective_immediately": true`; what is refused is a
+problem with a code, as elsewhere ([errors](errors.md)). A list that is longer than 200 goes on with `cursor`.
+
+A *group* is a virtual server, a *service* an upstream. A group is made with a code (its part of the URL) that comes of
+its name, and with a key, which that answer shows. `GET /groups/{server_id}/api-key` shows it again only where
+`control.reveal_keys` is on and the password has just been proved; elsewhere it says `reveal_disabled`.
+`PUT /tools/{tool_id}` takes `group_id`, `enabled`, `timeout_seconds`, `description` and `config_data`, and leaves as it
+is what is not said; `group_id` puts the tool into that group and takes it out of no other, and `description` is how
+that group shows it.
+"""
+
 EMBEDDED = "Inside your own program"
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Calls", "What the gateway itself says of a call.", ("toolyard.gateway",)),
@@ -128,8 +148,19 @@ def pages() -> dict[Path, str]:
         REFERENCE / "settings.md": settings_page(),
         REFERENCE / "errors.md": errors_page(),
         REFERENCE / "command-line.md": command_page(),
+        REFERENCE / "founding-paths.md": founding_page(),
         ROOT / ".env.example": env_example(),
     }
+
+
+def founding_page() -> str:
+    """The founding documents' calls."""
+    told = {"own": "its own path here", "gateway": "another name", "control": "another name"}
+    rows = [
+        (f"`{row.pattern}`", ", ".join(row.methods), told[row.whose], row.means, ", ".join(row.lines))
+        for row in FOUNDING_PATHS
+    ]
+    return "\n".join([MADE, FOUNDING_HEAD, _table(("path", "methods", "", "means", "requirements"), rows)])
 
 
 def env_example() -> str:

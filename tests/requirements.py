@@ -35,6 +35,8 @@ PEOPLE = "tests/control/test_people.py"
 ROLES = "tests/control/test_access.py"
 TOKENS = "tests/unit/policy/test_tokens.py"
 AUTHORIZE = "tests/unit/policy/test_authorize.py"
+FOUNDING = "tests/control/test_founding_paths.py"
+FOUNDING_GATEWAY = "tests/gateway/test_founding_paths.py"
 EMBEDDED = "tests/embedded/test_embedded.py"
 AGENTS = "tests/embedded/test_agents.py"
 UPSTREAMS = "tests/control/test_upstreams.py"
@@ -263,7 +265,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S0-71", "Configuration-driven feature switches", f"{SWITCHES}::test_a_switch_that_the_platform_turned_off_is_off_everywhere", f"{SWITCHES}::test_a_feature_of_ones_own_is_off_until_somebody_switches_it_on"),
     met("S0-73", "RESTful API", f"{BASE}::test_what_was_created_is_listed_in_pages_in_any_order", f"{BASE}::test_a_change_of_what_was_changed_meanwhile_is_refused"),
     met("S2-176", "Every administrative route needs somebody who may", f"{BASE}::test_an_application_with_an_undeclared_route_does_not_start", f"{BASE}::test_without_a_login_or_the_permission_nothing_is_done"),
-    met("S2-231", "A change is validated, stored, published and in force at once", f"{PUBLISHER}::test_a_gateway_gets_what_it_lacks_and_then_each_change_as_one_document", f"{SWITCHES}::test_a_changed_setting_holds_at_once_and_says_so"),
     met("S3-2", "FastAPI and SQLAlchemy", f"{BASE}::test_what_was_created_is_listed_in_pages_in_any_order"),
     met("S3-3", "SQLite or PostgreSQL by URL", f"{BASE}::test_a_database_goes_all_the_way_down_and_up_again_with_a_copy_kept", f"{BACKUP}::test_what_is_restored_is_what_was_backed_up"),
     met("S3-13", "/docs", f"{DOCUMENTS}::test_a_page_of_the_api_loads_everything_from_here"),
@@ -280,4 +281,25 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S4-54", "`alembic upgrade head`", f"{DATABASE_CLI}::test_a_new_database_is_brought_up_and_found_whole"),
     met("S4-56", "/api/docs", f"{DOCUMENTS}::test_a_page_of_the_api_loads_everything_from_here"),
     met("S4-57", "/api/redoc", f"{DOCUMENTS}::test_a_page_of_the_api_loads_everything_from_here"),
+    met("S3-15", "GET /api/v1/system/health", f"{FOUNDING_GATEWAY}::test_health_and_status_say_that_calls_are_served"),
+    met("S3-16", "GET /api/v1/system/status", f"{FOUNDING_GATEWAY}::test_health_and_status_say_that_calls_are_served"),
+    met("S4-58", "/metrics", f"{FOUNDING_GATEWAY}::test_health_and_status_say_that_calls_are_served"),
+    met("S4-59", "/health", f"{FOUNDING_GATEWAY}::test_health_and_status_say_that_calls_are_served"),
+    met("S3-17", "WebSocket /ws", f"{FOUNDING_GATEWAY}::test_json_rpc_is_spoken_at_ws"),
+    met("S1-36", "POST /tools/call", f"{FOUNDING_GATEWAY}::test_a_tool_is_called_at_the_path_without_api"),
+    met("S2-267", "/mcp/server/info; GET, POST, DELETE /mcp/server/{server_code}/mcp", f"{FOUNDING_GATEWAY}::test_a_session_is_held_at_the_servers_long_path", f"{FOUNDING}::test_the_server_says_how_it_does_and_what_speaks_mcp"),
+    met("S3-38", "GET /api/v1/mcp/services", f"{FOUNDING}::test_services_are_added_and_listed_under_all_their_names"),
+    met("S4-70", "GET /api/v1/mcps with a bearer token", f"{FOUNDING}::test_services_are_added_and_listed_under_all_their_names", f"{FOUNDING}::test_an_account_is_made_by_its_owner_who_logs_in_and_uses_the_token"),
+    met("S1-34", "POST /services", f"{FOUNDING}::test_services_are_added_and_listed_under_all_their_names"),
+    met("S1-35", "GET /services", f"{FOUNDING}::test_services_are_added_and_listed_under_all_their_names"),
+    met("S2-168", "GET /groups: success, data, message", f"{FOUNDING}::test_groups_are_listed_made_changed_and_removed"),
+    met("S2-169", "POST /groups makes the key", f"{FOUNDING}::test_groups_are_listed_made_changed_and_removed", f"{FOUNDING}::test_a_group_has_a_code_whatever_it_is_called"),
+    met("S2-170", "GET /groups/{id}/api-key", f"{FOUNDING}::test_a_groups_key_is_shown_where_that_is_switched_on_and_says_so_elsewhere"),
+    met("S2-171", "POST /groups/{id}/regenerate-key", f"{FOUNDING}::test_a_regenerated_key_takes_the_place_of_the_old_one_at_once"),
+    met("S2-172", "GET /tools?group_id=", f"{FOUNDING}::test_tools_are_listed_whole_and_by_group_and_change_at_once"),
+    met("S2-173", "PUT /tools/{id}", f"{FOUNDING}::test_tools_are_listed_whole_and_by_group_and_change_at_once"),
+    met("S2-263", "Groups can be made, read, changed and removed; /groups/{id}/server-url", f"{FOUNDING}::test_groups_are_listed_made_changed_and_removed"),
+    met("S2-265", "server/status", f"{FOUNDING}::test_the_server_says_how_it_does_and_what_speaks_mcp"),
+    met("S0-104", "/tools: list of the tools", f"{FOUNDING}::test_tools_are_listed_whole_and_by_group_and_change_at_once"),
+    met("S0-105", "GET/PUT /api/config", f"{FOUNDING}::test_the_configuration_is_read_and_changed"),
 )  # fmt: skip

@@ -34,7 +34,7 @@ from toolyard.gateway.feed.yaml_marks import ConfigRejected
 from toolyard.gateway.identity import Identity, load_seal_key
 from toolyard.gateway.journal import Journal
 from toolyard.gateway.operations import operations_routes
-from toolyard.gateway.routes import RouteTable
+from toolyard.gateway.routes import Route, RouteTable
 from toolyard.gateway.server import GatewayServer
 from toolyard.gateway.upstream.native import NativeUpstream
 from toolyard.gateway.upstream.processes import Processes
@@ -261,7 +261,7 @@ class Process:
             metrics_token=settings.gateway.metrics_token,
         )
         server = GatewayServer(
-            RouteTable([*gateway.routes(), *operations, *(self.link.relay.routes() if self.link is not None else ())]),
+            RouteTable([*gateway.routes(), *operations, *self._other_routes(gateway)]),
             limits=wire_limits_of(settings),
             edge=EdgeSettings(
                 public_url=settings.gateway.public_url,
@@ -286,6 +286,15 @@ class Process:
         gateway.metrics.watch("tasks", lambda: len(asyncio.all_tasks()))
         holder.append(server)
         return server
+
+    def _other_routes(self, gateway: Gateway) -> list[Route]:
+        """What is relayed to the control plane, and the founding documents' paths."""
+        founding = self.loaded.settings.control.aliases
+        routes = list(gateway.founding_routes()) if founding else []
+        if self.link is not None:
+            routes += self.link.relay.routes()
+            routes += self.link.relay.founding_routes() if founding else []
+        return routes
 
     def control_child(self) -> ControlChild | None:
         """The control plane's process, where there is to be one."""

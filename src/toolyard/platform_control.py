@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from toolyard.control.access.routes import access_slice
 from toolyard.control.access.service import OwnAccess
+from toolyard.control.aliases.routes import Behind, aliases_slice
 from toolyard.control.app import Parts, create_app
 from toolyard.control.base import migrate
 from toolyard.control.base.caller import the_system
@@ -175,18 +176,24 @@ def pieces_of(ground: Ground) -> Pieces:
     )
     files = Files(Blobs(ground.data_dir / "files"))
     ground.works.listen(files.heard)
+    keys = ApiKeys(newest(peppers), vault, at_run_time)
+    tool_bounds = ToolBounds(longest_s=settings.limits.call_timeout_s)
+    upstream_bounds = UpstreamBounds(longest_s=settings.limits.call_timeout_s)
     slices = [
         identity_slice(entrance, ground.data_dir, lambda work: at_run_time.is_on(work, "registration")),
         access_slice(),
-        upstreams_slice(vault, UpstreamBounds(longest_s=settings.limits.call_timeout_s)),
+        upstreams_slice(vault, upstream_bounds),
         credentials_slice(vault),
-        tools_slice(vault, ToolBounds(longest_s=settings.limits.call_timeout_s)),
+        tools_slice(vault, tool_bounds),
         servers_slice(ground.public_url),
-        keys_slice(ApiKeys(newest(peppers), vault, at_run_time)),
+        keys_slice(keys),
         settings_slice(at_run_time),
         setup_slice(entrance, ground.data_dir),
         files_slice(files),
     ]
+    if settings.control.aliases:
+        behind = Behind(ground.public_url, keys, at_run_time, vault, tool_bounds, upstream_bounds)
+        slices.append(aliases_slice(behind))
 
     async def tidy() -> None:
         await files.sweep(ground.works)

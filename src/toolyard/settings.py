@@ -86,6 +86,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("control.login_max", "seconds", "12h", "Longest time that a login lasts."),
     Setting("control.reveal_keys", "switch", "false",
             "Whether an API key can be shown again after it was made; it is then kept, sealed."),
+    Setting("control.aliases", "switch", "true",
+            "Whether the founding documents' own paths work, such as /groups and /services."),
     Setting("control.vault_key", "keys", "",
             "Key that seals the secrets in the database: 64 hexadecimal digits, as `${NAME}` or `file:PATH`; older "
             "ones after it, separated by commas. Empty: `vault.key` in the data directory.",
@@ -188,6 +190,7 @@ class ControlSettings:
     login_idle_s: float
     login_max_s: float
     reveal_keys: bool
+    aliases: bool
     vault_key: Secret | None
     vault_key_command: tuple[str, ...]
 

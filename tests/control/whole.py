@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,15 @@ class Whole:
 
 
 @asynccontextmanager
-async def whole(url: URL, data_dir: Path) -> AsyncIterator[Whole]:
-    """A control plane on a migrated database."""
+async def whole(url: URL, data_dir: Path, *, aliases: bool = True) -> AsyncIterator[Whole]:
+    """A control plane on a migrated database. `aliases`: with the founding documents' own paths."""
     data_dir.mkdir(mode=0o700, exist_ok=True)
     clock = ManualClock()
     database = Database(url)
     ring = KeyRing([KeyEncryptionKey(b"k" * 32)])
-    ground = Ground(Works(database, clock), ring, default_settings(data_dir), data_dir, PUBLIC_URL, clock)
+    settings = default_settings(data_dir)
+    settings = replace(settings, control=replace(settings.control, aliases=aliases))
+    ground = Ground(Works(database, clock), ring, settings, data_dir, PUBLIC_URL, clock)
     control = make_control(ground, pieces_of(ground))
     relayed = {"toolyard-client-address": "192.0.2.7", "toolyard-client-scheme": "http"}
     try:

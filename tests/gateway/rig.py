@@ -308,7 +308,7 @@ async def running(
         identity=identity,
     )
     operations = operations_routes(lambda: not server.draining, gateway.metrics, metrics_for="anyone")
-    server = GatewayServer(RouteTable([*gateway.routes(), *operations]), limits=limits)
+    server = GatewayServer(RouteTable([*gateway.routes(), *gateway.founding_routes(), *operations]), limits=limits)
     server.on_drain.append(gateway.hub.end_streams)
     gateway.start()
     port = await server.start("127.0.0.1", 0)

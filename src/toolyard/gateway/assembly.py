@@ -19,7 +19,7 @@ from toolyard.gateway.catalog import CatalogHolder
 from toolyard.gateway.dispatch import Dispatch
 from toolyard.gateway.downstream.execution import Execution
 from toolyard.gateway.downstream.http import StreamableHttp
-from toolyard.gateway.downstream.routes import client_routes
+from toolyard.gateway.downstream.routes import client_routes, founding_routes
 from toolyard.gateway.downstream.sse import HttpSse
 from toolyard.gateway.errors import TaskUnknown, TooManyCalls
 from toolyard.gateway.events import Hub, StreamLimits
@@ -195,6 +195,11 @@ class Gateway:
         """All routes of clients and operators."""
         clients = client_routes(self.exchange, self.http, self.sse, self.admit, self.admit_stream)
         return (*clients, *self.execution.routes(), *self.operator.routes(), *self.operating.routes())
+
+    def founding_routes(self) -> tuple[Route, ...]:
+        """Other names of some of them, from the founding documents."""
+        clients = founding_routes(self.exchange, self.http, self.admit, self.admit_stream)
+        return (*clients, *self.execution.founding_routes())
 
     def admit(self, head: Head) -> Answer | None:
         """Judge a head before its body is read: the refusal, or None with the principal noted on the head."""

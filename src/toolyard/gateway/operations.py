@@ -58,6 +58,7 @@ def operations_routes(
             ("/health/live", live),
             ("/health/ready", readiness),
             ("/api/v1/system/health", readiness),
+            ("/api/v1/system/status", readiness),
         )
     ]
     auth: Literal["operator", "none"] = "operator" if metrics_for == "operator" else "none"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 from urllib.parse import quote
 
+from toolyard.contract.founding_paths import FOUNDING_PATHS
 from toolyard.gateway.body_stream import BodyStream
 from toolyard.gateway.call import Answer, Head
 from toolyard.gateway.relay_sink import RelaySink
@@ -90,6 +91,11 @@ class Relay:
     def routes(self) -> list[Route]:
         """The control plane's paths. The gateway's own routes go before them."""
         return [_route(path, METHODS, self) for path in PATHS] + [_route(path, READING, self) for path in PAGES]
+
+    def founding_routes(self) -> list[Route]:
+        """Paths of the founding documents that the control plane answers, outside of `/api`."""
+        mine = [one for one in FOUNDING_PATHS if one.whose == "control" and not one.pattern.startswith("/api/")]
+        return [_route(one.pattern, one.methods, self) for one in mine]
 
     def end_streams(self) -> None:
         """End what has no end of its own: the gateway drains."""

@@ -86,7 +86,7 @@ EXAMPLES = {
 }  # fmt: skip
 
 
-OPPOSITES = {"control.enabled": "false"}
+OPPOSITES = {"control.enabled": "false", "control.aliases": "false"}
 
 
 def value_of(settings, setting):

@@ -35,6 +35,7 @@ from toolyard.protocol.strict_json import decode, encode
 
 CALL_PATH: Final = "/api/v1/tools/call"
 PROXY_PATH: Final = "/api/v1/mcp/proxy"
+FOUNDING_CALL_PATH: Final = "/tools/call"
 PROBLEM: Final = "application/problem+json"
 DEFAULT_SERVER: Final = "default"
 METHODS: Final = LIST_METHODS | {"tools/call", "prompts/get", "resources/read", "completion/complete"}
@@ -84,6 +85,10 @@ class Execution:
             _route(CALL_PATH, self.call, "tools.call", self.admit),
             _route(PROXY_PATH, self.proxy, "mcp.proxy", self.admit),
         )
+
+    def founding_routes(self) -> tuple[Route, ...]:
+        """Another name of the same, from the founding documents (`contract.founding_paths`)."""
+        return (_route(FOUNDING_CALL_PATH, self.call, "tools.call", self.admit),)
 
     def admit(self, head: Head) -> Answer | None:
         """Judge a head before its body is read."""

@@ -17,23 +17,40 @@ def client_routes(
 ) -> tuple[Route, ...]:
     """Streamable HTTP, HTTP+SSE and WebSocket, for the default server and for each by its code. `admit_stream` judges
     what stays open."""
-
-    async def converse(head: Head, socket: MessageSocket) -> None:
-        head.transport = "websocket"
-        await Duplex(exchange, head, socket).run()
-
     routes = []
     for suffix in ("", "/{server_code}"):
         mcp, events, ws = f"/mcp{suffix}", f"/sse{suffix}", f"/ws/mcp{suffix}"
         routes += [
-            _route(mcp, "POST", http.post, "mcp.exchange", "call", admit, json_only=True),
-            _route(mcp, "GET", http.get, "mcp.stream", "stream", admit_stream),
-            _route(mcp, "DELETE", http.delete, "mcp.end_session", "call", admit),
+            *_http(mcp, http, admit, admit_stream),
             _route(events, "GET", sse.get, "mcp.stream", "stream", admit_stream),
             _route(f"{events}/messages", "POST", sse.post, "mcp.exchange", "call", admit, json_only=True),
-            _route(ws, "GET", converse, "mcp.converse", "stream", admit_stream, websocket=True),
+            _converse(ws, exchange, admit_stream),
         ]
     return tuple(routes)
+
+
+def founding_routes(exchange: Exchange, http: StreamableHttp, admit: Admit, admit_stream: Admit) -> tuple[Route, ...]:
+    """Other names of the same, from the founding documents (`contract.founding_paths`)."""
+    return (
+        *_http("/mcp/server/{server_code}/mcp", http, admit, admit_stream),
+        _converse("/ws", exchange, admit_stream),
+    )
+
+
+def _http(pattern: str, http: StreamableHttp, admit: Admit, admit_stream: Admit) -> tuple[Route, ...]:
+    return (
+        _route(pattern, "POST", http.post, "mcp.exchange", "call", admit, json_only=True),
+        _route(pattern, "GET", http.get, "mcp.stream", "stream", admit_stream),
+        _route(pattern, "DELETE", http.delete, "mcp.end_session", "call", admit),
+    )
+
+
+def _converse(pattern: str, exchange: Exchange, admit: Admit) -> Route:
+    async def converse(head: Head, socket: MessageSocket) -> None:
+        head.transport = "websocket"
+        await Duplex(exchange, head, socket).run()
+
+    return _route(pattern, "GET", converse, "mcp.converse", "stream", admit, websocket=True)
 
 
 def _route(pattern: str, method: str, handler: Any, action: str, limit: Any, admit: Admit, **flags: bool) -> Route:

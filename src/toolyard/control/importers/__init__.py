@@ -1,0 +1,1 @@
+"""Importers: what other programs write down of MCP servers, as upstreams."""
