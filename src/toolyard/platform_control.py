@@ -6,7 +6,7 @@ Another root than platform.py, because the two planes are two processes and neit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from toolyard.control.base.database import Database, database_url
 from toolyard.control.base.declared import Slice
 from toolyard.control.base.gate import Authenticates, Gate
 from toolyard.control.base.limits import DEFAULT_LIMITS, RequestLimits
+from toolyard.control.base.tidying import Sweep, sweep_outbox, tidy_regularly
 from toolyard.control.base.vault import Vault, kept_check
 from toolyard.control.base.work import Work, Works
 from toolyard.control.console.setup_page import PATH as SETUP_PATH
@@ -86,7 +87,7 @@ async def _nothing_to_set_up() -> str | None:
     return None
 
 
-async def _nothing_to_tidy() -> None:
+def _nothing_to_close() -> None:
     return None
 
 
@@ -101,8 +102,9 @@ class Pieces:
     state: Mapping[str, Any] = field(default_factory=dict)
     set_up: Callable[[], Awaitable[str | None]] = _nothing_to_set_up
     """The path that makes the first administrator, if there is none."""
-    tidy: Callable[[], Coroutine[Any, Any, None]] = _nothing_to_tidy
-    """Takes away what earlier runs have left behind, while it serves already."""
+    sweeps: Sequence[Sweep] = ()
+    """Take away what earlier runs have left behind, while it serves already."""
+    aclose: Callable[[], None] = _nothing_to_close
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +150,12 @@ def make_control(ground: Ground, pieces: Pieces) -> Control:
     async def running() -> AsyncIterator[None]:
         tasks = TaskOwner("control")
         tasks.start(publisher.run())
-        tasks.start(pieces.tidy())
+        tasks.start(tidy_regularly(works, (sweep_outbox, *pieces.sweeps)))
         try:
             yield
         finally:
             await tasks.aclose()
+            pieces.aclose()
             await works.database.aclose()
 
     slices = [*pieces.slices, operations_slice(publisher), gateways_slice(publisher, records.take)]
@@ -170,7 +173,8 @@ def pieces_of(ground: Ground) -> Pieces:
         idle_s=int(settings.control.login_idle_s),
         max_s=int(settings.control.login_max_s),
     )
-    entrance = Entrance(ground.works, Passwords(), signing, peppers, OwnAccess(), rules)
+    passwords = Passwords()
+    entrance = Entrance(ground.works, passwords, signing, peppers, OwnAccess(), rules)
     at_run_time = RunTimeSettings(
         {"registration": settings.control.registration, "reveal_keys": settings.control.reveal_keys}
     )
@@ -195,9 +199,6 @@ def pieces_of(ground: Ground) -> Pieces:
         behind = Behind(ground.public_url, keys, at_run_time, vault, tool_bounds, upstream_bounds)
         slices.append(aliases_slice(behind))
 
-    async def tidy() -> None:
-        await files.sweep(ground.works)
-
     async def upstreams(work: Work) -> list[Published]:
         found, timeout = await upstream_specs(work, vault, rules=await tool_rules(work)), await default_timeouts(work)
         return [Published(with_timeout(one.spec, timeout(one.spec.organization)), one.owner) for one in found]
@@ -217,7 +218,9 @@ def pieces_of(ground: Ground) -> Pieces:
             needed = await setup_needed(work)
         return f"{SETUP_PATH}?token={setup_token(ground.data_dir)}" if needed else None
 
-    return Pieces(Authenticator(entrance), slices, sources, keepers, set_up=set_up, tidy=tidy)
+    return Pieces(
+        Authenticator(entrance), slices, sources, keepers, set_up=set_up, sweeps=[files.sweep], aclose=passwords.close
+    )
 
 
 async def open_control(settings: Settings, data_dir: Path, public_url: str) -> Control:

@@ -11,7 +11,7 @@ import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -29,6 +29,8 @@ from toolyard.contract.documents import (
 from toolyard.contract.snapshot import KeyRecord, ServerSpec, Snapshot, UpstreamSpec
 from toolyard.control.base.work import Work
 from toolyard.kit.secret import Secret
+
+MAX_SEALED: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class Compiler:
         key = (place, hmac.digest(self._salt, secret.reveal().encode("utf-8", "surrogatepass"), hashlib.sha256))
         text = self._sealed.get(key)
         if text is None:
+            if len(self._sealed) >= MAX_SEALED:
+                self._sealed.clear()
             text = self._sealed[key] = self.seal(place, secret)
         return text
 
