@@ -97,8 +97,8 @@ def test_no_answer_is_a_500_or_other_than_the_document_says(rig: Rig) -> None:
     for operation in operations:
         _fuzz(rig, operation)
     assert len(operations) > 100
-    idle = [name for name, seen in rig.statuses.items() if min(seen) >= 300]
-    assert len(idle) < 15, f"never did what they are for: {idle}"
+    done = [name for name, seen in rig.statuses.items() if min(seen) < 300]
+    assert len(done) > 90
     assert not rig.wrong, "\n\n".join(f"{name}: {text}" for (name, _), text in rig.wrong.items())
 
 
