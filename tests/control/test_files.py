@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 from sqlalchemy.engine import URL
 
 from tests.control.api import Api, serving
@@ -90,11 +89,14 @@ def test_a_download_is_saved_and_never_shown_as_a_page_of_ours(url: URL, tmp_pat
     tried(url, tmp_path / "files", test)
 
 
-@pytest.mark.parametrize("name", ["../a", "a/b", "a\\b", "..", "a\u202eb", "x" * 256])
-def test_a_name_that_could_be_a_path_or_mislead_is_refused(url: URL, tmp_path: Path, name: str) -> None:
+BAD_NAMES = ["../a", "a/b", "a\\b", "..", "a\u202eb", "x" * 256]
+
+
+def test_a_name_that_could_be_a_path_or_mislead_is_refused(url: URL, tmp_path: Path) -> None:
     async def test(stand: Stand) -> None:
-        answer = await stand.upload(name=name)
-        assert (answer.status_code, answer.json()["code"]) == (422, "file_name_refused")
+        for name in BAD_NAMES:
+            answer = await stand.upload(name=name)
+            assert (answer.status_code, answer.json()["code"]) == (422, "file_name_refused"), name
         assert stand.kept() == []
 
     tried(url, tmp_path / "files", test)
@@ -124,24 +126,24 @@ def test_an_organization_keeps_no_more_than_its_quota(url: URL, tmp_path: Path) 
     tried(url, tmp_path / "files", test)
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"json": {}},
-        {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
-        {"content": b"garbage", "headers": {"content-type": "multipart/form-data; boundary=b"}},
-        {"content": b"--b\r\nContent-Disp", "headers": {"content-type": "multipart/form-data; boundary=b"}},
-        {"files": {"other": ("a", b"x", "text/plain")}},
-        {"files": {"file": ("a", b"x")}, "data": {"owner": "us_other"}},
-        {"files": {"file": ("a", b"x")}, "data": {"description": "x" * 2001}},
-        {"files": [("file", ("a", b"x")), ("file", ("b", b"x"))]},
-        {"data": {"file": "text"}},
-    ],
-)
-def test_what_is_no_upload_is_refused(url: URL, tmp_path: Path, more: dict[str, Any]) -> None:
+NO_UPLOADS: list[dict[str, Any]] = [
+    {"json": {}},
+    {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+    {"content": b"garbage", "headers": {"content-type": "multipart/form-data; boundary=b"}},
+    {"content": b"--b\r\nContent-Disp", "headers": {"content-type": "multipart/form-data; boundary=b"}},
+    {"files": {"other": ("a", b"x", "text/plain")}},
+    {"files": {"file": ("a", b"x")}, "data": {"owner": "us_other"}},
+    {"files": {"file": ("a", b"x")}, "data": {"description": "x" * 2001}},
+    {"files": [("file", ("a", b"x")), ("file", ("b", b"x"))]},
+    {"data": {"file": "text"}},
+]
+
+
+def test_what_is_no_upload_is_refused(url: URL, tmp_path: Path) -> None:
     async def test(stand: Stand) -> None:
-        answer = await stand.api.ask("POST", UPLOAD, **more)
-        assert (answer.status_code, answer.json()["code"]) == (422, "upload_refused")
+        for more in NO_UPLOADS:
+            answer = await stand.api.ask("POST", UPLOAD, **more)
+            assert (answer.status_code, answer.json()["code"]) == (422, "upload_refused"), more
         assert stand.kept() == []
 
     tried(url, tmp_path / "files", test)

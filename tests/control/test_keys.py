@@ -163,23 +163,24 @@ def test_gateways_know_all_that_a_key_is_limited_to(url: URL) -> None:
     tried(url, test)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"scopes": ["read"]},
-        {"networks": ["10.0.0.0/33"]},
-        {"expires_at": "2020-01-01T00:00:00Z"},
-        {"expires_at": "2030-01-01T00:00:00"},
-        {"not_before": "2031-01-01T00:00:00Z", "expires_at": "2030-01-01T00:00:00Z"},
-        {"rate": {"per_minute": -1}},
-        {"user_id": "us_stranger"},
-        {"organization_id": "or_other"},
-        {"digest": "0"},
-    ],
-)
-def test_a_key_that_cannot_be_is_not_made(url: URL, fields: dict[str, Any]) -> None:
+WRONG: list[dict[str, Any]] = [
+    {"scopes": ["read"]},
+    {"networks": ["10.0.0.0/33"]},
+    {"expires_at": "2020-01-01T00:00:00Z"},
+    {"expires_at": "2030-01-01T00:00:00"},
+    {"not_before": "2031-01-01T00:00:00Z", "expires_at": "2030-01-01T00:00:00Z"},
+    {"rate": {"per_minute": -1}},
+    {"user_id": "us_stranger"},
+    {"organization_id": "or_other"},
+    {"digest": "0"},
+]
+
+
+def test_a_key_that_cannot_be_is_not_made(url: URL) -> None:
     async def test(stand: Stand) -> None:
-        assert (await stand.api.ask("POST", f"/api/v1/servers/{stand.server}/keys", json=fields)).status_code == 422
+        for fields in WRONG:
+            answer = await stand.api.ask("POST", f"/api/v1/servers/{stand.server}/keys", json=fields)
+            assert answer.status_code == 422, fields
         assert await stand.records() == {}
 
     tried(url, test)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from sqlalchemy import UniqueConstraint, select
 from sqlalchemy.engine import URL
 
@@ -81,28 +80,27 @@ def test_the_server_called_default_is_at_mcp_itself_and_is_the_first_organizatio
     tried(url, test)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"code": "server"},
-        {"code": "Lab"},
-        {"code": "lab", "tools": ["docs"]},
-        {"code": "lab", "tools": ["!docs/*"]},
-        {"code": "lab", "chosen": ["docs"]},
-        {"code": "lab", "access": "open"},
-        {"code": "lab", "owner": "file"},
-        {"code": "lab", "organization_id": "or_other"},
-        {"code": "lab", "overrides": {"docs/a": {"name": "a b"}}},
-        {"code": "lab", "title": "a\u0000b"},
-        {"code": "lab", "per_key": {"per_minute": 0}},
-        {"code": "lab", "roles": ["nobodys"]},
-        {"code": "lab", "tiers": ["gold"]},
-    ],
-)
-def test_a_server_that_cannot_be_is_refused_with_the_reason(url: URL, fields: dict[str, Any]) -> None:
+WRONG: list[dict[str, Any]] = [
+    {"code": "server"},
+    {"code": "Lab"},
+    {"code": "lab", "tools": ["docs"]},
+    {"code": "lab", "tools": ["!docs/*"]},
+    {"code": "lab", "chosen": ["docs"]},
+    {"code": "lab", "access": "open"},
+    {"code": "lab", "owner": "file"},
+    {"code": "lab", "organization_id": "or_other"},
+    {"code": "lab", "overrides": {"docs/a": {"name": "a b"}}},
+    {"code": "lab", "title": "a\u0000b"},
+    {"code": "lab", "per_key": {"per_minute": 0}},
+    {"code": "lab", "roles": ["nobodys"]},
+    {"code": "lab", "tiers": ["gold"]},
+]
+
+
+def test_a_server_that_cannot_be_is_refused_with_the_reason(url: URL) -> None:
     async def test(api: Api) -> None:
-        answer = await api.ask("POST", PATH, json=fields)
-        assert answer.status_code == 422
+        for fields in WRONG:
+            assert (await api.ask("POST", PATH, json=fields)).status_code == 422, fields
         assert (await api.ask("GET", PATH)).json()["items"] == []
 
     tried(url, test)
@@ -185,11 +183,14 @@ def test_a_change_changes_what_it_names_and_says_so(url: URL) -> None:
     tried(url, test)
 
 
-@pytest.mark.parametrize("fields", [{"code": "new"}, {"title": None}, {"enabled": None}, {"created_by": "me"}])
-def test_what_cannot_be_changed_is_refused(url: URL, fields: dict[str, Any]) -> None:
+UNCHANGEABLE: list[dict[str, Any]] = [{"code": "new"}, {"title": None}, {"enabled": None}, {"created_by": "me"}]
+
+
+def test_what_cannot_be_changed_is_refused(url: URL) -> None:
     async def test(api: Api) -> None:
         server = await made(api)
-        assert (await api.ask("PATCH", f"{PATH}/{server['id']}", json=fields)).status_code == 422
+        for fields in UNCHANGEABLE:
+            assert (await api.ask("PATCH", f"{PATH}/{server['id']}", json=fields)).status_code == 422, fields
 
     tried(url, test)
 
