@@ -963,7 +963,7 @@ class Tools(AsyncGroup):
         answer: models.ToolsExported = await self._caller.value("tools_export")
         return answer
 
-    async def import_(self, given: models.ToolsExported) -> models.BulkResultTool:
+    async def import_(self, given: models.ToImport) -> models.BulkResultTool:
         """Say of tools what was exported elsewhere, each with its own result."""
         answer: models.BulkResultTool = await self._caller.value("tools_import", body=given)
         return answer

@@ -941,7 +941,7 @@ class Tools(Group):
         answer: models.ToolsExported = self._caller.value("tools_export")
         return answer
 
-    def import_(self, given: models.ToolsExported) -> models.BulkResultTool:
+    def import_(self, given: models.ToImport) -> models.BulkResultTool:
         """Say of tools what was exported elsewhere, each with its own result."""
         answer: models.BulkResultTool = self._caller.value("tools_import", body=given)
         return answer

@@ -1249,6 +1249,13 @@ class Tls(TypedDict):
     ca_file: NotRequired[str | None]
 
 
+class ToImport(TypedDict):
+    """What was exported elsewhere, or a part of it: so much can be taken in at once."""
+
+    version: NotRequired[Literal[1]]
+    tools: builtins.list[Said]
+
+
 class TokenAnswer(TypedDict):
     """An access token: send it as `Authorization: Bearer …`."""
 

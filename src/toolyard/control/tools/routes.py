@@ -30,6 +30,7 @@ from toolyard.control.tools.schema import (
     RefreshWanted,
     Said,
     Stats,
+    ToImport,
     Tool,
     ToolDetail,
     ToolQuery,
@@ -96,7 +97,7 @@ def _settings(one: Slice, bounds: Bounds) -> None:
         return Exported(tools=[Said.of(row, names[row.upstream_id]) for row in rows])
 
     @one.post("/tools/import", action="tools.write", limit="heavy", operation_id="tools_import")
-    async def import_all(work: WorkParam, given: Exported) -> BulkResult[Tool]:
+    async def import_all(work: WorkParam, given: ToImport) -> BulkResult[Tool]:
         """Say of tools what was exported elsewhere, each with its own result."""
 
         async def say(item: Said) -> Tool:

@@ -205,7 +205,13 @@ class Exported(Given):
     """What is said of tools, for another place."""
 
     version: Literal[1] = 1
-    tools: list[Said] = Field(max_length=10_000)
+    tools: list[Said]
+
+
+class ToImport(Exported):
+    """What was exported elsewhere, or a part of it: so much can be taken in at once."""
+
+    tools: list[Said] = Field(max_length=1000)
 
 
 _SAME = (
