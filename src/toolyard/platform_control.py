@@ -41,6 +41,7 @@ from toolyard.control.identity.revocation import revoked_ids
 from toolyard.control.identity.routes import identity_slice
 from toolyard.control.identity.setup import setup_needed, setup_token
 from toolyard.control.identity.signing import SigningKeys
+from toolyard.control.importers.routes import importers_slice
 from toolyard.control.keys.records import key_records, record_used
 from toolyard.control.keys.routes import keys_slice
 from toolyard.control.keys.service import ApiKeys
@@ -188,6 +189,7 @@ def pieces_of(ground: Ground) -> Pieces:
         access_slice(),
         upstreams_slice(vault, upstream_bounds),
         credentials_slice(vault),
+        importers_slice(vault, upstream_bounds),
         tools_slice(vault, tool_bounds),
         servers_slice(ground.public_url),
         keys_slice(keys),

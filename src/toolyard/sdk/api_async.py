@@ -260,6 +260,17 @@ class Grants(AsyncGroup):
         await self._caller.value("grants_delete", path={"grant_id": grant_id})
 
 
+class Imports(AsyncGroup):
+    """Operations of `imports`."""
+
+    async def run(self, given: models.ImportersImport) -> models.BulkResultImportedUpstream:
+        """Register the MCP servers of another program's file, each with its own result.
+
+        Those that run a program need the platform permission server.exec."""
+        answer: models.BulkResultImportedUpstream = await self._caller.value("imports_run", body=given)
+        return answer
+
+
 class Keys(AsyncGroup):
     """Operations of `keys`."""
 
@@ -461,7 +472,7 @@ class PlatformSettings(AsyncGroup):
         answer: models.SettingsExported = await self._caller.value("platform_settings_export")
         return answer
 
-    async def import_(self, given: models.Import) -> models.BatchResult:
+    async def import_(self, given: models.SettingsImport) -> models.BatchResult:
         """Import settings from an export, each with its own result."""
         answer: models.BatchResult = await self._caller.value("platform_settings_import", body=given)
         return answer
@@ -793,7 +804,7 @@ class Settings(AsyncGroup):
         answer: models.SettingsExported = await self._caller.value("settings_export")
         return answer
 
-    async def import_(self, given: models.Import) -> models.BatchResult:
+    async def import_(self, given: models.SettingsImport) -> models.BatchResult:
         """Import settings from an export, each with its own result."""
         answer: models.BatchResult = await self._caller.value("settings_import", body=given)
         return answer
@@ -1203,6 +1214,7 @@ class AsyncApi:
         self.files = Files(caller)
         self.gateways = Gateways(caller)
         self.grants = Grants(caller)
+        self.imports = Imports(caller)
         self.keys = Keys(caller)
         self.members = Members(caller)
         self.organizations = Organizations(caller)

@@ -256,6 +256,17 @@ class Grants(Group):
         self._caller.value("grants_delete", path={"grant_id": grant_id})
 
 
+class Imports(Group):
+    """Operations of `imports`."""
+
+    def run(self, given: models.ImportersImport) -> models.BulkResultImportedUpstream:
+        """Register the MCP servers of another program's file, each with its own result.
+
+        Those that run a program need the platform permission server.exec."""
+        answer: models.BulkResultImportedUpstream = self._caller.value("imports_run", body=given)
+        return answer
+
+
 class Keys(Group):
     """Operations of `keys`."""
 
@@ -449,7 +460,7 @@ class PlatformSettings(Group):
         answer: models.SettingsExported = self._caller.value("platform_settings_export")
         return answer
 
-    def import_(self, given: models.Import) -> models.BatchResult:
+    def import_(self, given: models.SettingsImport) -> models.BatchResult:
         """Import settings from an export, each with its own result."""
         answer: models.BatchResult = self._caller.value("platform_settings_import", body=given)
         return answer
@@ -775,7 +786,7 @@ class Settings(Group):
         answer: models.SettingsExported = self._caller.value("settings_export")
         return answer
 
-    def import_(self, given: models.Import) -> models.BatchResult:
+    def import_(self, given: models.SettingsImport) -> models.BatchResult:
         """Import settings from an export, each with its own result."""
         answer: models.BatchResult = self._caller.value("settings_import", body=given)
         return answer
@@ -1173,6 +1184,7 @@ class Api:
         self.files = Files(caller)
         self.gateways = Gateways(caller)
         self.grants = Grants(caller)
+        self.imports = Imports(caller)
         self.keys = Keys(caller)
         self.members = Members(caller)
         self.organizations = Organizations(caller)

@@ -139,6 +139,14 @@ class BulkResultChangeAnswer(TypedDict):
     failed: int
 
 
+class BulkResultImportedUpstream(TypedDict):
+    """A BulkResultImportedUpstream."""
+
+    results: builtins.list[ItemResultImportedUpstream]
+    succeeded: int
+    failed: int
+
+
 class BulkResultRefreshed(TypedDict):
     """A BulkResultRefreshed."""
 
@@ -352,12 +360,20 @@ class IdentityRefreshWanted(TypedDict):
     refresh_token: str
 
 
-class Import(TypedDict):
-    """Settings from an export. `replace`: what is not in it has its default again."""
+class ImportedUpstream(TypedDict):
+    """One server of the document."""
 
-    format: NotRequired[Literal["toolyard-settings-1"]]
-    settings: dict[str, JsonValue]
-    replace: NotRequired[bool]
+    name: str
+    upstream: Upstream | None
+    findings: builtins.list[FoundOut]
+
+
+class ImportersImport(TypedDict):
+    """What another program wrote down of MCP servers."""
+
+    document: dict[str, Any]
+    values: NotRequired[dict[str, str]]
+    dry_run: NotRequired[bool]
 
 
 class IssuedKey(TypedDict):
@@ -394,6 +410,15 @@ class ItemResultChangeAnswer(TypedDict):
     index: int
     ok: bool
     item: NotRequired[ChangeAnswer | None]
+    problem: NotRequired[Problem | None]
+
+
+class ItemResultImportedUpstream(TypedDict):
+    """A ItemResultImportedUpstream."""
+
+    index: int
+    ok: bool
+    item: NotRequired[ImportedUpstream | None]
     problem: NotRequired[Problem | None]
 
 
@@ -1157,6 +1182,14 @@ class SettingsExported(TypedDict):
 
     format: NotRequired[Literal["toolyard-settings-1"]]
     settings: dict[str, JsonValue]
+
+
+class SettingsImport(TypedDict):
+    """Settings from an export. `replace`: what is not in it has its default again."""
+
+    format: NotRequired[Literal["toolyard-settings-1"]]
+    settings: dict[str, JsonValue]
+    replace: NotRequired[bool]
 
 
 class SettingsNewValue(TypedDict):

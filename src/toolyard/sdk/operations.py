@@ -423,6 +423,31 @@ _ALL = (
         path_fields=("grant_id",),
     ),
     Operation(
+        id="imports_run",
+        tag="imports",
+        group="imports",
+        verb="run",
+        method="POST",
+        path="/api/v1/import",
+        about="Register the MCP servers of another program's file, each with its own result.\n\nThose that run a program need the platform permission server.exec.",
+        body=Body(
+            (
+                Field(
+                    name="document",
+                    kind="any",
+                    about="A file with `mcpServers`, one of VS Code with `servers` and `inputs`, a `server.json`, or what a registry lists.",
+                    required=True,
+                ),
+                Field(
+                    name="values",
+                    kind="any",
+                    about="What variables (`${NAME}`) and inputs (`${input:ID}`) in it stand for; secrets are sealed.",
+                ),
+                Field(name="dry_run", kind="boolean", about="Only look at it: nothing is registered."),
+            )
+        ),
+    ),
+    Operation(
         id="keys_create",
         tag="keys",
         group="keys",
