@@ -132,15 +132,17 @@ class Tenants:
 
 
 @asynccontextmanager
-async def tenants(url: URL, data_dir: Path) -> AsyncIterator[Tenants]:
-    """Both organizations, on a migrated database. From here on every request is answered as ever, and undone."""
+async def tenants(url: URL, data_dir: Path, *, undone: bool = True) -> AsyncIterator[Tenants]:
+    """Both organizations, on a migrated database. `undone`: from here on every request is answered as ever, and leaves
+    nothing behind."""
     async with whole(url, data_dir) as plane:
         plane.control.app.state.gate.limits.limits = {}
         made = Tenants(plane)
         await made.people()
         for name in MARKS:
             await made.objects(name)
-        _undo_everything(plane)
+        if undone:
+            _undo_everything(plane)
         yield made
 
 
