@@ -45,24 +45,25 @@ class Orders(msgspec.Struct, frozen=True):
 def main(arguments: list[str]) -> int:
     """Run the control plane until told to stop; the exit code."""
     orders = msgspec.json.decode(arguments[0], type=Orders)
-    settings = load_settings(Path(orders.config), os.environ)
+    config = Path(orders.config)
+    settings = load_settings(config, os.environ)
     data_dir = make_private_directory(Path(orders.data_dir))
     _configure_logs(settings, orders, data_dir)
     import uvloop  # noqa: PLC0415
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, data_dir, orders.parent_fd))
+        return runner.run(_serve(settings, data_dir, config if config.is_file() else None, orders.parent_fd))
 
 
-async def _serve(settings: Settings, data_dir: Path, parent_fd: int | None) -> int:
+async def _serve(settings: Settings, data_dir: Path, config: Path | None, parent_fd: int | None) -> int:
     try:
         public_url = _public_url(settings, data_dir)
-        control = await open_control(settings, data_dir, public_url)
+        control = await open_control(settings, data_dir, public_url, config)
         link = await control.set_up()
     except PlatformError as error:
         log.error("control_not_started", code=error.code, reason=error.message)
         return 1
-    config = uvicorn.Config(
+    served = uvicorn.Config(
         control.app,
         loop="none",
         http="httptools",
@@ -76,7 +77,7 @@ async def _serve(settings: Settings, data_dir: Path, parent_fd: int | None) -> i
         timeout_keep_alive=60,
         timeout_graceful_shutdown=DRAIN_S,
     )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(served)
     listening = bind_private(data_dir / SOCKET_NAME)
     listening.listen(BACKLOG)
     if parent_fd is not None:

@@ -6,9 +6,10 @@ Another root than platform.py, because the two planes are two processes and neit
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,6 +61,7 @@ from toolyard.control.upstreams.routes import upstreams_slice
 from toolyard.control.upstreams.rules import Bounds as UpstreamBounds
 from toolyard.control.upstreams.specs import upstream_specs, with_timeout
 from toolyard.control.upstreams.states import record_health
+from toolyard.control_file import FileMirror
 from toolyard.kit.clock import Clock, SystemClock
 from toolyard.kit.key_encryption import KeyRing
 from toolyard.kit.passwords import Passwords
@@ -106,6 +108,8 @@ class Pieces:
     sweeps: Sequence[Sweep] = ()
     """Take away what earlier runs have left behind, while it serves already."""
     aclose: Callable[[], None] = _nothing_to_close
+    beside: FileMirror | None = None
+    """Has rows follow the configuration file, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,8 @@ def make_control(ground: Ground, pieces: Pieces) -> Control:
     async def running() -> AsyncIterator[None]:
         tasks = TaskOwner("control")
         tasks.start(publisher.run())
+        if pieces.beside is not None:
+            tasks.start(pieces.beside.run())
         tasks.start(tidy_regularly(works, (sweep_outbox, *pieces.sweeps)))
         try:
             yield
@@ -225,7 +231,10 @@ def pieces_of(ground: Ground) -> Pieces:
     )
 
 
-async def open_control(settings: Settings, data_dir: Path, public_url: str) -> Control:
-    """The whole control plane of an installation. Raises what `open_ground` raises."""
+async def open_control(settings: Settings, data_dir: Path, public_url: str, config: Path | None) -> Control:
+    """The whole control plane of an installation, which shows what its configuration file, if any, describes. Raises
+    what `open_ground` raises, KeysExposed, KeysUnreadable."""
     ground = await open_ground(settings, data_dir, public_url)
-    return make_control(ground, pieces_of(ground))
+    pieces = pieces_of(ground)
+    mirror = FileMirror(config, data_dir, os.environ, ground.works, Vault(ground.ring)) if config else None
+    return make_control(ground, replace(pieces, beside=mirror))

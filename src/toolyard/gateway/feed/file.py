@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,12 +27,14 @@ FILE_NAMES = ("toolyard.yaml", "toolyard.yml", "config/app.yaml")
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What a file says: to the gateway as a whole (`settings`) and about what it serves (`snapshot`). `files`: the
-    credential files it refers to. `made_up`: servers that it does not name, and that are there all the same."""
+    credential files it refers to. `made_up`: servers that it does not name, and that are there all the same. `lines`:
+    where each `upstreams.ID` and `servers.CODE` is described."""
 
     snapshot: Snapshot
     settings: Settings
     files: tuple[Path, ...] = ()
     made_up: tuple[str, ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_config(directory: Path) -> Path | None:
@@ -67,7 +69,8 @@ def load_text(
     document = Document(path, environ, problems)
     root = document.section(read_marked(text, str(path), problems) or Marked({}, 1), "")
     settings = _settings(root, document)
-    upstreams, servers = _served(root, settings, loopback=is_loopback(host or settings.gateway.host))
+    lines: dict[str, int] = {}
+    upstreams, servers = _served(root, settings, lines, loopback=is_loopback(host or settings.gateway.host))
     if "mcpServers" not in root:
         root.close()
     if problems:
@@ -78,7 +81,7 @@ def load_text(
     snapshot = Snapshot(
         revision, digest, MappingProxyType(upstreams), MappingProxyType(servers), MappingProxyType(dict(keys))
     )
-    return Loaded(snapshot, settings, tuple(document.files), tuple(made_up))
+    return Loaded(snapshot, settings, tuple(document.files), tuple(made_up), MappingProxyType(lines))
 
 
 def settings_of(path: Path, environ: Mapping[str, str]) -> Settings:
@@ -169,7 +172,7 @@ def _secret_text(setting: Setting, text: str, complain: Complain, document: Docu
 
 
 def _served(
-    root: Section, settings: Settings, *, loopback: bool
+    root: Section, settings: Settings, lines: dict[str, int], *, loopback: bool
 ) -> tuple[dict[str, UpstreamSpec], dict[str, ServerSpec]]:
     defaults, longest_s = settings.defaults, settings.limits.call_timeout_s
     limits = UpstreamLimits(
@@ -183,6 +186,7 @@ def _served(
         if wrong:
             root.document.complain(node.line, key, wrong)
         upstreams[upstream_id] = read_upstream(upstream_id, root.document.section(node, key), bounds)
+        lines[key] = node.line
     written_servers = _entries(root, "servers")
     foreign = [(f"mcpServers.{name}", name, node) for name, node in _entries(root, "mcpServers")]
     foreign += [(f"servers.{name}", name, node) for name, node in written_servers if looks_like_upstream(node)]
@@ -190,8 +194,10 @@ def _served(
         upstream_id = id_of(name, upstreams.keys())
         entry = as_upstream(root.document.section(node, key))
         upstreams[upstream_id] = read_upstream(upstream_id, entry, bounds)
+        lines[f"upstreams.{upstream_id}"] = node.line
     root.take("inputs")
     own = [(code, node) for code, node in written_servers if not looks_like_upstream(node)]
+    lines |= {f"servers.{code}": node.line for code, node in own}
     return upstreams, _servers(root, own, upstreams, loopback=loopback)
 
 
