@@ -149,8 +149,15 @@ def pages() -> dict[Path, str]:
         REFERENCE / "errors.md": errors_page(),
         REFERENCE / "command-line.md": command_page(),
         REFERENCE / "founding-paths.md": founding_page(),
+        REFERENCE / "api-routes.md": routes_page(),
         ROOT / ".env.example": env_example(),
     }
+
+
+def routes_page() -> str:
+    """The routes of the management API (generate_routes.py)."""
+    made: str = runpy.run_path(str(ROOT / "docs" / "generate_routes.py"), run_name="generate_routes")["routes_page"]()
+    return MADE + made
 
 
 def founding_page() -> str:
