@@ -80,6 +80,11 @@ used, 130 interrupted. Errors go to standard error as `error [code]: …` with a
 Commands that ask a gateway take the one at `TOOLYARD_URL` (with the key in `TOOLYARD_KEY`), else the one that runs on
 the configuration file: `--config`, else `TOOLYARD_CONFIG`, else `toolyard.yaml`, `toolyard.yml` or `config/app.yaml` in
 the current directory. `--config` wins over `TOOLYARD_URL`.
+
+Commands for the management API (`upstream create`, `server`, `user`, `settings` …) ask, in this order: the login that
+`--profile` or TOOLYARD_PROFILE names (`toolyard login`); the one at `TOOLYARD_URL` with the access token in
+`TOOLYARD_TOKEN`; the control plane that runs on the configuration file, as its operator; without such a file, the login
+`default`. See [manage from the command line](../how-to/manage-from-the-command-line.md).
 """
 
 FOUNDING_HEAD = """# The founding documents' own calls

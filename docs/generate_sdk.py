@@ -47,10 +47,17 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "switches": ("settings", "switch-"),
     "settings": ("settings", ""),
     "access": ("access", ""),
+    "imports": ("upstream", ""),
+    "discovery": ("upstream", "discover-"),
     "auth": ("auth", ""),
 }
 """The command group, and what the verb begins with, where it is not just the group in the singular."""
-VERBS = {"upstreams_check": "check-config", "upstreams_test": "try", "upstreams_test_result": "try-result"}
+VERBS = {
+    "upstreams_check": "check-config",
+    "upstreams_test": "try",
+    "upstreams_test_result": "try-result",
+    "imports_run": "import",
+}
 """Words for operations whose own is taken by a command that is something else."""
 METHODS = ("get", "put", "post", "patch", "delete")
 Json = dict[str, Any]

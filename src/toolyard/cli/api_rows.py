@@ -69,9 +69,6 @@ API_ROWS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("create", "grants_create", "Grant a member a permission, everywhere or on one resource."),
         ("delete", "grants_delete", "Take a granted permission back."),
     ),
-    "import": (
-        ("run", "imports_run", "Register the MCP servers of another program's file, each with its own result."),
-    ),
     "key": (
         ("create", "keys_create", "Make an API key for a virtual server."),
         ("rotate", "keys_rotate", "Put a new API key in the place of another."),
@@ -186,6 +183,7 @@ API_ROWS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("validate", "tools_validate", "Check whether arguments fit a tool's schema, without calling it."),
     ),
     "upstream": (
+        ("import", "imports_run", "Register the MCP servers of another program's file, each with its own result."),
         ("list", "upstreams_list", "List upstreams."),
         ("create", "upstreams_create", "Register an upstream."),
         ("get", "upstreams_get", "Show an upstream with its state."),

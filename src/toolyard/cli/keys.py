@@ -14,6 +14,8 @@ from toolyard.contract.snapshot import KeyRecord, ServerSpec
 from toolyard.kit.errors import PlatformError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from toolyard.cli.place import Place
 
 
@@ -44,7 +46,7 @@ def create(
     place = need_place(config)
     need_server(place, server)
     now = time.time()
-    lifetime_s = _duration(expires)
+    lifetime_s = duration(expires)
     plain, record = place.keys().create(
         server, name, now=now, expires_at=None if lifetime_s is None else now + lifetime_s
     )
@@ -69,9 +71,22 @@ def need_server(place: Place, code: str) -> ServerSpec:
 
 def list_keys(config: ConfigOption = None, output: OutputOption = Format.TABLE) -> None:
     """List the API keys: ids and states, never the keys."""
+    show(described_keys(config), output, columns=COLUMNS)
+
+
+def described_keys(config: Path | None) -> list[dict[str, Any]]:
+    """The keys of the key store, as they are shown."""
     from toolyard.cli.place import need_place
 
-    show([_described(record) for record in need_place(config).keys().records.values()], output, columns=COLUMNS)
+    return [_described(record) for record in need_place(config).keys().records.values()]
+
+
+def is_in_file(config: Path | None, key_id: str) -> bool:
+    """Whether there is a configuration file here whose key store has the key."""
+    from toolyard.cli.place import find_place
+
+    place = find_place(config)
+    return place is not None and place.config.is_file() and key_id in place.keys().records
 
 
 def revoke(
@@ -94,11 +109,12 @@ def rotate(
     """Make a new API key in the place of another, which is accepted for a while longer."""
     from toolyard.cli.place import need_place
 
-    plain, record = need_place(config).keys().rotate(key_id, now=time.time(), grace_s=_duration(grace) or 0.0)
+    plain, record = need_place(config).keys().rotate(key_id, now=time.time(), grace_s=duration(grace) or 0.0)
     _show_new(plain, record, output)
 
 
-def _duration(text: str | None) -> float | None:
+def duration(text: str | None) -> float | None:
+    """Seconds, of a text such as 90d."""
     from toolyard.kit.quantities import seconds
 
     try:

@@ -16,11 +16,13 @@ from typer.main import get_command
 @dataclass(frozen=True, slots=True)
 class Row:
     """One command: its name, where its function is (`module:function`; empty for a group that is there already), and
-    the first paragraph of its help."""
+    the first paragraph of its help. With `made_of`, the function is not the command but makes it, of that and the
+    name."""
 
     name: str
     function: str = ""
     summary: str = ""
+    made_of: str = ""
 
 
 class LazyGroup(TyperGroup):
@@ -79,7 +81,15 @@ class _Commands(MutableMapping[str, Any]):
 
 
 def _load(row: Row) -> Any:
-    module, _, function = row.function.partition(":")
+    module, _, name = row.function.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    if row.made_of:
+        return function(row.made_of, row.name)
+    return command_of(row.name, function)
+
+
+def command_of(name: str, function: Any) -> Any:
+    """The command that a function is, by its signature."""
     one = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
-    one.command(row.name)(getattr(importlib.import_module(module), function))
+    one.command(name)(function)
     return get_command(one)

@@ -48,8 +48,41 @@ class _Commands(LazyGroup):
         ),
         Row("resources", "toolyard.cli.ask:resources", "List the resources of a virtual server, or read one."),
         Row("prompts", "toolyard.cli.ask:prompts", "List the prompts of a virtual server, or get one."),
-        Row("upstream"),
-        Row("key"),
+        Row(
+            "upstream",
+            "toolyard.cli.api_groups:group",
+            "One upstream: run it, change it, remove it, register it.",
+            "upstream",
+        ),
+        Row(
+            "tool",
+            "toolyard.cli.api_groups:group",
+            "Tools, resources and prompts: find them, steer them, describe them.",
+            "tool",
+        ),
+        Row("server", "toolyard.cli.api_groups:group", "Virtual servers: which tools are at which URL.", "server"),
+        Row("key", "toolyard.cli.api_groups:group", "API keys for virtual servers.", "key"),
+        Row("credential", "toolyard.cli.api_groups:group", "Secrets that are used towards upstreams.", "credential"),
+        Row("file", "toolyard.cli.api_groups:group", "Uploaded files.", "file"),
+        Row("user", "toolyard.cli.api_groups:group", "People of the organization.", "user"),
+        Row("member", "toolyard.cli.api_groups:group", "People of other organizations in this one.", "member"),
+        Row("account", "toolyard.cli.api_groups:group", "Service accounts and their secrets.", "account"),
+        Row("role", "toolyard.cli.api_groups:group", "Roles, and what can be allowed.", "role"),
+        Row("grant", "toolyard.cli.api_groups:group", "Single permissions beside roles.", "grant"),
+        Row("access", "toolyard.cli.api_groups:group", "Who may do what.", "access"),
+        Row("tier", "toolyard.cli.api_groups:group", "Which limits people have.", "tier"),
+        Row("org", "toolyard.cli.api_groups:group", "Organizations.", "org"),
+        Row("settings", "toolyard.cli.api_groups:group", "Settings and switches that hold at once.", "settings"),
+        Row("auth", "toolyard.cli.api_groups:group", "Your own account, logins and tokens.", "auth"),
+        Row(
+            "platform",
+            "toolyard.cli.api_groups:group",
+            "The whole installation: accounts, settings, gateways.",
+            "platform",
+        ),
+        Row("login", "toolyard.cli.login:login", "Log in to a Toolyard elsewhere; commands then ask that one."),
+        Row("logout", "toolyard.cli.login:logout", "End the login, there and here."),
+        Row("whoami", "toolyard.cli.login:whoami", "Say whom commands ask, as whom, and what that one may do."),
         Row(
             "status",
             "toolyard.cli.ask:status",
@@ -68,66 +101,6 @@ class _Commands(LazyGroup):
         Row("config"),
         Row("db"),
         Row("version", "toolyard.cli.run:version", "Print the version."),
-    )
-
-
-class _KeyCommands(LazyGroup):
-    rows = (
-        Row(
-            "create",
-            "toolyard.cli.keys:create",
-            "Make an API key for a virtual server. It is shown once and kept nowhere.",
-        ),
-        Row("list", "toolyard.cli.keys:list_keys", "List the API keys: ids and states, never the keys."),
-        Row("revoke", "toolyard.cli.keys:revoke", "Revoke an API key for good."),
-        Row(
-            "rotate",
-            "toolyard.cli.keys:rotate",
-            "Make a new API key in the place of another, which is accepted for a while longer.",
-        ),
-    )
-
-
-class _UpstreamCommands(LazyGroup):
-    rows = (
-        Row(
-            "start",
-            "toolyard.cli.upstream:start",
-            "Start an upstream that was stopped. The exit code is 1 if it does not get ready.",
-        ),
-        Row(
-            "stop",
-            "toolyard.cli.upstream:stop",
-            "Stop an upstream until it is started again, or the gateway is; its calls in flight end first.",
-        ),
-        Row(
-            "restart",
-            "toolyard.cli.upstream:restart",
-            "Open an upstream anew at once, also one that was put aside for failing; calls in flight end on the old "
-            "connection. The exit code is 1 if it does not get ready.",
-        ),
-        Row(
-            "check",
-            "toolyard.cli.upstream:check",
-            "Connect to an upstream now, list what it offers, and say what came of it. The exit code is 1 if it is not "
-            "ready.",
-        ),
-        Row(
-            "wait",
-            "toolyard.cli.upstream:wait",
-            "Wait until an upstream is ready, and for the gateway itself if need be. The exit code is 1 if that takes "
-            "too long.",
-        ),
-        Row(
-            "set",
-            "toolyard.cli.upstream_edit:set_fields",
-            "Change an upstream in the configuration file; its comments stay.",
-        ),
-        Row(
-            "remove",
-            "toolyard.cli.upstream_edit:remove",
-            "Take an upstream out of the configuration file; comments stay.",
-        ),
     )
 
 
@@ -187,11 +160,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # importing rich for the frames around it makes help take twice as long: 128 ms, not 63
     context_settings=HELP_SHOWN,
 )
-app.add_typer(
-    typer.Typer(cls=_UpstreamCommands, help="One upstream: run it, change it, remove it.", no_args_is_help=True),
-    name="upstream",
-)
-app.add_typer(typer.Typer(cls=_KeyCommands, help="API keys for virtual servers.", no_args_is_help=True), name="key")
 app.add_typer(typer.Typer(cls=_ConfigCommands, help="The configuration file.", no_args_is_help=True), name="config")
 app.add_typer(typer.Typer(cls=_DatabaseCommands, help="The control plane's database.", no_args_is_help=True), name="db")
 
