@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from toolyard.control.base.declared import Slice, check_declared
 from toolyard.control.base.errors import Invalid, RouteUndeclared, Unkeepable, VersionOutdated
 from toolyard.control.base.etags import IfMatch, check_match, tagged
 from toolyard.control.base.facts import Fact, FactRow
-from toolyard.control.base.gate import WorkParam
+from toolyard.control.base.gate import MAX_BODY_BYTES, WorkParam
 from toolyard.control.base.limits import ClassLimit
 from toolyard.control.base.pages import Listed, PageParams
 from toolyard.control.base.store import Store
@@ -80,6 +80,11 @@ def notes() -> Slice:
         row = await write(work, note.text)
         tagged(response, row)
         return Note.of(row)
+
+    @one.create("/notes/signs", action="upstreams.write")
+    async def sign(work: WorkParam, note: NewNote) -> NewNote:
+        work.announce(NoteWritten("no_sign", note.text))
+        return note
 
     @one.get("/notes", action="upstreams.read")
     async def every(work: WorkParam, page: PageParams) -> Listed[Note]:
@@ -396,3 +401,49 @@ def test_a_database_of_a_newer_version_is_refused(empty_url: URL) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(migrate.DatabaseTooNew):
         migrate.upgrade(empty_url)
+
+
+def test_a_body_that_comes_slowly_keeps_nobody_else_from_writing(url: URL) -> None:
+    async def test(api: Api) -> None:
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            asked.set()
+            await go_on.wait()
+            yield b'{"text": "slow"}'
+
+        headers = {"content-type": "application/json"}
+        slow = asyncio.create_task(api.ask("POST", "/api/v1/notes", content=slowly(), headers=headers))
+        await asked.wait()
+        quick = await api.ask("POST", "/api/v1/notes", json={"text": "quick"})
+        go_on.set()
+        assert quick.status_code == 201, quick.text
+        assert (await slow).status_code == 201
+
+    tried(url, test)
+
+
+def test_a_body_larger_than_any_route_needs_is_refused(url: URL) -> None:
+    async def test(api: Api) -> None:
+        answer = await api.ask("POST", "/api/v1/notes", content=b" " * (MAX_BODY_BYTES + 1))
+        assert answer.status_code == 413
+        assert answer.json()["code"] == "body_too_large"
+
+    tried(url, test)
+
+
+def test_of_creations_at_once_with_one_key_one_happens(url: URL) -> None:
+    async def test(api: Api) -> None:
+        headers = {"idempotency-key": "k"}
+
+        async def create() -> int:
+            answer = await api.ask("POST", "/api/v1/notes/signs", json={"text": "once"}, headers=headers)
+            return answer.status_code
+
+        assert set(await asyncio.gather(*(create() for _ in range(8)))) <= {201, 409}
+        assert await create() == 201
+        async with api.works.read(the_system("")) as work:
+            facts = await work.session.scalars(select(FactRow).where(FactRow.subject == "no_sign"))
+            assert len(facts.all()) == 1
+
+    tried(url, test)

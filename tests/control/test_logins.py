@@ -458,3 +458,11 @@ def test_a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_i
         assert (tmp_path / "signing.key").stat().st_mode & 0o077 == 0
 
     tried(url, tmp_path, test)
+
+
+def test_many_at_once_who_ask_who_they_are_are_all_told(url: URL, tmp_path: Path) -> None:
+    async def test(here: Town) -> None:
+        answers = await asyncio.gather(*(here.ask("GET", "/auth/me", "root") for _ in range(50)))
+        assert {one.status_code for one in answers} == {200}
+
+    tried(url, tmp_path, test)

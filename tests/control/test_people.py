@@ -379,3 +379,22 @@ def test_a_service_account_of_another_organization_does_not_exist_here(url: URL,
             assert (await here.ask(method, path + more, "bob", json=body)).status_code == 404
 
     tried(url, tmp_path, test)
+
+
+def test_who_was_granted_more_on_one_thing_is_not_changed_by_who_may_not_do_that(url: URL, tmp_path: Path) -> None:
+    async def test(here: Town) -> None:
+        role = {
+            "name": "helper",
+            "permissions": ["users.write", "users.read", "tools.call", "tools.read", "servers.read"],
+        }
+        await here.made("POST", "/roles", "root", json=role)
+        await here.person("ada", "helper")
+        bob = await here.person("bob", "member")
+        path, password = f"/users/{bob}/password", {"password": "five lazy yaks sing"}
+        assert (await here.ask("POST", path, "ada", json=password)).status_code == 204
+        grant = {"user_id": bob, "permission": "keys.write", "resource": "server:sv_1"}
+        await here.made("POST", "/grants", "root", json=grant)
+        refused = await here.ask("POST", path, "ada", json=password)
+        assert (refused.status_code, refused.json()["code"]) == (403, "more_than_own")
+
+    tried(url, tmp_path, test)

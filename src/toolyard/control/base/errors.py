@@ -39,6 +39,13 @@ class Unkeepable(Invalid):
     """A text or number in this cannot be kept: it is too large, or has characters that are none."""
 
 
+class BodyTooLarge(PlatformError):
+    """The body of this request is larger than any that is taken here."""
+
+    code: ClassVar[str] = "body_too_large"
+    status: ClassVar[int] = 413
+
+
 class VersionOutdated(PlatformError):
     """It has been changed meanwhile: read it again and repeat the change."""
 

@@ -1,8 +1,8 @@
 """The way into every route of the management API.
 
 In this order: the rate limit of who is known so far, who it is, CSRF, whether they may, the rate limit of the caller,
-the idempotency key, and then the handler in one transaction. The transaction is committed before the answer goes out:
-what was answered with success is durable. The handler finds it by `WorkParam`.
+the whole body, the idempotency key, and then the handler in one transaction. The transaction is committed before the
+answer goes out: what was answered with success is durable. The handler finds it by `WorkParam`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 
 from toolyard.control.base.caller import Caller
 from toolyard.control.base.declaration import Declared, declared_of
-from toolyard.control.base.errors import CsrfRefused, Forbidden, NotFound, NotLoggedIn
+from toolyard.control.base.errors import BodyTooLarge, CsrfRefused, Forbidden, Invalid, NotFound, NotLoggedIn
 from toolyard.control.base.idempotency import HEADER, Repeated
 from toolyard.control.base.limits import RequestLimits
 from toolyard.control.base.work import Work, Works
 
 CLIENT_ADDRESS = "toolyard-client-address"
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""The largest body but for uploads and what gateways report: it is taken in and understood as a whole."""
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -45,6 +48,26 @@ class Gate:
         self.limits = limits
 
 
+class _WholeRequest(Request):
+    """A request whose body is in memory, and so not too large for that."""
+
+    async def body(self) -> bytes:
+        """Raises BodyTooLarge, Invalid."""
+        if hasattr(self, "_body"):
+            return self._body
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async for piece in self.stream():
+                pieces.append(piece)
+                if (size := size + len(piece)) > MAX_BODY_BYTES:
+                    raise BodyTooLarge
+        except ClientDisconnect:
+            raise Invalid("the request ended in the middle of its body") from None
+        self._body = b"".join(pieces)
+        return self._body
+
+
 class GatedRoute(APIRoute):
     """A route behind the gate."""
 
@@ -52,10 +75,15 @@ class GatedRoute(APIRoute):
         declared, inner = declared_of(self), super().get_route_handler()
         if declared is None:
             return inner
+        has_body = declared.auth != "gateway" and (declared.transaction or self.body_field is not None)
 
         async def handle(request: Request) -> Response:
             gate: Gate = request.app.state.gate
             caller = await _let_in(gate, request, declared)
+            if has_body and request.method != "GET":
+                # Before the transaction begins: while a client is slow, nobody else shall have to wait for it.
+                request = _WholeRequest(request.scope, request.receive)
+                await request.body()
             if not declared.transaction:
                 request.state.caller = caller
                 return await inner(request)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from toolyard.control.base.columns import Instant
 from toolyard.control.base.errors import Conflict, IdempotencyKeyReused, Invalid
+from toolyard.control.base.store import flush
 from toolyard.control.base.tables import ID_CHARS, Table
 from toolyard.control.base.work import Work
 
@@ -29,6 +30,12 @@ class AnswerGivenBefore(Conflict):
     """This creation has happened already; what it answered is shown only once."""
 
     code = "answer_shown_once"
+
+
+class RepeatedAtOnce(Conflict):
+    """Another request with this idempotency key was carried out just now: ask again for its answer."""
+
+    code = "creation_repeated_at_once"
 
 
 class IdempotencyRow(Table):
@@ -70,7 +77,7 @@ class Repeated:
         return Response(row.body, row.status, {"idempotent-replay": "true"}, JSONResponse.media_type)
 
     async def keep(self, response: Response) -> Response:
-        """Keep an answer with the creation that it is for."""
+        """Keep an answer with the creation that it is for. Raises RepeatedAtOnce, and then it has not happened."""
         once = SHOWN_ONCE in response.headers
         row = IdempotencyRow(
             digest=self._digest,
@@ -81,7 +88,7 @@ class Repeated:
             at=self._work.now,
         )
         self._work.session.add(row)
-        await self._work.session.flush()
+        await flush(self._work, RepeatedAtOnce)
         return response
 
     async def _about(self) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import Request, Response
 
+from toolyard.control.base.caller import Caller
 from toolyard.control.base.declaration import Declared
 from toolyard.control.base.declared import Slice
 from toolyard.control.base.gate import CallerParam, WorkParam, client_address
@@ -14,7 +14,7 @@ from toolyard.control.base.work import Work
 from toolyard.control.identity import cookies, own_account
 from toolyard.control.identity.entrance import EVERYWHERE, Entrance, Visitor
 from toolyard.control.identity.login_secrets import csrf_token
-from toolyard.control.identity.model import OrganizationRow, UserRow
+from toolyard.control.identity.model import UserRow
 from toolyard.control.identity.own_account import RegistrationOpen
 from toolyard.control.identity.revocation import end_logins
 from toolyard.control.identity.schema_auth import (
@@ -47,6 +47,7 @@ from toolyard.control.identity.store import Logins, Organizations, Users, member
 
 _OPEN = Declared("open", "none", "none", "login", transaction=False)
 _OWN = Declared("login", "self", "token", "login", transaction=False)
+_ME = Declared("login", "self", "none", "read", transaction=False)
 _TOKEN = Declared("login", "self", "token", "write", transaction=False)
 
 
@@ -123,12 +124,11 @@ def _add_proving(one: Slice, entrance: Entrance) -> None:
 
 
 def _add_own(one: Slice, entrance: Entrance) -> None:
-    @one.get("/auth/me", action="self", operation_id="auth_me")
-    async def me(request: Request, work: WorkParam) -> Me:
+    @one.route("GET", "/auth/me", _ME, operation_id="auth_me")
+    async def me(request: Request, caller: CallerParam) -> Me:
         """Who you are, and what you may do in the organization of the request."""
-        async with entrance.works.read(EVERYWHERE) as everywhere:
-            theirs = await Organizations(everywhere).of(work.caller.id)
-        return await _me(request, work, theirs)
+        async with entrance.works.read(EVERYWHERE) as work:
+            return await _me(request, work, caller)
 
     @one.get("/auth/me/profile", action="self", operation_id="auth_profile")
     async def profile(work: WorkParam) -> Profile:
@@ -183,8 +183,9 @@ def _visitor(request: Request) -> Visitor:
     return Visitor(client_address(request), request.headers.get("user-agent", ""))
 
 
-async def _me(request: Request, work: Work, theirs: Sequence[OrganizationRow]) -> Me:
-    caller = work.caller
+async def _me(request: Request, work: Work, caller: Caller) -> Me:
+    """For work of all organizations."""
+    theirs = await Organizations(work).of(caller.id)
     user = await work.session.get(UserRow, caller.id)
     place = await membership(work, caller.organization_id, caller.id)
     proof = cookies.proof_of(request) if caller.by_cookie else None

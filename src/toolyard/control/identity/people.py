@@ -174,7 +174,8 @@ async def check_over(work: Work, access: Access, one: Person) -> None:
     if work.caller.platform or work.caller.id == one.user.id:
         return
     held = await access.held(work, work.organization_id, one.user.id, one.member.roles)
-    if any(not work.caller.may(permission) for permission in held.permissions):
+    everywhere = ((permission,) for permission in held.permissions)
+    if any(not work.caller.may(*one) for one in (*everywhere, *held.grants)):
         raise MoreThanOwn
 
 
