@@ -35,6 +35,7 @@ STATEMENT_LIMIT_MS: Final = 30_000
 EVERYBODY: Final = "*"
 """The organization of work on behalf of the whole platform."""
 _WRITES = "toolyard_writes"
+_BROKEN: Final = ("file is not a database", "database disk image is malformed")
 _STEADY: Final = {"isolation_level": "REPEATABLE READ"}
 
 
@@ -193,6 +194,8 @@ def translated(error: BaseException | None) -> PlatformError | None:
         return Unkeepable()
     if isinstance(error, SQLAlchemyError) and not isinstance(error, DBAPIError):
         return DatabaseBusy() if type(error).__name__ == "TimeoutError" else None
+    if isinstance(original, sqlite3.DatabaseError) and str(original).startswith(_BROKEN):
+        return DatabaseUnavailable()
     if not isinstance(error, OperationalError | InterfaceError):
         return None
     if isinstance(original, sqlite3.OperationalError):

@@ -7,6 +7,7 @@ it. A database that a newer Toolyard made is refused, as is one that another pro
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +22,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 
 from toolyard.control.base.database import sqlite_file
 from toolyard.control.base.tables import Table
@@ -29,6 +31,12 @@ from toolyard.kit.errors import PlatformError
 
 OWN_HISTORY = "history of its own"
 _LOCK = 0x746F6F6C79617264
+
+
+class DatabaseUnusable(PlatformError):
+    """The database cannot be used as it is. Nothing in it was changed."""
+
+    code: ClassVar[str] = "database_unusable"
 
 
 class DatabaseTooNew(PlatformError):
@@ -142,7 +150,10 @@ def keep_copy(url: URL, revision: str | None) -> Path | None:
         return None
     moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S")
     kept = file.with_name(f"{file.name}.{revision or 'empty'}.{moment}.bak")
-    copy_sqlite(file, kept)
+    try:
+        copy_sqlite(file, kept)
+    except sqlite3.DatabaseError:  # damaged: kept byte by byte, for who may want to save something of it
+        shutil.copyfile(file, kept)
     return kept
 
 
@@ -173,18 +184,31 @@ def _resolve(revision: str) -> str | None:
 
 @contextmanager
 def connected(url: URL) -> Iterator[Connection]:
-    """A connection that blocks, committed when the block ends."""
+    """A connection that blocks, committed when the block ends. Raises DatabaseUnusable for a database that is damaged,
+    in use by somebody else, or cannot be written."""
     engine = create_engine(sync_url(url))
-    file = sqlite_file(url)
-    if file is not None:
-        file.touch(mode=0o600)
-        _begin_itself(engine)
     try:
-        with engine.connect() as connection:
+        with _opened(engine, url) as connection:
             yield connection
             connection.commit()
     finally:
         engine.dispose()
+
+
+def _opened(engine: Engine, url: URL) -> Connection:
+    file = sqlite_file(url)
+    try:
+        if file is not None:
+            file.touch(mode=0o600)
+            _begin_itself(engine)
+        connection = engine.connect()
+        connection.exec_driver_sql("SELECT 1")
+        connection.rollback()
+    except (OSError, DBAPIError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        shown = file or url.render_as_string(hide_password=True)
+        raise DatabaseUnusable(f"the database {shown} cannot be used, and nothing was changed: {reason}") from error
+    return connection
 
 
 def _begin_itself(engine: Engine) -> None:
