@@ -118,8 +118,8 @@ def _configure_logs(settings: Settings, orders: Orders, data_dir: Path) -> None:
             name="control",
         )
     )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for talkative in ("alembic", "uvicorn", "aiosqlite"):  # the last would tell every value of every statement
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ The everyday check runs on SQLite; the whole test run runs every test of the con
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from tests.postgres import Postgres
 from toolyard.control.base import migrate
 from toolyard.control.base.database import database_url
 
+for talkative in ("aiosqlite", "httpx2", "alembic"):
+    logging.getLogger(talkative).setLevel(logging.WARNING)
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
 

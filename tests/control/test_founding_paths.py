@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy.engine import URL
 
@@ -17,6 +18,8 @@ from tests.control.whole import Whole, whole
 from toolyard.contract.founding_paths import FOUNDING_PATHS
 from toolyard.control.base.caller import the_system
 from toolyard.control.tools.observing import record_observation
+
+pytestmark = pytest.mark.slow
 
 PASSWORD = "four lazy yaks sing"
 SEARCH = {"name": "search", "description": "Finds documents.", "inputSchema": {"type": "object"}}

@@ -11,6 +11,8 @@ from sqlalchemy.engine import URL
 from tests.control.whole import PUBLIC_URL, whole
 from toolyard.sdk import ApiError, AsyncClient, Options, Upload
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "four lazy yaks sing"
 
 

@@ -16,6 +16,8 @@ from tests.control.tenants import Tenants, tenants
 from toolyard.control.base import migrate
 from toolyard.control.base.tables import Table
 
+pytestmark = pytest.mark.slow
+
 MARK: Final = "SEKRET"
 REVEALS: Final = "/groups/{server_id}/api-key"
 """Shows a key again, which the platform has switched on here."""

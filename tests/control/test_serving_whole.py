@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy.engine import URL
 
 from tests.control.whole import Whole, whole
@@ -16,6 +17,8 @@ from toolyard.contract.snapshot import Snapshot
 from toolyard.kit.secret import Secret
 from toolyard.policy.keys import verify
 from toolyard.policy.peppers import load_peppers
+
+pytestmark = pytest.mark.slow
 
 PASSWORD = "correct horse battery"
 

@@ -18,6 +18,8 @@ from tests.control.tenants import MARKS, ROLES, Tenants, tenants
 from toolyard.control.base.declaration import declared_of
 from toolyard.control.base.store import Store
 
+pytestmark = pytest.mark.slow
+
 Found = TypeVar("Found")
 OF_THE_PLATFORM = ("/organizations", "/platform/", "/gateways")
 

@@ -38,9 +38,12 @@ def _all_errors() -> Iterator[type[PlatformError]]:
         waiting += found.__subclasses__()
 
 
-ERRORS = sorted(
-    {e for e in _all_errors() if e.__module__.startswith("toolyard.")}, key=lambda e: (e.__module__, e.__name__)
-)
+def _may_be_translated(error: type[PlatformError]) -> bool:
+    """What the Python client raises is raised elsewhere."""
+    return error.__module__.startswith("toolyard.") and not error.__module__.startswith("toolyard.sdk.")
+
+
+ERRORS = sorted({e for e in _all_errors() if _may_be_translated(e)}, key=lambda e: (e.__module__, e.__name__))
 
 
 def made(error: type[PlatformError]) -> PlatformError:
