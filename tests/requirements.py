@@ -42,6 +42,11 @@ AGENTS = "tests/embedded/test_agents.py"
 UPSTREAMS = "tests/control/test_upstreams.py"
 TOOLS = "tests/control/test_tools.py"
 CONFORMANCE = "tests/conformance/test_conformance.py"
+SDK = "tests/unit/sdk/test_client.py"
+SDK_MADE = "tests/unit/sdk/test_generated.py"
+SDK_WHOLE = "tests/control/test_sdk.py"
+OPERATIONS_CLI = "tests/unit/cli/test_operations.py"
+MANAGING = "tests/e2e/test_command_line.py"
 SERVERS = "tests/control/test_servers.py"
 KEYS = "tests/control/test_keys.py"
 SWITCHES = "tests/control/test_settings.py"
@@ -302,4 +307,13 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S2-265", "server/status", f"{FOUNDING}::test_the_server_says_how_it_does_and_what_speaks_mcp"),
     met("S0-104", "/tools: list of the tools", f"{FOUNDING}::test_tools_are_listed_whole_and_by_group_and_change_at_once"),
     met("S0-105", "GET/PUT /api/config", f"{FOUNDING}::test_the_configuration_is_read_and_changed"),
+
+    # The Python client and the command line for all of it
+    met("S0-1", "Client layer: MCP CLI", f"{MANAGING}::test_everything_is_managed_from_the_command_line_here_and_elsewhere", f"{OPERATIONS_CLI}::test_every_operation_has_a_command_that_asks_for_it"),
+    met("S0-3", "Client layer: MCP SDK", f"{SDK_WHOLE}::test_somebody_with_a_password_manages_upstreams_servers_and_keys"),
+    met("S1-1", "Python SDK", f"{SDK_MADE}::test_every_operation_is_a_method_of_the_client", f"{SDK_WHOLE}::test_somebody_with_a_password_manages_upstreams_servers_and_keys", f"{SDK}::test_the_awaited_client_does_the_same"),
+    met("S1-2", "REST API", f"{SDK_MADE}::test_the_table_has_every_operation_of_the_document_and_no_other", f"{SDK_WHOLE}::test_somebody_with_a_password_manages_upstreams_servers_and_keys"),
+    met("S1-3", "CLI tool", f"{OPERATIONS_CLI}::test_every_operation_has_a_command_that_asks_for_it", f"{MANAGING}::test_everything_is_managed_from_the_command_line_here_and_elsewhere"),
+    met("S1-37", "Routes for every manager operation", f"{SDK_MADE}::test_the_table_has_every_operation_of_the_document_and_no_other", f"{OPERATIONS_CLI}::test_every_operation_has_a_command_that_asks_for_it"),
+    met("S1-38", "CLI with a parser of commands and options", f"{OPERATIONS_CLI}::test_fields_are_options_and_win_over_the_json", f"{OPERATIONS_CLI}::test_what_is_needed_and_missing_is_said_before_anything_is_asked"),
 )  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -12,6 +13,7 @@ from toolyard.cli.options import ConfigOption, OutputOption
 from toolyard.cli.output import Format, say, show
 from toolyard.kit.errors import PlatformError
 
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
@@ -37,9 +39,9 @@ def login(
     from toolyard.cli.logins import KeptLogin, keep
     from toolyard.sdk.client import Client
 
+    url = _address(url)
     name = username or str(typer.prompt("User name", err=True))
     secret = _password(password_stdin)
-    url = url.rstrip("/")
     with Client(url, username=name, password=secret, organization=organization) as client:
         tokens = client.renew()
         me = client.auth.me()
@@ -108,6 +110,15 @@ def create_admin(
         made = dict(client.platform_users.create(account))
     fields = ("id", "username", "email", "platform_admin", "created_at")
     show({name: made.get(name) for name in fields} if output is Format.TABLE else made, output)
+
+
+def _address(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise typer.BadParameter("write it with https://", param_hint="URL")
+    if url.scheme == "http" and url.hostname not in LOOPBACK:
+        say(f"warning: {url.hostname} is asked without TLS: whoever is on the way reads the password")
+    return text.rstrip("/")
 
 
 def _password(from_stdin: bool, *, twice: bool = False) -> str:

@@ -14,7 +14,7 @@ import typer
 
 from toolyard.cli.lazy import command_of
 from toolyard.cli.options import ConfigOption, OutputOption
-from toolyard.cli.output import Format, say, show
+from toolyard.cli.output import Format, printable, say, show
 from toolyard.kit.errors import PlatformError
 from toolyard.sdk.operations import OPERATIONS
 from toolyard.sdk.shape import Field, Operation
@@ -252,7 +252,7 @@ def print_reply(operation: Operation, reply: Reply, given: Mapping[str, Any]) ->
     elif value is None:
         say("done")
     elif isinstance(value, str):
-        typer.echo(value)
+        typer.echo(printable(value))
     elif output is Format.TABLE and isinstance(value, dict) and isinstance(value.get("items"), list):
         show(value["items"], output, columns=columns_of(value["items"]))
         if value.get("next_cursor"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 EARLY_S: Final = 15.0
@@ -13,8 +13,8 @@ EARLY_S: Final = 15.0
 class Tokens:
     """What a login gave. `ends_at` (seconds since 1970) is when the access token ends."""
 
-    access: str
-    refresh: str | None = None
+    access: str = field(repr=False)
+    refresh: str | None = field(default=None, repr=False)
     ends_at: float = float("inf")
 
 
@@ -23,12 +23,9 @@ class Password:
     """Somebody who can log in. `service`: `name` is the id of a service account's secret."""
 
     name: str
-    secret: str
+    secret: str = field(repr=False)
     organization: str | None = None
     service: bool = False
-
-    def __repr__(self) -> str:
-        return f"Password({self.name!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class Step:
     """What to ask for, to get tokens."""
 
     operation_id: str
-    body: dict[str, Any]
+    body: dict[str, Any] = field(repr=False)
 
 
 class Login:

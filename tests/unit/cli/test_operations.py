@@ -273,6 +273,22 @@ def test_an_access_token_that_has_ended_is_renewed_and_kept(toolyard, control, u
     assert "toolyard login" in toolyard.err
 
 
+def test_an_address_that_is_none_is_refused_and_one_without_tls_is_warned_of(toolyard, control, url, typed):
+    assert toolyard("login", "tools.example.com", "-u", "ana", "--password-stdin") == 2
+    assert "https://" in toolyard.err
+    typed("p\n")
+    assert toolyard("login", "http://tools.invalid", "-u", "ana", "--password-stdin") == 1
+    assert "warning: tools.invalid is asked without TLS" in toolyard.err
+    assert "error [api_unreachable]" in toolyard.err
+    assert control.asked == []
+
+
+def test_what_a_tool_says_cannot_steer_the_terminal(elsewhere, control):
+    control.on("GET /tools/to_1/documentation", "text \x1b[2J")
+    assert elsewhere("tool", "documentation", "to_1") == 0
+    assert "\x1b" not in elsewhere.out
+
+
 def _aged():
     """Let the kept access token have ended."""
     from dataclasses import replace

@@ -16,6 +16,7 @@ import pytest
 
 from tests.unit.sdk.fake_api import TOKENS, FakeApi, problem
 from toolyard.sdk import ApiError, ApiUnreachable, AsyncClient, Client, Options, Tokens, Upload
+from toolyard.sdk.login import Login, Password
 
 URL = "https://toolyard.example"
 
@@ -221,3 +222,11 @@ def test_the_awaited_client_does_the_same() -> None:
     assert asyncio.run(run()) == ["a"]
     assert waited == [1.0]
     assert api.asked[-1].headers["authorization"] == "Bearer at1"
+
+
+def test_no_secret_is_in_what_is_printed_of_a_login() -> None:
+    told = repr([Tokens("at0", "rt0"), Password("ana", "pw0"), Login(Tokens("at0"), Password("ana", "pw0")).step(0.0)])
+    assert not any(secret in told for secret in ("at0", "rt0", "pw0"))
+    step = Login(None, Password("ana", "pw0")).step(0.0)
+    assert step is not None
+    assert "pw0" not in repr(step)
