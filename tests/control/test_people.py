@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
 from tests.control.town import PASSWORD, Town, in_town
 from toolyard.control.base.caller import the_system
+from toolyard.control.base.facts import FactRow
 from toolyard.control.identity.events import OrganizationDisabled, UserDisabled
 from toolyard.control.identity.revocation import revoked_ids
 from toolyard.policy.tokens import Claims, verify
@@ -396,5 +398,21 @@ def test_who_was_granted_more_on_one_thing_is_not_changed_by_who_may_not_do_that
         await here.made("POST", "/grants", "root", json=grant)
         refused = await here.ask("POST", path, "ada", json=password)
         assert (refused.status_code, refused.json()["code"]) == (403, "more_than_own")
+
+    tried(url, tmp_path, test)
+
+
+def test_facts_go_on_being_numbered_upwards_when_an_organization_is_removed(url: URL, tmp_path: Path) -> None:
+    async def test(here: Town) -> None:
+        async def last() -> int:
+            async with here.works.read(the_system("")) as work:
+                return int((await work.session.execute(select(func.max(FactRow.number)))).scalar_one())
+
+        lab, there = await here.organization("lab"), {"toolyard-organization": "lab"}
+        for name in ("ada", "bob", "eve"):
+            await here.made("POST", "/roles", "root", json={"name": name, "permissions": []}, headers=there)
+        before = await last()
+        assert (await here.ask("DELETE", f"/organizations/{lab}", "root")).status_code == 204
+        assert await last() > before
 
     tried(url, tmp_path, test)
