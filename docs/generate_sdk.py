@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "settings": ("settings", ""),
     "access": ("access", ""),
     "imports": ("upstream", ""),
-    "discovery": ("upstream", "discover-"),
+    "discovery": ("upstream", ""),
     "auth": ("auth", ""),
 }
 """The command group, and what the verb begins with, where it is not just the group in the singular."""
@@ -57,6 +57,7 @@ VERBS = {
     "upstreams_test": "try",
     "upstreams_test_result": "try-result",
     "imports_run": "import",
+    "discovery_run": "discover",
 }
 """Words for operations whose own is taken by a command that is something else."""
 METHODS = ("get", "put", "post", "patch", "delete")

@@ -35,6 +35,7 @@ PEOPLE = "tests/control/test_people.py"
 ROLES = "tests/control/test_access.py"
 TOKENS = "tests/unit/policy/test_tokens.py"
 AUTHORIZE = "tests/unit/policy/test_authorize.py"
+DISCOVERY = "tests/control/test_discovery.py"
 FOUNDING = "tests/control/test_founding_paths.py"
 FOUNDING_GATEWAY = "tests/gateway/test_founding_paths.py"
 EMBEDDED = "tests/embedded/test_embedded.py"
@@ -316,4 +317,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     met("S1-3", "CLI tool", f"{OPERATIONS_CLI}::test_every_operation_has_a_command_that_asks_for_it", f"{MANAGING}::test_everything_is_managed_from_the_command_line_here_and_elsewhere"),
     met("S1-37", "Routes for every manager operation", f"{SDK_MADE}::test_the_table_has_every_operation_of_the_document_and_no_other", f"{OPERATIONS_CLI}::test_every_operation_has_a_command_that_asks_for_it"),
     met("S1-38", "CLI with a parser of commands and options", f"{OPERATIONS_CLI}::test_fields_are_options_and_win_over_the_json", f"{OPERATIONS_CLI}::test_what_is_needed_and_missing_is_said_before_anything_is_asked"),
+    met("S0-97", "Service-discovery mechanism", f"{DISCOVERY}::test_servers_of_every_age_are_found_on_loopback_with_their_health", f"{DISCOVERY}::test_a_registry_is_read_and_searched", f"{DISCOVERY}::test_the_operator_finds_what_clients_of_this_machine_use"),
+    met("S1-43", "Service discovery: scan for available services", f"{DISCOVERY}::test_servers_of_every_age_are_found_on_loopback_with_their_health"),
+    met("S1-44", "Service discovery: automatic configuration", f"{DISCOVERY}::test_what_was_found_becomes_upstreams_if_that_is_wanted"),
+    met("S1-45", "Service discovery: health check of what was found", f"{DISCOVERY}::test_servers_of_every_age_are_found_on_loopback_with_their_health", f"{DISCOVERY}::test_the_operator_finds_what_clients_of_this_machine_use"),
 )  # fmt: skip

@@ -30,6 +30,8 @@ from toolyard.control.base.vault import Vault, kept_check
 from toolyard.control.base.work import Work, Works
 from toolyard.control.console.setup_page import PATH as SETUP_PATH
 from toolyard.control.console.setup_page import setup_slice
+from toolyard.control.discovery.routes import discovery_slice
+from toolyard.control.discovery.service import Discovery
 from toolyard.control.files.blobs import Blobs
 from toolyard.control.files.routes import files_slice
 from toolyard.control.files.service import Files
@@ -196,6 +198,7 @@ def pieces_of(ground: Ground) -> Pieces:
         upstreams_slice(vault, upstream_bounds),
         credentials_slice(vault),
         importers_slice(vault, upstream_bounds),
+        discovery_slice(Discovery(vault, upstream_bounds, at_run_time, Path.home())),
         tools_slice(vault, tool_bounds),
         servers_slice(ground.public_url),
         keys_slice(keys),

@@ -183,6 +183,7 @@ API_ROWS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("validate", "tools_validate", "Check whether arguments fit a tool's schema, without calling it."),
     ),
     "upstream": (
+        ("discover", "discovery_run", "Look for MCP servers on hosts, in the files of clients and on a registry."),
         ("import", "imports_run", "Register the MCP servers of another program's file, each with its own result."),
         ("list", "upstreams_list", "List upstreams."),
         ("create", "upstreams_create", "Register an upstream."),

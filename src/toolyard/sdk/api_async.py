@@ -151,6 +151,17 @@ class Credentials(AsyncGroup):
         await self._caller.value("credentials_delete", path={"name": name})
 
 
+class Discovery(AsyncGroup):
+    """Operations of `discovery`."""
+
+    async def run(self, given: models.Search) -> models.DiscoveryAnswer:
+        """Look for MCP servers on hosts, in the files of clients and on a registry.
+
+        Each that was found says how it does; with `configure`, upstreams are made of those that are not failing."""
+        answer: models.DiscoveryAnswer = await self._caller.value("discovery_run", body=given)
+        return answer
+
+
 class Files(AsyncGroup):
     """Operations of `files`."""
 
@@ -1211,6 +1222,7 @@ class AsyncApi:
         self.access = Access(caller)
         self.auth = Auth(caller)
         self.credentials = Credentials(caller)
+        self.discovery = Discovery(caller)
         self.files = Files(caller)
         self.gateways = Gateways(caller)
         self.grants = Grants(caller)

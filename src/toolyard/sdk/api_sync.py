@@ -149,6 +149,17 @@ class Credentials(Group):
         self._caller.value("credentials_delete", path={"name": name})
 
 
+class Discovery(Group):
+    """Operations of `discovery`."""
+
+    def run(self, given: models.Search) -> models.DiscoveryAnswer:
+        """Look for MCP servers on hosts, in the files of clients and on a registry.
+
+        Each that was found says how it does; with `configure`, upstreams are made of those that are not failing."""
+        answer: models.DiscoveryAnswer = self._caller.value("discovery_run", body=given)
+        return answer
+
+
 class Files(Group):
     """Operations of `files`."""
 
@@ -1181,6 +1192,7 @@ class Api:
         self.access = Access(caller)
         self.auth = Auth(caller)
         self.credentials = Credentials(caller)
+        self.discovery = Discovery(caller)
         self.files = Files(caller)
         self.gateways = Gateways(caller)
         self.grants = Grants(caller)

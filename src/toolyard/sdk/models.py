@@ -299,6 +299,31 @@ class Credential(TypedDict):
     updated_at: str
 
 
+class Discovered(TypedDict):
+    """One MCP server."""
+
+    where: Literal["host", "client", "registry"]
+    name: str
+    url: str | None
+    command: builtins.list[str]
+    kind: str | None
+    health: Literal["ready", "failing", "untried"]
+    problem: str | None
+    version: str | None
+    revision: str | None
+    took_ms: int | None
+    upstream_id: NotRequired[str | None]
+    not_configured: NotRequired[Problem | None]
+
+
+class DiscoveryAnswer(TypedDict):
+    """What was found."""
+
+    found: builtins.list[Discovered]
+    tried: int
+    configured: int
+
+
 class FieldProblem(TypedDict):
     """One value that cannot be taken: where it is and what is wrong with it. Never the value."""
 
@@ -1043,6 +1068,18 @@ class Said(TypedDict):
     category: NotRequired[str]
     tags: NotRequired[builtins.list[str]]
     config_data: NotRequired[dict[str, Any]]
+
+
+class Search(TypedDict):
+    """Where to look."""
+
+    hosts: NotRequired[builtins.list[str]]
+    loopback: NotRequired[bool]
+    ports: NotRequired[builtins.list[int]]
+    clients: NotRequired[bool]
+    registry: NotRequired[str | None]
+    q: NotRequired[str]
+    configure: NotRequired[bool]
 
 
 class SecretInfo(TypedDict):

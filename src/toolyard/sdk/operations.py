@@ -303,6 +303,38 @@ _ALL = (
         path_fields=("name",),
     ),
     Operation(
+        id="discovery_run",
+        tag="discovery",
+        group="discovery",
+        verb="run",
+        method="POST",
+        path="/api/v1/discovery",
+        about="Look for MCP servers on hosts, in the files of clients and on a registry.\n\nEach that was found says how it does; with `configure`, upstreams are made of those that are not failing.",
+        body=Body(
+            (
+                Field(
+                    name="hosts",
+                    kind="strings",
+                    about="Hosts, hosts with a port, or URLs. Private addresses need the platform permission server.network.",
+                ),
+                Field(
+                    name="loopback",
+                    kind="boolean",
+                    about="The machine of the control plane itself; needs server.network, too.",
+                ),
+                Field(name="ports", kind="any", about="Ports to try with `loopback`."),
+                Field(
+                    name="clients",
+                    kind="boolean",
+                    about="The files of MCP clients on this machine; for its operator only.",
+                ),
+                Field(name="registry", kind="string", about="The URL of an MCP registry."),
+                Field(name="q", kind="string", about="What to look for in the registry."),
+                Field(name="configure", kind="boolean", about="Register as upstreams what was found."),
+            )
+        ),
+    ),
+    Operation(
         id="files_upload",
         tag="files",
         group="files",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from toolyard.contract.server_codes import DEFAULT_CODE, server_code_problem
 from toolyard.control.aliases.schema import GroupChange, GroupCreate, GroupTool, ServiceEntry, ToolUpdate
-from toolyard.control.aliases.store import Groups, Services, newest_key
+from toolyard.control.aliases.store import Groups, Keys, Services
 from toolyard.control.base.errors import Forbidden
 from toolyard.control.base.work import Work
 from toolyard.control.importers.reading import new_upstream
@@ -55,7 +55,7 @@ async def change_group(work: Work, server_id: str, wanted: GroupChange) -> Serve
 async def group_key(work: Work, keys: ApiKeys, server_id: str) -> str:
     """The newest key of a group. Raises ServerUnknown, KeyNotFound, and what `reveal` raises."""
     await servers.find(work, server_id)
-    row = await newest_key(work, server_id)
+    row = await Keys(work).newest(server_id)
     if row is None:
         raise KeyNotFound("this group has no key")
     return await keys.reveal(work, row.id)
@@ -64,7 +64,7 @@ async def group_key(work: Work, keys: ApiKeys, server_id: str) -> str:
 async def regenerate_key(work: Work, keys: ApiKeys, server_id: str) -> str:
     """Another key for a group; its newest key opens nothing from now on. Raises ServerUnknown, TooManyKeys."""
     server = await servers.find(work, server_id)
-    old = await newest_key(work, server_id)
+    old = await Keys(work).newest(server_id)
     if old is None:
         _, plain = await keys.create(work, server_id, _FIRST_KEY)
     else:

@@ -54,12 +54,16 @@ class GroupTools(Store[ToolRow]):
         return {(by_id[row.upstream_id], row.name): row for row in found}
 
 
-async def newest_key(work: Work, server_id: str) -> KeyRow | None:
-    """The newest key of a virtual server that still opens it."""
-    mine = select(KeyRow).where(KeyRow.organization_id == work.organization_id, KeyRow.server_id == server_id)
-    good = mine.where(KeyRow.revoked_at.is_(None), KeyRow.replaced_by.is_(None))
-    found = good.order_by(KeyRow.created_at.desc(), KeyRow.id.desc()).limit(1)
-    return (await work.session.execute(found)).scalar_one_or_none()
+class Keys(Store[KeyRow]):
+    """Keys of virtual servers."""
+
+    row = KeyRow
+
+    async def newest(self, server_id: str) -> KeyRow | None:
+        """The newest key of a virtual server that still opens it."""
+        good = self.scoped().where(KeyRow.revoked_at.is_(None), KeyRow.replaced_by.is_(None))
+        mine = good.where(KeyRow.server_id == server_id).order_by(KeyRow.created_at.desc(), KeyRow.id.desc())
+        return (await self.session.execute(mine.limit(1))).scalar_one_or_none()
 
 
 async def counted(work: Work, row: type[Any], *conditions: Any) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""Discovery: which MCP servers there are, on given hosts, in clients' files and on a registry."""
