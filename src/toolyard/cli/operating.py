@@ -204,11 +204,16 @@ def body_of(operation: Operation, given: Mapping[str, Any]) -> Any:
 def _said_json(text: str | None) -> Any:
     if text is None:
         return None
-    content = sys.stdin.read() if text == "-" else Path(text[1:]).read_text() if text.startswith("@") else text
     try:
-        return json.loads(content)
+        return json.loads(_content(text))
     except ValueError as error:
         raise typer.BadParameter(f"no JSON: {error}", param_hint="--json") from None
+
+
+def _content(text: str) -> str:
+    if text == "-":
+        return sys.stdin.read()
+    return Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
 
 
 def _secret(field: Field, file: str | None) -> str:

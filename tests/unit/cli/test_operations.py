@@ -11,10 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import typer.main
 
+from tests.docs.pages import ROOT, snippets_of
 from toolyard.cli.api_rows import API_ROWS
 from toolyard.cli.main import app
+from toolyard.sdk import Client
 from toolyard.sdk.operations import OPERATIONS
 
+PYTHON_PAGE = ROOT / "docs" / "how-to" / "use-the-python-client.md"
 LOGIN = {"access_token": "at1", "refresh_token": "rt1", "expires_in": 600, "organization_id": "default"}
 ITEM = {"id": "xx_00000000000000", "key": "mcp_key_x", "server": "lab", "name": "n", "owner": "database"}
 
@@ -196,6 +199,7 @@ def test_what_is_needed_and_missing_is_said_before_anything_is_asked(elsewhere, 
     assert "--code" in elsewhere.err
     assert elsewhere("upstream", "bulk-create") == 2
     assert elsewhere("server", "create", "--json", "{") == 2
+    assert elsewhere("server", "create", "--json", "@none.json") == 1
     assert control.asked == []
 
 
@@ -221,8 +225,8 @@ def test_things_are_found_by_their_names(elsewhere, control):
 
 
 def test_a_list_is_a_table_and_goes_on_to_its_last_page_if_wanted(elsewhere, control):
-    assert elsewhere("server", "list", "--q", "la b", "--limit", "2") == 0
-    assert control.last[1] == "limit=2&q=la+b"
+    assert elsewhere("server", "list", "--q", "la b", "--limit", "2", "--sort", "-code") == 0
+    assert control.last[1] == "limit=2&sort=-code&q=la+b"
     assert elsewhere.out.split()[:2] == ["ID", "NAME"]
     control.on("GET /servers", {"items": [{"id": "a"}], "next_cursor": "c1"})
     assert elsewhere("server", "list") == 0
@@ -364,3 +368,16 @@ def test_help_does_without_an_http_client(words):
         "assert not {'rich', 'msgspec', 'asyncio', 'httpx2', 'fastapi', 'pydantic', 'sqlalchemy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+
+
+def test_the_page_about_the_python_client_shows_what_works(control, url, capsys):
+    first, second = [one.text for one in snippets_of(PYTHON_PAGE) if one.language == "python"]
+    control.on("POST /servers", {"id": "sv_1", "url": "https://tools.example.com/mcp/research"}, 201)
+    control.on("GET /tools", {"items": [{"name": "search", "enabled": True}]})
+    exec(first.replace("https://tools.example.com", url), {})
+    assert capsys.readouterr().out.splitlines() == ["https://tools.example.com/mcp/research mcp_key_x", "search True"]
+    told = {"title": "No.", "status": 422, "code": "invalid", "errors": [{"at": "body.url", "message": "no URL"}]}
+    control.on("POST /upstreams", told, 422)
+    with Client(url, token="t") as asking:
+        exec(second, {"toolyard": asking})
+    assert capsys.readouterr().out == "422 invalid [('body.url', 'no URL')]\n"
