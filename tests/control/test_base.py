@@ -447,3 +447,14 @@ def test_of_creations_at_once_with_one_key_one_happens(url: URL) -> None:
             assert len(facts.all()) == 1
 
     tried(url, test)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"text": "a", "text": "b"}', b'{"text": ' + b"[" * 300 + b"]" * 300 + b"}", b'{"text": NaN}', b"{"]
+)
+def test_json_of_which_readers_make_different_things_is_refused(url: URL, body: bytes) -> None:
+    async def test(api: Api) -> None:
+        answer = await api.ask("POST", "/api/v1/notes", content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["errors"][0]["at"]) == (422, "body")
+
+    tried(url, test)

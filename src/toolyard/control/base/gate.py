@@ -8,6 +8,7 @@ answer goes out: what was answered with success is durable. The handler finds it
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from json import JSONDecodeError
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request, Response
@@ -20,6 +21,8 @@ from toolyard.control.base.errors import BodyTooLarge, CsrfRefused, Forbidden, I
 from toolyard.control.base.idempotency import HEADER, Repeated
 from toolyard.control.base.limits import RequestLimits
 from toolyard.control.base.work import Work, Works
+from toolyard.protocol.errors import ProtocolError
+from toolyard.protocol.strict_json import decode
 
 CLIENT_ADDRESS = "toolyard-client-address"
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -66,6 +69,13 @@ class _WholeRequest(Request):
             raise Invalid("the request ended in the middle of its body") from None
         self._body = b"".join(pieces)
         return self._body
+
+    async def json(self) -> Any:
+        """As strictly as the gateway reads JSON. Raises JSONDecodeError, which the framework tells."""
+        try:
+            return decode(await self.body())
+        except ProtocolError as error:
+            raise JSONDecodeError(error.message, "", 0) from None
 
 
 class GatedRoute(APIRoute):

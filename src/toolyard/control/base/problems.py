@@ -109,7 +109,7 @@ def install(app: FastAPI) -> None:
 
     async def invalid(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        found = [FieldProblem(at=_place(one["loc"]), message=one["msg"]) for one in error.errors()]
+        found = [_field_problem(one) for one in error.errors()]
         title = "; ".join(f"{one.at}: {one.message}" for one in found[:3])
         return problem(Invalid.status, Invalid.code, title, errors=found)
 
@@ -128,6 +128,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unexpected)
+
+
+def _field_problem(one: Mapping[str, Any]) -> FieldProblem:
+    if one["type"] == "json_invalid":
+        return FieldProblem(at="body", message=str(one.get("ctx", {}).get("error", one["msg"])))
+    return FieldProblem(at=_place(one["loc"]), message=one["msg"])
 
 
 def _place(location: Sequence[str | int]) -> str:
