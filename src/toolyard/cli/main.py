@@ -37,6 +37,12 @@ class _Commands(LazyGroup):
             "toolyard.cli.edit:import_clients",
             "Find the MCP servers of Claude, Cursor, VS Code, Codex and Gemini on this machine and take them over.",
         ),
+        Row(
+            "discover",
+            "toolyard.cli.operating:command",
+            "Look for MCP servers on hosts, in the files of clients and on a registry.",
+            made_of="discovery_run",
+        ),
         Row("connect", "toolyard.cli.connect:connect", "Lead an MCP client to this gateway."),
         Row("servers", "toolyard.cli.ask:servers", "List the virtual servers."),
         Row("upstreams", "toolyard.cli.ask:upstreams", "List the upstreams and how each does."),
