@@ -14,8 +14,8 @@ from toolyard.cli.main import app
 from toolyard.cli.output import Format, show
 
 COMMANDS = (
-    "up gateway add import discover connect servers upstreams tools call resources prompts upstream tool server key credential "
-    "file user member account role grant access tier org settings auth platform login logout whoami status "
+    "up gateway add import discover connect servers upstreams tools call resources prompts upstream tool server key "
+    "credential file user member account role grant access tier org settings auth platform login logout whoami status "
     "doctor stdio config db version"
 )
 
