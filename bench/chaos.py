@@ -118,9 +118,9 @@ class Installation:
     def _start(self) -> Program:
         command = [sys.executable, "-m", "toolyard.cli.main", "up", "--config", str(self.config), "--port", "0"]
         (self.data / "gateway.json").unlink(missing_ok=True)
-        return Program(
-            "toolyard up", [*command, "--log-format", "json"], self.directory / f"life-{next(self._lives)}.log"
-        )
+        log = self.directory / f"life-{next(self._lives)}.log"
+        control = {"TOOLYARD_CONTROL": "on"}
+        return Program("toolyard up", [*command, "--log-format", "json"], log, env=control)
 
 
 async def chaos(there: Installation, wanted: Wanted) -> tuple[Told, dict[str, list[float]]]:
