@@ -64,9 +64,11 @@ def test_a_gateway_tells_what_it_has_in_force_and_why_it_refused_something_newer
 def test_records_that_are_not_right_are_counted_and_stop_no_others(url: URL) -> None:
     good = {"kind": "applied", "gateway": "g/0", "revision": 7, "in_force": True}
     broken = {"kind": "key_used", "key": "k"}
-    seen, records = reported(url, [{"kind": "unheard"}, broken, good])
+    incomplete = {"kind": "applied", "gateway": "g/1"}
+    never = {"kind": "key_used", "key": "k", "last_used_at": 1e300}
+    seen, records = reported(url, [{"kind": "unheard"}, broken, never, incomplete, good])
     assert [one["revision"] for one in seen] == [7]
-    assert dict(records.dropped) == {"unheard": 1, "key_used": 1}
+    assert dict(records.dropped) == {"unheard": 1, "key_used": 2, "applied": 1}
 
 
 def test_the_use_of_a_key_is_noted_without_changing_its_version(url: URL) -> None:

@@ -1,8 +1,8 @@
 """What gateways report, handed to the slices that keep it.
 
-Records of one batch are taken one after the other, each kind in a transaction of its own for all organizations, since a
-gateway serves all of them. A record that nobody wants, or that is not what it should be, is counted and dropped: it
-must not stop those behind it.
+Each kind of a batch has a transaction of its own for all organizations, since a gateway serves all of them. A record
+that nobody wants, or that is not what it should be, is counted and dropped; the others of its kind are then taken one
+by one.
 """
 
 from __future__ import annotations
@@ -47,13 +47,18 @@ class Records:
         try:
             async with self._works.write(REPORTER) as work:
                 await keep(work, batch)
-        except (KeyError, TypeError, ValueError) as error:
-            self._drop(kind, batch, repr(error))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            await self._without_the_bad(kind, batch, repr(error))
         except PlatformError as error:
             if error.status in (503, 507):
                 raise
-            self._drop(kind, batch, error.code)
+            await self._without_the_bad(kind, batch, error.code)
 
-    def _drop(self, kind: str, batch: list[Record], reason: str) -> None:
-        self.dropped[kind] += len(batch)
-        log.error("records_dropped", kind=kind, count=len(batch), reason=reason)
+    async def _without_the_bad(self, kind: str, batch: list[Record], reason: str) -> None:
+        """One by one, so that only what is not right is dropped."""
+        if len(batch) > 1:
+            for record in batch:
+                await self._take_kind(kind, [record])
+            return
+        self.dropped[kind] += 1
+        log.error("record_dropped", kind=kind, reason=reason)
