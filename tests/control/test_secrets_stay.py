@@ -14,7 +14,6 @@ from sqlalchemy.engine import URL
 from tests.control.matrix import answer_to, asked
 from tests.control.tenants import Tenants, tenants
 from toolyard.control.base import migrate
-from toolyard.control.base.tables import Table
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +77,7 @@ def _kept(url: URL) -> str:
     with migrate.connected(url) as connection:
         if not migrate.sync_url(url).drivername.startswith("sqlite"):
             connection.execute(text("SELECT set_config('toolyard.organization', '*', true)"))
-        rows = [connection.execute(table.select()).all() for table in Table.metadata.sorted_tables]
+        rows = [connection.execute(table.select()).all() for table in migrate.our_tables()]
     assert sum(len(found) for found in rows) > 50
     return repr(rows)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -135,6 +136,12 @@ def differences(url: URL) -> list[str]:
             Table.metadata,
         )
         return [str(one) for one in found]
+
+
+def our_tables() -> list[sa.Table]:
+    """The tables that these migrations make, those that others refer to first."""
+    load_all()
+    return [table for table in Table.metadata.sorted_tables if not table.info.get(OWN_HISTORY)]
 
 
 def _is_ours(item: Any, _name: object, kind: str, *_more: object) -> bool:
