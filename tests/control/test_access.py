@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from sqlalchemy.engine import URL
 
 from tests.control.town import Town, in_town, town
@@ -16,6 +17,8 @@ from toolyard.control.base.gate import WorkParam
 from toolyard.control.identity.revocation import revoked_ids
 from toolyard.policy.permissions import ALL, BUILT_IN, ORGANIZATION
 from toolyard.policy.tokens import Claims, verify
+
+pytestmark = pytest.mark.slow
 
 Test = Callable[[Town], Awaitable[None]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from sqlalchemy.engine import URL
 
 from tests.control.whole import Whole, whole
@@ -12,6 +13,8 @@ from toolyard.control.base.vault import Vault
 from toolyard.control_file import write_rows
 from toolyard.gateway.feed.file import load_all
 from toolyard.kit.key_encryption import KeyEncryptionKey, KeyRing
+
+pytestmark = pytest.mark.slow
 
 FIRST = """\
 upstreams:

@@ -25,6 +25,8 @@ from toolyard.control.upstreams.rules import Bounds
 from toolyard.kit.key_encryption import KeyEncryptionKey, KeyRing
 from toolyard.policy.permissions import ALL
 
+pytestmark = pytest.mark.slow
+
 PATH = "/api/v1/discovery"
 DEVELOPER = Caller("us_dev", "user", "default", frozenset({"discovery.run", "upstreams.read"}))
 OPERATOR = Caller("operator", "operator", "default", ALL, platform=True)

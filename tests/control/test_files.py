@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from sqlalchemy.engine import URL
 
 from tests.control.api import Api, serving
@@ -22,6 +23,8 @@ from toolyard.control.files.service import FileLimits, Files
 from toolyard.control.identity.events import OrganizationRemoved
 from toolyard.control.identity.model import OrganizationRow
 from toolyard.policy.permissions import BUILT_IN
+
+pytestmark = pytest.mark.slow
 
 UPLOAD, FILES = "/api/v1/system/upload", "/api/v1/files"
 LIMITS = FileLimits(file_bytes=2000, organization_bytes=3000)

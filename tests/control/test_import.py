@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from sqlalchemy.engine import URL
 
 from tests.control.api import Api, serving
@@ -15,6 +16,8 @@ from toolyard.control.importers.routes import importers_slice
 from toolyard.control.upstreams.routes import upstreams_slice
 from toolyard.control.upstreams.rules import Bounds
 from toolyard.kit.key_encryption import KeyEncryptionKey, KeyRing
+
+pytestmark = pytest.mark.slow
 
 PATH = "/api/v1/import"
 DEVELOPER = Caller("us_dev", "user", "default", frozenset({"upstreams.read", "upstreams.write", "credentials.write"}))

@@ -18,6 +18,8 @@ from toolyard.control.identity.revocation import revoked_ids
 from toolyard.control.identity.setup import SETUP_FILE, setup_token
 from toolyard.policy.tokens import Claims, verify
 
+pytestmark = pytest.mark.slow
+
 Test = Callable[[Town], Awaitable[None]]
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
@@ -15,6 +16,8 @@ from toolyard.control.base.facts import FactRow
 from toolyard.control.identity.events import OrganizationDisabled, UserDisabled
 from toolyard.control.identity.revocation import revoked_ids
 from toolyard.policy.tokens import Claims, verify
+
+pytestmark = pytest.mark.slow
 
 Test = Callable[[Town], Awaitable[None]]
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from sqlalchemy.engine import URL
 
 from tests.control.api import Api, serving
@@ -22,6 +23,8 @@ from toolyard.control.tools.model import ToolRow
 from toolyard.control.upstreams.model import UpstreamRow
 from toolyard.control.upstreams.specs import UNSAID, with_timeout
 from toolyard.policy.permissions import BUILT_IN
+
+pytestmark = pytest.mark.slow
 
 OURS, PLATFORM = "/api/v1/settings", "/api/v1/platform/settings"
 TIMEOUT = "default_timeout_seconds"

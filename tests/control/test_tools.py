@@ -27,6 +27,8 @@ from toolyard.control.upstreams.rules import Bounds as UpstreamBounds
 from toolyard.control.upstreams.specs import upstream_specs
 from toolyard.kit.key_encryption import KeyEncryptionKey, KeyRing
 
+pytestmark = pytest.mark.slow
+
 PATH = "/api/v1/tools"
 MAY = frozenset({"tools.read", "tools.write", "upstreams.read", "upstreams.write"})
 DEVELOPER = Caller("us_dev", "user", "default", MAY)

@@ -26,6 +26,8 @@ from toolyard.control.upstreams.tries import end_old_tries, try_succeeded
 from toolyard.kit.key_encryption import KeyEncryptionKey, KeyRing
 from toolyard.kit.secret import Secret
 
+pytestmark = pytest.mark.slow
+
 PATH = "/api/v1/upstreams"
 DEVELOPER = Caller(
     "us_dev", "user", "default", frozenset({"upstreams.read", "upstreams.write", "credentials.write"}), name="dev"

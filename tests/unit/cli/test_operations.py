@@ -138,6 +138,7 @@ def words_for(operation, directory):
     return words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation_id", list(OPERATIONS))
 def test_every_operation_has_a_command_that_asks_for_it(operation_id, elsewhere, control, here):
     group, verb = next(
