@@ -36,6 +36,7 @@ OPTIONS = {
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "32MB",
+    "autovacuum": "off",  # its workers cannot be sent away by the role that drops a database
 }
 TRIES = 3
 

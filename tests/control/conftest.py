@@ -34,8 +34,8 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_template(postgres: Postgres) -> str:
     """The name of a migrated PostgreSQL database, to be copied."""
-    migrate.upgrade(database_url(postgres.create("template")))
-    return "template"
+    migrate.upgrade(database_url(postgres.create("control_template")))
+    return "control_template"
 
 
 @pytest.fixture(params=KINDS)
