@@ -184,7 +184,7 @@ def publishing(one: Installation, upstreams: list[str], count: int) -> Iterator[
     for number in range(count):
         time.sleep(0.2)  # what came before has been told by now: two changes at once are told together
         before, began = len(heard), time.perf_counter()
-        one.ask("PATCH", f"/api/v1/upstreams/{upstreams[number % len(upstreams)]}", {"timeout_s": 10.0 + number})
+        one.ask("PATCH", f"/api/v1/upstreams/{upstreams[number % len(upstreams)]}", {"timeout_s": 20.5 + number})
         answered = time.perf_counter()
         while len(heard) == before and time.perf_counter() - began < START_S:
             time.sleep(0.001)
