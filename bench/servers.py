@@ -118,9 +118,10 @@ class Gateway:
         raise DidNotStart(f"`toolyard key create` gave no key (code {done.returncode}):\n{done.stdout}{done.stderr}")
 
     def start(self) -> Program:
-        argv = [str(self._toolyard), "gateway", "--config", str(self.config), "--port", str(self.port)]
+        argv = [str(self._toolyard), "up", "--config", str(self.config), "--port", str(self.port)]
         pinned = self._cores.pinned(self._cores.gateway, argv)
-        return Program("toolyard", pinned, self.home / "toolyard.log", env=self._env, cwd=self.home)
+        alone = {**self._env, "TOOLYARD_CONTROL": "off"}
+        return Program("toolyard", pinned, self.home / "toolyard.log", env=alone, cwd=self.home)
 
     def printed_key(self) -> str | None:
         """The key that a first start prints, once it is in the log."""
